@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* boot.c: from nothing to a VM with a pod's containers made in it, and back to nothing. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/io.h"
+#include "lib/proc.h"
+#include "pod.h"
+
+#define LAST_LINE_MAX 300
+
+/* ---- what the dead say ---- */
+
+/* Last line with text of the file, printable bytes only; "" when there is none. */
+static void last_line(int dirfd, const char *name, char *buf, size_t size)
+{
+    char tail[2048];
+    buf[0] = '\0';
+    vcs_autoclose int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    off_t from = st.st_size > (off_t)sizeof tail ? st.st_size - (off_t)sizeof tail : 0;
+    ssize_t n = pread(fd, tail, sizeof tail, from);
+    while (n > 0 && (unsigned char)tail[n - 1] <= ' ')
+        n--;
+    ssize_t start = n;
+    while (start > 0 && tail[start - 1] != '\n' && tail[start - 1] != '\r' && n - start < (ssize_t)size - 1)
+        start--;
+    size_t len = 0;
+    for (ssize_t i = start; i < n; i++)
+        buf[len++] = tail[i] >= ' ' && tail[i] < 127 ? tail[i] : '?';
+    buf[len] = '\0';
+}
+
+/* The VMM's last words: the last line of the log or console file in its private directory that was written last. */
+static void vmm_last_words(const struct vci_pod *pod, char *buf, size_t size)
+{
+    buf[0] = '\0';
+    int fd = openat(pod->dir.run_fd, vci_kind_name(VC_KIND_HYPERVISOR), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    struct timespec newest = {0};
+    for (struct dirent *e; (e = readdir(d));) {
+        size_t n = strlen(e->d_name);
+        struct stat st;
+        char line[LAST_LINE_MAX];
+        if (n < 5 || strcmp(e->d_name + n - 4, ".log") != 0)
+            continue;
+        if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+            continue;
+        int newer = st.st_mtim.tv_sec > newest.tv_sec ||
+                    (st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec >= newest.tv_nsec);
+        last_line(dirfd(d), e->d_name, line, sizeof line);
+        if (newer && line[0]) {
+            newest = st.st_mtim;
+            snprintf(buf, size, "%s", line);
+        }
+    }
+}
+
+/* Replace what connecting to the agent reported by what really happened. */
+static int explain_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err)
+{
+    vci_autoerror vc_error *cause = NULL;
+    char words[LAST_LINE_MAX];
+    cause = VCS_TAKE_PTR(*err);
+    if (pod->n_vmm && !vcs_proc_alive(&pod->vmm[0])) {
+        vmm_last_words(pod, words, sizeof words);
+        return vci_fail(err, VC_ERR_PEER, 0, "the virtual machine of pod \"%s\" (process %d) ended before the agent answered%s%s",
+                        pod->dir.id, pod->vmm[0].pid, words[0] ? "; the last line of its log: " : "", words);
+    }
+    if (rc == VC_ERR_TIMEOUT)
+        return vci_fail(err, rc, 0, "the agent in the virtual machine of pod \"%s\" did not answer within %.1f s (%s)", pod->dir.id,
+                        (double)(vcs_now_ns() - began) / 1e9, vc_error_text(cause));
+    *err = VCS_TAKE_PTR(cause);
+    vci_context(err, "cannot reach the agent of pod \"%s\"", pod->dir.id);
+    return rc;
+}
+
+/* ---- boot ---- */
+
+static int setup_network(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    struct vci_inst *net = vci_stack_get(pod, VC_KIND_NETWORK, deadline, err);
+    if (!net)
+        return vci_rc(err);
+    struct vc_net_request req = {.size = sizeof req, .hostname = pod->hostname};
+    int32_t fd = -1;
+    int rc = VCI_CALL(net, deadline, err, network, setup, &req, &fd);
+    if (rc == 0)
+        pod->netns_fd = fd;
+    return rc;
+}
+
+/* The VMM's processes, for looking at them without the plugin. */
+static int note_pids(struct vci_pod *pod, struct vci_inst *hv, int64_t deadline, vc_error **err)
+{
+    vc_sink *sink = vci_sink_new();
+    if (!sink)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    size_t len = 0;
+    int rc = VCI_CALL(hv, deadline, err, hypervisor, pids, sink);
+    const char *bytes = rc == 0 ? vci_sink_str(sink, &len) : NULL;
+    size_t n = len / sizeof(struct vc_proc);
+    if (bytes && n && len % sizeof(struct vc_proc) == 0 && (pod->vmm = malloc(len))) {
+        memcpy(pod->vmm, bytes, len);
+        pod->n_vmm = n;
+    } else if (rc == 0 && len) {
+        rc = vci_fail(err, VC_ERR_INTERNAL, 0, "hypervisor plugin \"%s\" gave %zu bytes as its list of processes",
+                      pod->plugin[VC_KIND_HYPERVISOR], len);
+    }
+    vci_sink_free(sink);
+    return rc;
+}
+
+static int start_vm(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    vcs_autofree char *shared = NULL;
+    struct vci_inst *hv = vci_stack_get(pod, VC_KIND_HYPERVISOR, deadline, err);
+    if (!hv)
+        return vci_rc(err);
+    if (vci_rootfs_shared(pod)) {
+        if (mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST)
+            return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/shared", pod->dir.run_path);
+        if (asprintf(&shared, "%s/shared", pod->dir.run_path) < 0) {
+            shared = NULL;
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        }
+    }
+    struct vc_vm_config vm = {
+        .size = sizeof vm,
+        .vcpus = pod->vcpus,
+        .memory = pod->memory,
+        .shared_dir = shared,
+        .share_tag = shared ? VCI_SHARE_TAG : NULL,
+        .netns_fd = pod->netns_fd,
+    };
+    int rc = VCI_CALL(hv, deadline, err, hypervisor, vm_create, &vm);
+    if (rc == 0)
+        rc = VCI_CALL(hv, deadline, err, hypervisor, vm_start);
+    if (rc == 0)
+        rc = note_pids(pod, hv, deadline, err);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "vmm-started");
+    return rc;
+}
+
+static int start_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    struct vci_inst *hv = &pod->inst[VC_KIND_HYPERVISOR];
+    struct vci_inst *proxy = vci_stack_get(pod, VC_KIND_PROXY, deadline, err);
+    if (!proxy)
+        return vci_rc(err);
+    vc_sink *agent_uri = vci_sink_new(), *console = vci_sink_new(), *uri = vci_sink_new();
+    int rc = agent_uri && console && uri ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (rc == 0)
+        rc = VCI_CALL(hv, deadline, err, hypervisor, agent_endpoint, agent_uri);
+    if (rc == 0 && hv->plugin->ops.hypervisor.console)
+        rc = VCI_CALL(hv, deadline, err, hypervisor, console, console);
+    if (rc == 0) {
+        struct vc_proxy_params params = {
+            .size = sizeof params,
+            .agent_uri = vci_sink_str(agent_uri, NULL),
+            .console_uri = vci_sink_str(console, NULL),
+            .netns_fd = pod->netns_fd,
+        };
+        rc = VCI_CALL(proxy, deadline, err, proxy, start, &params, &pod->proxy, uri);
+    }
+    if (rc == 0) {
+        free(pod->uri);
+        pod->uri = strdup(vci_sink_str(uri, NULL));
+        if (!pod->uri)
+            rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    vci_sink_free(agent_uri);
+    vci_sink_free(console);
+    vci_sink_free(uri);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "proxy-started");
+    return rc;
+}
+
+static int create_sandbox(struct vci_pod *pod, struct vci_inst *agent, int64_t deadline, vc_error **err)
+{
+    uint64_t caps = vci_stack_caps(pod, VC_KIND_HYPERVISOR);
+    int shared = vci_rootfs_shared(pod);
+    struct vc_sandbox s = {
+        .size = sizeof s,
+        .id = pod->dir.id,
+        .hostname = pod->hostname,
+        .dns = (const char *const *)pod->dns,
+        .share_tag = shared ? VCI_SHARE_TAG : NULL,
+        .share_type = !shared ? NULL : caps & VC_HV_CAP_SHARE_FS ? "virtiofs" : "9p",
+    };
+    int rc = VCI_CALL(agent, deadline, err, agent, sandbox_create, &s);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "sandbox-created");
+    return rc;
+}
+
+/* Everything that the guest is not needed for; it boots meanwhile. */
+static int prepare_while_booting(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    int rc = start_proxy(pod, deadline, err);
+    for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
+        rc = vci_rootfs_mount(pod, pod->ctrs[i], err);
+    if (rc == 0 && !vci_stack_get(pod, VC_KIND_AGENT, deadline, err))
+        rc = vci_rc(err);
+    if (rc == 0 && pod->n_ctrs && !vci_stack_get(pod, VC_KIND_SHIM, deadline, err))
+        rc = vci_rc(err);
+    return rc;
+}
+
+int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    int64_t began = vcs_now_ns();
+    int rc = setup_network(pod, deadline, err);
+    if (rc == 0)
+        rc = start_vm(pod, deadline, err);
+    vci_fault_point("vm-started");
+    if (rc == 0)
+        rc = prepare_while_booting(pod, deadline, err);
+    vci_fault_point("prepared");
+    if (rc < 0)
+        return rc;
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return explain_no_agent(pod, vci_rc(err), began, err);
+    vci_phase(pod->ctx, pod->dir.id, "agent-ready");
+    rc = create_sandbox(pod, agent, deadline, err);
+    vci_fault_point("sandbox-created");
+    for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
+        rc = vci_ctr_make(pod, pod->ctrs[i], deadline, err);
+    if (rc < 0 || !pod->n_ctrs)
+        return rc;
+    vci_phase(pod->ctx, pod->dir.id, "container-created");
+    /* Shims read the record to find the agent. */
+    if (!(vci_stack_caps(pod, VC_KIND_SHIM) & VC_SHIM_CAP_NONE))
+        rc = vci_pod_save(pod, err);
+    for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
+        rc = vci_ctr_start_shim(pod, pod->ctrs[i], deadline, err);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "shim-started");
+    return rc;
+}
+
+int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        if (pod->ctrs[i]->state != VCI_READY)
+            continue;
+        int rc = vci_ctr_run(pod, pod->ctrs[i], deadline, err);
+        if (rc < 0)
+            return rc;
+        n++;
+    }
+    if (n)
+        vci_phase(pod->ctx, pod->dir.id, "container-started");
+    pod->state = VCI_RUNNING;
+    return 0;
+}
+
+/* ---- and back ---- */
+
+/* Ask the containers to end, then the guest.  Whatever does not answer is ended with the VM. */
+static void ask_to_end(struct vci_pod *pod, int64_t deadline)
+{
+    vci_autoerror vc_error *e = NULL;
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, &e);
+    if (!agent) {
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "stopping without the agent: %s", vc_error_text(e));
+        return;
+    }
+    if (pod->state == VCI_RUNNING) {
+        for (size_t i = 0; i < pod->n_ctrs; i++)
+            if (pod->ctrs[i]->state == VCI_RUNNING)
+                VCI_CALL(agent, deadline, NULL, agent, signal, pod->ctrs[i]->id, NULL, 15, 0);
+        for (size_t i = 0; i < pod->n_ctrs; i++)
+            if (pod->ctrs[i]->state == VCI_RUNNING && pod->ctrs[i]->shim.pid > 0)
+                vcs_proc_wait(&pod->ctrs[i]->shim, deadline, NULL);
+    }
+    int64_t last = vci_pod_deadline(pod->ctx, "call_timeout");
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        struct vci_ctr *c = pod->ctrs[i];
+        if (c->state == VCI_RUNNING && c->shim.pid > 0 && vcs_proc_alive(&c->shim))
+            VCI_CALL(agent, last, NULL, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
+    }
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        if (pod->ctrs[i]->state == VCI_RUNNING)
+            vci_ctr_end_shims(pod, pod->ctrs[i], last);
+    if (VCI_CALL(agent, last, &e, agent, sandbox_destroy) < 0)
+        vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "the guest did not end by itself: %s", vc_error_text(e));
+}
+
+/* One instance: its own way of stopping, then its cleanup.  A plugin that is gone leaves the work to the ledger. */
+static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful, int64_t deadline)
+{
+    vci_autoerror vc_error *e = NULL;
+    if (!pod->inst[kind].handle && !pod->saved[kind])
+        return;
+    struct vci_inst *i = vci_stack_get(pod, kind, deadline, &e);
+    int rc = i ? 0 : -1;
+    if (rc == 0 && kind == VC_KIND_HYPERVISOR)
+        rc = VCI_CALL(i, deadline, &e, hypervisor, vm_stop, graceful ? 0 : VC_STOP_FORCE);
+    else if (rc == 0 && kind == VC_KIND_PROXY)
+        rc = VCI_CALL(i, deadline, &e, proxy, stop);
+    else if (rc == 0 && kind == VC_KIND_NETWORK)
+        rc = VCI_CALL(i, deadline, &e, network, teardown);
+    if (i && rc < 0) {
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
+        vc_error_free(VCS_TAKE_PTR(e));
+    }
+    if (i)
+        rc = VCI_CALL_INST(i, deadline, &e, cleanup);
+    if (rc < 0)
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
+}
+
+int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
+{
+    static const uint32_t order[] = {VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK};
+    if (graceful)
+        ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
+    vci_fault_point("asked-to-end");
+    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        end_instance(pod, order[k], graceful, deadline);
+        vci_fault_point("instance-ended");
+        /* Shims see the VM end and say so: before they are killed they have a moment to report. */
+        for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
+            vci_ctr_end_shims(pod, pod->ctrs[i], vcs_now_ns() + 500000000);
+    }
+    int rc = 0;
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        int r = vci_rootfs_unmount(pod, pod->ctrs[i]->id, rc ? NULL : err);
+        rc = rc ? rc : r;
+    }
+    vci_fault_point("unmounted");
+    int r = vci_ledger_undo(&pod->dir, deadline, NULL, NULL, rc ? NULL : err);
+    rc = rc ? rc : r;
+    if (rc < 0)
+        return rc;
+    vci_stack_reset(pod);
+    free(pod->vmm);
+    pod->vmm = NULL;
+    pod->n_vmm = 0;
+    pod->proxy = (struct vc_proc){0};
+    free(pod->uri);
+    pod->uri = NULL;
+    pod->vm = 0;
+    if (pod->netns_fd >= 0)
+        close(pod->netns_fd);
+    pod->netns_fd = -1;
+    return 0;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* container-process.c: the processes of a container: exec, kill, wait, resize, status. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/io.h"
+#include "lib/proc.h"
+#include "pod.h"
+
+/* ---- exec ---- */
+
+/* Forget the oldest ended process when there are very many, so that the record stays small. */
+static void prune_execs(struct vci_pod *pod, struct vci_ctr *c)
+{
+    for (size_t i = 0; c->n_execs >= VCI_MAX_EXECS && i < c->n_execs; i++) {
+        struct vci_exec *x = &c->execs[i];
+        if (x->shim.pid > 0 && vcs_proc_alive(&x->shim))
+            continue;
+        vci_exit_remove(&pod->dir, c->id, x->id);
+        free(x->id);
+        memmove(x, x + 1, (c->n_execs - i - 1) * sizeof *x);
+        c->n_execs--;
+        return;
+    }
+}
+
+static struct vci_exec *add_exec(struct vci_pod *pod, struct vci_ctr *c, const char *id, vc_error **err)
+{
+    prune_execs(pod, c);
+    if (c->n_execs >= VCI_MAX_EXECS) {
+        vci_fail(err, VC_ERR_RESOURCE, 0, "container \"%s\" of pod \"%s\" runs %d further processes already", c->id, pod->dir.id,
+                 VCI_MAX_EXECS);
+        return NULL;
+    }
+    struct vci_exec *list = realloc(c->execs, (c->n_execs + 1) * sizeof *list);
+    if (list)
+        c->execs = list;
+    struct vci_exec *x = list ? &list[c->n_execs] : NULL;
+    if (!x || !(x->id = strdup(id))) {
+        vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        return NULL;
+    }
+    c->n_execs++;
+    x->shim = (struct vc_proc){0};
+    x->exit_status = -1;
+    x->terminal = 0;
+    return x;
+}
+
+static int check_running(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, int ready_too, vc_error **err)
+{
+    if (pod->state != VCI_RUNNING && !(ready_too && pod->state == VCI_READY))
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in pod \"%s\": it is %s and must be %srunning", what, pod->dir.id,
+                        vci_state_name(pod->state), ready_too ? "ready or " : "");
+    if (c->state != VCI_RUNNING && !(ready_too && c->state == VCI_READY))
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in container \"%s\" of pod \"%s\": it is %s and must be %srunning", what,
+                        c->id, pod->dir.id, vci_state_name(c->state), ready_too ? "ready or " : "");
+    return 0;
+}
+
+static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x, const struct vc_process_config *config,
+                      vc_error **err)
+{
+    vcs_autofree char *text = NULL;
+    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
+    int rc = vci_spec_process(config, &text, &x->terminal, err);
+    if (rc < 0)
+        return rc;
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return vci_rc(err);
+    struct vc_exec exec = {.size = sizeof exec, .id = x->id, .process = {.data = text, .len = strlen(text)}};
+    rc = VCI_CALL(agent, deadline, err, agent, exec, c->id, &exec);
+    if (rc < 0)
+        return rc;
+    int32_t stdio[3] = {-1, -1, -1};
+    for (int i = 0; config->use_stdio && i < 3; i++)
+        stdio[i] = i > 0 && config->stdio[i] <= 0 ? -1 : config->stdio[i];
+    rc = vci_shim_start(pod, c->id, x->id, x->terminal, config->stdio_flags, stdio, deadline, &x->shim, err);
+    if (rc < 0)
+        VCI_CALL(agent, deadline, NULL, agent, signal, c->id, x->id, 9, 0);
+    return rc;
+}
+
+static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const struct vc_process_config *config,
+                    char **ret_id, int32_t *ret_pid, vc_error **err)
+{
+    char made[13];
+    if (!config)
+        return vci_fail(err, VC_ERR_INVAL, 0, "there is no process to run");
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    if (rc < 0)
+        return rc;
+    vci_pod_refresh(pod);
+    rc = vci_pod_check_whole(pod, err);
+    struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    if (!c)
+        return vci_rc(err);
+    rc = check_running(pod, c, "run a process", 0, err);
+    if (rc < 0)
+        return rc;
+    vci_make_id(made, 12);
+    made[12] = '\0';
+    struct vci_exec *x = add_exec(pod, c, made, err);
+    vcs_autofree char *copy = strdup(made);
+    if (!x)
+        return vci_rc(err);
+    if (!copy)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    rc = start_exec(pod, c, x, config, err);
+    if (rc == 0)
+        rc = vci_pod_save(pod, err);
+    if (rc < 0)
+        return rc;
+    *ret_pid = x->shim.pid;
+    *ret_id = VCS_TAKE_PTR(copy);
+    return 0;
+}
+
+int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
+                      char **ret_exec_id, int32_t *ret_pid, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    char *id = NULL;
+    int32_t pid = 0;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_exec(&p, ctx, pod, container, process, &id, &pid, &e);
+    vci_pod_close(&p);
+    if (rc == 0 && ret_pid)
+        *ret_pid = pid;
+    if (rc == 0 && ret_exec_id)
+        *ret_exec_id = id;
+    else
+        free(id);
+    return vci_api_end(rc, e, err);
+}
+
+/* ---- kill and resize: without the lock, since they change nothing that is recorded ---- */
+
+static int open_process(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
+                        const char *what, struct vci_ctr **ret, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
+    if (rc < 0)
+        return rc;
+    vci_pod_refresh(pod);
+    struct vci_ctr *c = vci_pod_find(pod, ctr, err);
+    if (!c || (exec_id && *exec_id && !vci_ctr_find_exec(pod, c, exec_id, err)))
+        return vci_rc(err);
+    *ret = c;
+    return check_running(pod, c, what, 1, err);
+}
+
+static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, int32_t sig,
+                    uint32_t flags, vc_error **err)
+{
+    struct vci_ctr *c = NULL;
+    if (sig < 1 || sig > 64)
+        return vci_fail(err, VC_ERR_INVAL, 0, "%d is not a signal: signals are 1 to 64", sig);
+    int rc = open_process(pod, ctx, id, ctr, exec_id, "signal a process", &c, err);
+    if (rc < 0)
+        return rc;
+    int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return vci_rc(err);
+    return VCI_CALL(agent, deadline, err, agent, signal, ctr, exec_id, sig, flags & VC_KILL_ALL ? VC_SIGNAL_ALL : 0);
+}
+
+int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig, uint32_t flags,
+                      vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_kill(&p, ctx, pod, container, exec_id, sig, flags, &e);
+    vci_pod_close(&p);
+    return vci_api_end(rc, e, err);
+}
+
+static int ctr_resize(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, uint32_t rows,
+                      uint32_t cols, vc_error **err)
+{
+    struct vci_ctr *c = NULL;
+    if (!rows || !cols || rows > 65535 || cols > 65535)
+        return vci_fail(err, VC_ERR_INVAL, 0, "%u x %u is not a size of a terminal", rows, cols);
+    int rc = open_process(pod, ctx, id, ctr, exec_id, "resize a terminal", &c, err);
+    if (rc < 0)
+        return rc;
+    struct vci_exec *x = exec_id && *exec_id ? vci_ctr_find_exec(pod, c, exec_id, err) : NULL;
+    if (!(x ? x->terminal : c->terminal))
+        return vci_fail(err, VC_ERR_STATE, 0, "the process has no terminal (container \"%s\" of pod \"%s\")", ctr, id);
+    int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return vci_rc(err);
+    return VCI_CALL(agent, deadline, err, agent, tty_resize, ctr, exec_id, rows, cols);
+}
+
+int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows, uint32_t cols,
+                        vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_resize(&p, ctx, pod, container, exec_id, rows, cols, &e);
+    vci_pod_close(&p);
+    return vci_api_end(rc, e, err);
+}
+
+/* ---- wait ---- */
+
+/* A shim has ended: the status it left, what it exited with (as our child), or what is true when a VM dies. */
+static int status_after(const struct vci_pod *pod, const char *ctr, const char *exec_id, int wait_status)
+{
+    int s = vci_exit_read(&pod->dir, ctr, exec_id);
+    if (s >= 0)
+        return s;
+    return wait_status >= 0 ? vci_exit_of_wait(wait_status) : 255;
+}
+
+static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, int64_t timeout_ms,
+                    int32_t *ret, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
+    if (rc < 0)
+        return rc;
+    struct vci_ctr *c = vci_pod_find(pod, ctr, err);
+    if (!c)
+        return vci_rc(err);
+    struct vci_exec *x = exec_id && *exec_id ? vci_ctr_find_exec(pod, c, exec_id, err) : NULL;
+    if (exec_id && *exec_id && !x)
+        return vci_rc(err);
+    int known = x ? x->exit_status : c->state == VCI_STOPPED ? c->exit_status : -1;
+    if (known >= 0) {
+        *ret = known;
+        return 0;
+    }
+    if (!x && c->state == VCI_STOPPED)
+        return vci_fail(err, VC_ERR_STATE, 0, "container \"%s\" of pod \"%s\" was stopped before it was started", ctr, id);
+    struct vc_proc shim = x ? x->shim : c->shim;
+    int64_t deadline = timeout_ms < 0 ? 0 : vcs_now_ns() + timeout_ms * 1000000;
+    if (shim.pid > 0) {
+        int wait_status = -1;
+        if (pod->boot_same && vcs_proc_wait(&shim, deadline, &wait_status) < 0)
+            return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end within %lld ms", ctr, id,
+                            (long long)timeout_ms);
+        *ret = status_after(pod, ctr, exec_id, wait_status);
+        return 0;
+    }
+    vci_pod_refresh(pod);
+    if (c->state == VCI_STOPPED || pod->state == VCI_STOPPED) {
+        *ret = c->exit_status >= 0 ? c->exit_status : 255;
+        return 0;
+    }
+    /* There is no shim: the agent knows. */
+    struct vci_inst *agent = vci_stack_agent(pod, vci_pod_deadline(ctx, "call_timeout"), err);
+    if (!agent)
+        return vci_rc(err);
+    int32_t status = 255;
+    rc = VCI_CALL(agent, deadline, err, agent, wait, ctr, exec_id, &status);
+    if (rc == 0)
+        *ret = status;
+    return rc;
+}
+
+int vc_container_wait(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int64_t timeout_ms,
+                      int32_t *ret_status, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    int32_t status = -1;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_wait(&p, ctx, pod, container, exec_id, timeout_ms, &status, &e);
+    vci_pod_close(&p);
+    if (rc == 0 && ret_status)
+        *ret_status = status;
+    return vci_api_end(rc, e, err);
+}

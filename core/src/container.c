@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* container.c: containers of a pod: create, start, stop, delete. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/io.h"
+#include "lib/proc.h"
+#include "pod.h"
+
+#define DEFAULT_STOP_MS 10000
+#define SPEC_MAX (4u * 1024 * 1024)
+
+/* ---- specification on disk: apart from pod.json, which every command reads ---- */
+
+static void spec_name(char *buf, size_t size, const char *ctr)
+{
+    snprintf(buf, size, "spec-%s.json", ctr);
+}
+
+int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err)
+{
+    char name[160];
+    spec_name(name, sizeof name, c->id);
+    int r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, strlen(c->spec), 0600, 0);
+    if (r < 0)
+        return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id, name);
+    return 0;
+}
+
+int vci_ctr_load_spec(const struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+{
+    char name[160];
+    size_t len = 0;
+    if (c->spec)
+        return 0;
+    spec_name(name, sizeof name, c->id);
+    int r = vcs_read_file(pod->dir.state_fd, name, SPEC_MAX, &c->spec, &len);
+    if (r < 0)
+        return vci_fail(err, r == -ENOENT ? VC_ERR_CORRUPT : vci_code_of(-r), -r, "cannot read %s/pods/%s/%s",
+                        pod->ctx->state_root, pod->dir.id, name);
+    return 0;
+}
+
+/* ---- steps ---- */
+
+int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret, vc_error **err)
+{
+    char made[13], path[PATH_MAX];
+    const char *id = config->id;
+    if (id) {
+        int rc = vci_check_id("container id", id, err);
+        if (rc < 0)
+            return rc;
+    } else {
+        vci_make_id(made, 12);
+        made[12] = '\0';
+        id = made;
+    }
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        if (strcmp(pod->ctrs[i]->id, id) == 0)
+            return vci_fail(err, VC_ERR_EXISTS, 0, "pod \"%s\" already has a container \"%s\"", pod->dir.id, id);
+    if (pod->n_ctrs >= VCI_MAX_CONTAINERS)
+        return vci_fail(err, VC_ERR_RESOURCE, 0, "pod \"%s\" already has %d containers", pod->dir.id, VCI_MAX_CONTAINERS);
+    if (!config->process)
+        return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\" has no process to run", id);
+    int rc = vci_rootfs_check(config->rootfs, err);
+    if (rc < 0)
+        return rc;
+    if (!realpath(config->rootfs, path))
+        return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", config->rootfs);
+    struct vci_ctr *c = vci_pod_add(pod, id);
+    if (!c || !(c->rootfs = strdup(path)))
+        rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    else
+        rc = vci_spec_build(pod->hostname, config, id, &c->spec, err);
+    if (rc < 0) {
+        if (c)
+            vci_pod_drop(pod, c);
+        return rc;
+    }
+    const struct vc_process_config *p = config->process;
+    c->state = VCI_MAKING;
+    c->readonly = strstr(c->spec, "\"readonly\":true") ? 1 : config->readonly_rootfs != 0;
+    c->terminal = (uint32_t)vci_spec_terminal(c->spec);
+    c->stdio_flags = p->stdio_flags;
+    c->rows = p->rows;
+    c->cols = p->cols;
+    for (int i = 0; p->use_stdio && i < 3; i++)
+        c->stdio[i] = i > 0 && p->stdio[i] <= 0 ? -1 : p->stdio[i];
+    c->created_ns = vci_realtime_ns();
+    if (ret)
+        *ret = c;
+    return 0;
+}
+
+int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
+{
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    int rc = agent ? vci_ctr_load_spec(pod, c, err) : vci_rc(err);
+    if (rc < 0)
+        return rc;
+    char rootfs[160];
+    snprintf(rootfs, sizeof rootfs, "%s/rootfs", c->id);
+    struct vc_ctr ctr = {
+        .size = sizeof ctr,
+        .id = c->id,
+        .spec = {.data = c->spec, .len = strlen(c->spec)},
+        .rootfs = rootfs,
+    };
+    rc = VCI_CALL(agent, deadline, err, agent, ctr_create, &ctr);
+    vci_fault_point("container-made");
+    if (rc < 0)
+        return rc;
+    c->state = VCI_READY;
+    c->exit_status = -1;
+    c->started_ns = c->finished_ns = 0;
+    c->shim = (struct vc_proc){0};
+    vci_exit_remove(&pod->dir, c->id, NULL);
+    return 0;
+}
+
+int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, uint32_t terminal, uint32_t stdio_flags,
+                   const int32_t stdio[3], int64_t deadline, struct vc_proc *ret, vc_error **err)
+{
+    char name[300];
+    vcs_autofree char *file = NULL;
+    struct vci_inst *shim = vci_stack_get(pod, VC_KIND_SHIM, deadline, err);
+    if (!shim)
+        return vci_rc(err);
+    if (!(shim->caps & VC_SHIM_CAP_NONE) && mkdirat(pod->dir.run_fd, "exit", 0700) < 0 && errno != EEXIST)
+        return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/exit", pod->dir.run_path);
+    vci_exit_name(name, sizeof name, ctr, exec_id);
+    if (asprintf(&file, "%s/%s", pod->dir.run_path, name) < 0) {
+        file = NULL;
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    struct vc_shim_params p = {
+        .size = sizeof p,
+        .flags = (terminal ? VC_SHIM_TERMINAL : 0u) | (stdio_flags & VC_STDIO_FOREGROUND ? VC_SHIM_FOREGROUND : 0u) |
+                 (stdio_flags & VC_STDIO_CONSOLE ? VC_SHIM_CONSOLE : 0u),
+        .container_id = ctr,
+        .exec_id = exec_id,
+        .agent_uri = pod->uri ? pod->uri : "",
+        .exit_file = file,
+        .stdio = {stdio[0], stdio[1], stdio[2]},
+        .netns_fd = -1,
+    };
+    struct vc_proc proc = {0};
+    int rc = VCI_CALL(shim, deadline, err, shim, start, &p, &proc);
+    vci_fault_point("shim-started");
+    if (rc == 0)
+        *ret = proc;
+    return rc;
+}
+
+int vci_ctr_start_shim(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
+{
+    return vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags, c->stdio, deadline, &c->shim, err);
+}
+
+int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
+{
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return vci_rc(err);
+    int rc = VCI_CALL(agent, deadline, err, agent, ctr_start, c->id);
+    vci_fault_point("container-started");
+    if (rc == 0) {
+        c->state = VCI_RUNNING;
+        c->started_ns = vci_realtime_ns();
+        return 0;
+    }
+    if (rc == VC_ERR_NOCMD || rc == VC_ERR_NOEXEC) {
+        /* It never ran: what is left is a stopped container, without a process on the host. */
+        c->exit_status = rc == VC_ERR_NOCMD ? 127 : 126;
+        vci_ctr_end_shims(pod, c, vcs_now_ns());
+        c->state = VCI_STOPPED;
+        c->finished_ns = vci_realtime_ns();
+    }
+    return rc;
+}
+
+/* Wait for one shim, then kill it; its process's status when there is evidence, else -1. */
+static int end_shim(struct vci_pod *pod, const char *ctr, const char *exec_id, struct vc_proc *shim, int64_t deadline)
+{
+    int wait_status = -1;
+    if (shim->pid <= 0)
+        return -1;
+    if (!pod->boot_same) {
+        shim->pid = 0;
+        return -1;
+    }
+    int killed = 0;
+    if (vcs_proc_wait(shim, deadline, &wait_status) < 0) {
+        killed = vcs_proc_kill(shim, 9) == 0;
+        vcs_proc_wait(shim, vci_pod_deadline(pod->ctx, "call_timeout"), &wait_status);
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%d %llu", shim->pid, (unsigned long long)shim->start_ticks);
+    vci_ledger_del_name(&pod->dir, VCI_RES_PROCESS, name, NULL);
+    shim->pid = 0;
+    int s = vci_exit_read(&pod->dir, ctr, exec_id);
+    return s < 0 && !killed && wait_status >= 0 ? vci_exit_of_wait(wait_status) : s;
+}
+
+void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline)
+{
+    int had = c->shim.pid > 0;
+    int s = end_shim(pod, c->id, NULL, &c->shim, deadline);
+    if (s >= 0 && c->state != VCI_STOPPED)
+        c->exit_status = s;
+    else if (had && c->exit_status < 0)
+        c->exit_status = 255;
+    for (size_t i = 0; i < c->n_execs; i++) {
+        struct vci_exec *x = &c->execs[i];
+        s = end_shim(pod, c->id, x->id, &x->shim, deadline);
+        if (x->exit_status < 0)
+            x->exit_status = s >= 0 ? s : 255;
+    }
+}
+
+int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
+{
+    int rc = 0;
+    if (guest) {
+        struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+        rc = agent ? VCI_CALL(agent, deadline, err, agent, ctr_remove, c->id) : vci_rc(err);
+    }
+    vci_fault_point("container-removed");
+    if (rc < 0)
+        return rc;
+    vci_ctr_end_shims(pod, c, guest ? vcs_now_ns() + 1000000000 : vcs_now_ns());
+    rc = vci_rootfs_unmount(pod, c->id, err);
+    if (rc < 0)
+        return rc;
+    vci_exit_remove(&pod->dir, c->id, NULL);
+    for (size_t i = 0; i < c->n_execs; i++)
+        vci_exit_remove(&pod->dir, c->id, c->execs[i].id);
+    char name[160];
+    spec_name(name, sizeof name, c->id);
+    if (pod->dir.state_fd >= 0)
+        unlinkat(pod->dir.state_fd, name, 0);
+    return 0;
+}
+
+/* ---- operations ---- */
+
+/* Open and lock a pod for an operation on its containers. */
+static int open_for_change(struct vci_pod *pod, vc_context *ctx, const char *id, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    if (rc == 0) {
+        vci_pod_refresh(pod);
+        rc = vci_pod_check_whole(pod, err);
+    }
+    return rc;
+}
+
+static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_too, vc_error **err)
+{
+    if (pod->state == VCI_RUNNING || (ready_too && pod->state == VCI_READY))
+        return 0;
+    return vci_fail(err, VC_ERR_STATE, 0, "cannot %s a container of pod \"%s\": the pod is %s and must be %srunning", what,
+                    pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
+}
+
+/* Make a container in a pod that has a VM already. */
+static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+{
+    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
+    struct vci_inst *hv = vci_stack_get(pod, VC_KIND_HYPERVISOR, deadline, err);
+    int rc = hv ? vci_rootfs_mount(pod, c, err) : vci_rc(err);
+    if (rc == 0)
+        rc = vci_ctr_make(pod, c, deadline, err);
+    if (rc == 0)
+        rc = vci_ctr_start_shim(pod, c, deadline, err);
+    if (rc == 0)
+        return 0;
+    vci_autoerror vc_error *e = NULL;
+    if (vci_ctr_unmake(pod, c, pod->connected, vci_pod_deadline(pod->ctx, "call_timeout"), &e) < 0)
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
+    return rc;
+}
+
+static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, const struct vc_container_config *config, char **ret,
+                      vc_error **err)
+{
+    struct vci_ctr *c = NULL;
+    int rc = config ? 0 : vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the container");
+    if (rc == 0)
+        rc = open_for_change(pod, ctx, id, err);
+    if (rc == 0)
+        rc = pod_must_run(pod, "create", 1, err);
+    if (rc == 0)
+        rc = vci_ctr_prepare(pod, config, &c, err);
+    if (rc < 0)
+        return rc;
+    vcs_autofree char *copy = strdup(c->id);
+    if (!copy)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    rc = vci_ctr_store_spec(pod, c, err);
+    if (rc == 0)
+        rc = vci_pod_save(pod, err); /* with the container "making": whoever finds it so removes it */
+    vci_fault_point("container-noted");
+    if (rc == 0 && pod->vm)
+        rc = make_in_vm(pod, c, err);
+    if (rc == 0) {
+        c->state = VCI_READY;
+        rc = vci_pod_save(pod, err);
+    }
+    if (rc == 0) {
+        *ret = VCS_TAKE_PTR(copy);
+        return 0;
+    }
+    char name[160];
+    spec_name(name, sizeof name, c->id);
+    unlinkat(pod->dir.state_fd, name, 0);
+    vci_pod_drop(pod, c);
+    vci_pod_save(pod, NULL);
+    return rc;
+}
+
+int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    char *id = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_create(&p, ctx, pod, config, &id, &e);
+    vci_pod_close(&p);
+    if (rc == 0 && ret_id)
+        *ret_id = id;
+    else
+        free(id);
+    return vci_api_end(rc, e, err);
+}
+
+static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, vc_error **err)
+{
+    int rc = open_for_change(pod, ctx, id, err);
+    struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    if (!c)
+        return vci_rc(err);
+    rc = pod_must_run(pod, "start", 0, err);
+    if (rc == 0 && c->state != VCI_READY)
+        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready", ctr, id,
+                      vci_state_name(c->state));
+    if (rc < 0)
+        return rc;
+    rc = vci_ctr_run(pod, c, vci_pod_deadline(ctx, "call_timeout"), err);
+    int r = rc == 0 || c->state == VCI_STOPPED ? vci_pod_save(pod, rc == 0 ? err : NULL) : 0;
+    return rc < 0 ? rc : r;
+}
+
+int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_start(&p, ctx, pod, container, &e);
+    vci_pod_close(&p);
+    return vci_api_end(rc, e, err);
+}
+
+/* End the process of a running container; without the lock, because it may take long. */
+static int end_process(struct vci_pod *pod, struct vci_ctr *c, int64_t timeout_ms, vc_error **err)
+{
+    int64_t call = vci_pod_deadline(pod->ctx, "call_timeout");
+    struct vci_inst *agent = vci_stack_agent(pod, call, err);
+    if (!agent)
+        return vci_rc(err);
+    vci_autoerror vc_error *e = NULL;
+    int rc = 0, over = 0;
+    if (timeout_ms >= 0) {
+        rc = VCI_CALL(agent, call, &e, agent, signal, c->id, NULL, 15, 0);
+        over = c->shim.pid <= 0 ||
+               vcs_proc_wait(&c->shim, vcs_now_ns() + (timeout_ms ? timeout_ms : DEFAULT_STOP_MS) * 1000000, NULL) == 0;
+    }
+    if (!over || c->shim.pid <= 0) {
+        vc_error_free(VCS_TAKE_PTR(e));
+        call = vci_pod_deadline(pod->ctx, "call_timeout");
+        rc = VCI_CALL(agent, call, &e, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
+        if (rc == VC_ERR_NOTFOUND)
+            rc = 0;
+    }
+    if (rc < 0 && !over) {
+        *err = VCS_TAKE_PTR(e);
+        return rc;
+    }
+    if (c->shim.pid > 0 && vcs_proc_wait(&c->shim, call, NULL) < 0)
+        return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end after SIGKILL", c->id, pod->dir.id);
+    return 0;
+}
+
+static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
+    vci_pod_refresh(pod);
+    struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    if (!c)
+        return vci_rc(err);
+    if (pod->state == VCI_PAUSED)
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\": pod \"%s\" is paused", ctr, id);
+    if (c->state == VCI_RUNNING) {
+        rc = end_process(pod, c, timeout_ms, err);
+        if (rc < 0)
+            return rc;
+    }
+    vci_pod_close(pod);
+    rc = open_for_change(pod, ctx, id, err);
+    c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    if (!c)
+        return vci_rc(err);
+    if (c->state == VCI_READY && pod->vm) { /* never started: it goes without having run */
+        struct vci_inst *agent = vci_stack_agent(pod, vci_pod_deadline(ctx, "call_timeout"), err);
+        rc = agent ? VCI_CALL(agent, vci_pod_deadline(ctx, "call_timeout"), err, agent, ctr_remove, ctr) : vci_rc(err);
+        if (rc < 0)
+            return rc;
+        vci_ctr_end_shims(pod, c, vcs_now_ns() + 500000000);
+    } else if (c->state == VCI_RUNNING || c->shim.pid > 0) {
+        enum vci_state was = c->state;
+        if (was == VCI_RUNNING && c->shim.pid <= 0)
+            c->exit_status = 137;
+        else
+            vci_ctr_end_shims(pod, c, vcs_now_ns() + 500000000);
+    } else if (c->state == VCI_STOPPED && c->finished_ns) {
+        return 0;
+    }
+    c->state = VCI_STOPPED;
+    if (c->exit_status < 0)
+        c->exit_status = 137;
+    if (!c->finished_ns)
+        c->finished_ns = vci_realtime_ns();
+    return vci_pod_save(pod, err);
+}
+
+int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_stop(&p, ctx, pod, container, timeout_ms, &e);
+    vci_pod_close(&p);
+    return vci_api_end(rc, e, err);
+}
+
+static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, uint32_t flags, vc_error **err)
+{
+    int rc = open_for_change(pod, ctx, id, err);
+    struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    if (!c)
+        return vci_rc(err);
+    if ((c->state == VCI_RUNNING || c->state == VCI_PAUSED) && !(flags & VC_FORCE))
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\" of pod \"%s\": it is %s; stop it first", ctr, id,
+                        vci_state_name(c->state));
+    if (pod->state == VCI_PAUSED)
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\": pod \"%s\" is paused", ctr, id);
+    int guest = pod->vm && !pod->died && pod->state != VCI_STOPPED;
+    c->state = VCI_MAKING; /* half of it: whoever finds it so removes the rest */
+    rc = vci_pod_save(pod, err);
+    if (rc == 0)
+        rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(ctx, "call_timeout"), err);
+    if (rc < 0)
+        return rc;
+    vci_pod_drop(pod, c);
+    return vci_pod_save(pod, err);
+}
+
+int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    vci_pod_init(&p, ctx);
+    int rc = ctr_delete(&p, ctx, pod, container, flags, &e);
+    vci_pod_close(&p);
+    return vci_api_end(rc, e, err);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* context.c: vc_context: the configuration in effect, roots and log; and ids. */
+#include "context.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "conf.h"
+
+/* A configured path without slashes at its end. */
+static char *root_path(const struct vci_conf *conf, const char *key)
+{
+    const char *text = vci_conf_str(conf, key);
+    size_t n = strlen(text);
+    while (n > 1 && text[n - 1] == '/')
+        n--;
+    return strndup(text, n);
+}
+
+static uint32_t level_of(const char *word)
+{
+    return word[0] == 'e' ? VC_LOG_ERROR : word[0] == 'w' ? VC_LOG_WARN : word[0] == 'i' ? VC_LOG_INFO : VC_LOG_DEBUG;
+}
+
+/* The caller's options as this release knows them: what an older caller does not have is zero. */
+static int take_options(const struct vc_context_options *opts, struct vc_context_options *ret, vc_error **err)
+{
+    *ret = (struct vc_context_options){ .size = sizeof(*ret) };
+    if (!opts)
+        return 0;
+    if (opts->size < sizeof(uint32_t) || opts->size > 65536)
+        return vci_fail(err, VC_ERR_INVAL, 0, "the size of struct vc_context_options is %u: set it with VC_INIT", opts->size);
+    memcpy(ret, opts, opts->size < sizeof(*ret) ? opts->size : sizeof(*ret));
+    if (ret->log_level > VC_LOG_DEBUG)
+        return vci_fail(err, VC_ERR_INVAL, 0, "log level %u is not possible: 1 (error) to 4 (debug), or 0 for the configured one",
+                        ret->log_level);
+    if (ret->log_format > VC_LOG_FORMAT_JSON)
+        return vci_fail(err, VC_ERR_INVAL, 0, "log format %u is not possible: 1 (text), 2 (JSON), or 0 for the configured one",
+                        ret->log_format);
+    return 0;
+}
+
+int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err)
+{
+    struct vc_context_options o;
+    int r = take_options(opts, &o, err);
+    if (r)
+        return r;
+    vc_context *ctx = calloc(1, sizeof(*ctx));
+    if (!ctx)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    r = vci_conf_load(&o, &ctx->conf, err);
+    if (r) {
+        vc_context_free(ctx);
+        return r;
+    }
+    ctx->log.fd = o.log_fd > 0 ? o.log_fd : -1;
+    ctx->log.level = o.log_level ? o.log_level : level_of(vci_conf_str(ctx->conf, "log_level"));
+    ctx->log.format = o.log_format ? o.log_format
+                      : strcmp(vci_conf_str(ctx->conf, "log_format"), "json") ? VC_LOG_FORMAT_TEXT : VC_LOG_FORMAT_JSON;
+    const char *file = vci_conf_file(ctx->conf);
+    ctx->run_root = root_path(ctx->conf, "run_root");
+    ctx->state_root = root_path(ctx->conf, "state_root");
+    ctx->plugin_dir = root_path(ctx->conf, "plugin_dir");
+    ctx->libexec_dir = root_path(ctx->conf, "libexec_dir");
+    ctx->data_dir = root_path(ctx->conf, "data_dir");
+    ctx->config_file = file ? strdup(file) : NULL;
+    if (!ctx->run_root || !ctx->state_root || !ctx->plugin_dir || !ctx->libexec_dir || !ctx->data_dir || (file && !ctx->config_file)) {
+        vc_context_free(ctx);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    *ret_ctx = ctx;
+    return 0;
+}
+
+void vc_context_free(vc_context *ctx)
+{
+    if (!ctx)
+        return;
+    vci_conf_free(ctx->conf);
+    free(ctx->run_root);
+    free(ctx->state_root);
+    free(ctx->plugin_dir);
+    free(ctx->libexec_dir);
+    free(ctx->data_dir);
+    free(ctx->config_file);
+    free(ctx);
+}
+
+int vc_context_show(vc_context *ctx, int json, char **ret_text, vc_error **err)
+{
+    return vci_conf_text(ctx, json, ret_text, err);
+}
+
+int vci_check_id(const char *what, const char *id, vc_error **err)
+{
+    static const char alnum[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+    size_t n = id ? strnlen(id, 129) : 0;
+    if (n >= 1 && n <= 128 && strchr(alnum, id[0]) && strspn(id, rest) == n)
+        return 0;
+    if (!n)
+        return vci_fail(err, VC_ERR_INVAL, 0, "the %s is %s; it must be 1 to 128 letters, digits, \"_\", \".\" and \"-\"", what,
+                        id ? "empty" : "missing");
+    if (n > 128)
+        return vci_fail(err, VC_ERR_INVAL, 0, "the %s \"%.40s...\" is too long: 128 characters are possible", what, id);
+    return vci_fail(err, VC_ERR_INVAL, 0,
+                    "\"%s\" is not possible as %s: it must begin with a letter or digit and go on with letters, digits, \"_\", \".\" and "
+                    "\"-\"",
+                    id, what);
+}
+
+void vci_make_id(char *buf, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+    unsigned char bytes[64];
+    for (size_t at = 0; at < n; at += 2 * sizeof(bytes)) {
+        size_t want = n - at > 2 * sizeof(bytes) ? sizeof(bytes) : (n - at + 1) / 2;
+        /* At most 256 bytes are never cut short once the pool is ready; EINTR can only come before that. */
+        while (getrandom(bytes, want, 0) < 0 && errno == EINTR)
+            ;
+        for (size_t i = 0; i < 2 * want && at + i < n; i++)
+            buf[at + i] = hex[i & 1 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4];
+    }
+    buf[n] = '\0';
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* context.h: what one vc_context holds, and the log. */
+#ifndef VCI_CONTEXT_H
+#define VCI_CONTEXT_H
+
+#include "error.h"
+
+struct vci_conf;
+struct vci_log {
+    int fd; /* -1 = off */
+    uint32_t level, format;
+};
+struct vc_context {
+    struct vci_conf *conf;
+    struct vci_log log;
+    char *run_root, *state_root, *plugin_dir, *libexec_dir, *data_dir, *config_file; /* absolute, no slash at the end */
+};
+
+/* Log lines: text "2026-11-22T00:20:01.123456Z info pod=ID message", or JSON lines
+ * {"time","level","pod","msg", "mono_ns"}.  One write(2) each; control bytes are escaped. pod may be NULL. */
+int vci_log_on(const vc_context *ctx, uint32_t level);
+void vci_log(const vc_context *ctx, uint32_t level, const char *pod, const char *fmt, ...) VCS_PRINTF(4, 5);
+/* A phase of the way from create to the first byte, for `make bench`: debug line with "phase" and mono_ns. */
+void vci_phase(const vc_context *ctx, const char *pod, const char *phase);
+
+/* Copy text for logs and errors: control bytes, escape sequences and malformed UTF-8 become \\xNN, so that a guest
+ * cannot play with a terminal.  Cut to fit dst, NUL-terminated; returns the length. */
+size_t vci_escape(char *dst, size_t size, const char *src, size_t len);
+
+/* Open a file or directory that must be trusted: every component of the absolute path belongs to root or the caller,
+ * is no symbolic link and is not writable by others (directories of root with the sticky bit, like /tmp, may be).
+ * `flags` are those of open(2) for the last component. */
+int vci_open_trusted(const char *path, int flags, int *ret_fd, vc_error **err);
+
+/* Are these bytes an id?  [A-Za-z0-9][A-Za-z0-9_.-]{0,127}.  `what` ("pod id") is for the error. */
+int vci_check_id(const char *what, const char *id, vc_error **err);
+/* A fresh id of n hexadecimal digits (getrandom). */
+void vci_make_id(char *buf, size_t n);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* exit.c: exit statuses, which shims leave as small files in the pod's run directory. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/io.h"
+#include "pod.h"
+
+void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id)
+{
+    int has = exec_id && *exec_id;
+    snprintf(buf, size, "exit/%s%s%s", ctr, has ? ":" : "", has ? exec_id : "");
+}
+
+int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)
+{
+    char name[300], text[8] = "";
+    vci_exit_name(name, sizeof name, ctr, exec_id);
+    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    char *end = NULL;
+    long v = n > 0 ? strtol(text, &end, 10) : -1;
+    return n > 0 && end != text && v >= 0 && v <= 255 ? (int)v : -1;
+}
+
+int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, vc_error **err)
+{
+    char name[300], text[16];
+    vci_exit_name(name, sizeof name, ctr, exec_id);
+    int len = snprintf(text, sizeof text, "%d\n", status);
+    int r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);
+    if (r == -ENOENT && (mkdirat(dir->run_fd, "exit", 0700) == 0 || errno == EEXIST))
+        r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);
+    if (r < 0)
+        return vci_fail(err, vci_code_of(-r), -r, "cannot write the exit status to %s/%s", dir->run_path, name);
+    return 0;
+}
+
+void vci_exit_remove(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)
+{
+    char name[300];
+    vci_exit_name(name, sizeof name, ctr, exec_id);
+    if (dir->run_fd >= 0)
+        unlinkat(dir->run_fd, name, 0);
+}
+
+int vci_exit_of_wait(int wait_status)
+{
+    if (WIFEXITED(wait_status))
+        return WEXITSTATUS(wait_status);
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : 255;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* instance.c: open, save and close one plugin instance of a pod. */
+#include "instance.h"
+
+#include <string.h>
+
+#define STATE_MAX (64u * 1024) /* what an instance may save */
+
+int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name, const char *state,
+                  size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
+{
+    *i = (struct vci_inst){ .ctx = ctx, .dir = dir };
+    const struct vci_plugin *p;
+    int r = vci_plugin_load(ctx, kind, name, &p, err);
+    if (r == 0)
+        r = vci_conf_section(ctx->conf, &p->desc, &i->section, err);
+    if (r)
+        return r;
+    if (state && (state_version < p->desc.state_version_min || state_version > p->desc.state_version)) {
+        r = vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the state of %s plugin \"%s\" has version %u; the installed one reads %u to %u",
+                     vci_kind_name(kind), name, state_version, p->desc.state_version_min, p->desc.state_version);
+    } else if (state_len > STATE_MAX) {
+        r = vci_fail(err, VC_ERR_CORRUPT, 0, "the state of %s plugin \"%s\" is too long (%zu bytes; %u are possible)", vci_kind_name(kind),
+                     name, state_len, STATE_MAX);
+    } else {
+        i->plugin = p;
+        vci_host_init(&i->host, i);
+        struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline_ns, .err = (vc_err *)vci_error_new() };
+        struct vc_bytes bytes = { .data = state, .len = state_len };
+        const char *id = dir ? dir->id : "";
+        vc_inst *handle = NULL;
+        r = state ? p->inst.restore(&i->host, &call, i->section, id, state_version, bytes, &handle)
+                  : p->inst.create(&i->host, &call, i->section, id, &handle);
+        r = vci_error_from_plugin(err, (vc_error *)call.err, r, name, state ? "restore" : "create");
+        if (r == 0 && !handle)
+            r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s gave no instance", name, state ? "restore" : "create");
+        if (r == 0) {
+            i->handle = handle;
+            i->caps = p->inst.caps(handle);
+            if (i->caps & ~p->desc.caps_max)
+                r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
+                             name, (unsigned long long)i->caps, (unsigned long long)p->desc.caps_max);
+        }
+    }
+    if (r)
+        vci_inst_close(i);
+    return r;
+}
+
+void vci_inst_close(struct vci_inst *i)
+{
+    if (i->handle)
+        i->plugin->inst.close(i->handle);
+    vci_section_free(i->section);
+    i->handle = NULL;
+    i->section = NULL;
+    i->plugin = NULL;
+}
+
+int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret_version, vc_error **err)
+{
+    vc_sink *sink = vci_sink_new();
+    if (!sink)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    size_t len = 0;
+    int r = VCI_CALL_INST(i, 0, err, save, sink);
+    const char *bytes = r ? NULL : vci_sink_str(sink, &len);
+    if (r == 0 && len > STATE_MAX)
+        r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": it saves %zu bytes; %u are possible", i->plugin->desc.name, len, STATE_MAX);
+    char *copy = r == 0 && bytes ? malloc(len + 1) : NULL;
+    if (r == 0 && !copy)
+        r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (r == 0) {
+        memcpy(copy, bytes, len + 1);
+        *ret = copy;
+        *ret_len = len;
+        *ret_version = i->plugin->desc.state_version;
+    }
+    vci_sink_free(sink);
+    return r;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* instance.h: one plugin instance of a pod with the host services it was given. */
+#ifndef VCI_INSTANCE_H
+#define VCI_INSTANCE_H
+
+#ifdef HAVE_CONFIG_H
+#include <config.h> /* VC_FAULT_POINTS */
+#endif
+
+#include "conf.h"
+#include "loader.h"
+#include "store.h"
+
+struct vci_inst {
+    const struct vci_plugin *plugin; /* NULL: not opened */
+    vc_context *ctx;
+    struct vci_pod_dir *dir;         /* borrowed; its pod */
+    struct vc_config *section;
+    struct vc_host host;             /* ctx = this struct */
+    vc_inst *handle;
+    uint64_t caps;
+};
+
+/* Load plugin KIND/NAME, check its section and make an instance (state NULL) or restore one.  The struct must
+ * not move afterwards (the host table points to it). */
+int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
+                  const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err);
+/* close(); safe on a zeroed struct. */
+void vci_inst_close(struct vci_inst *i);
+/* save(): *ret is malloc'ed and NUL-terminated as well; version of the plugin in *ret_version. */
+int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret_version, vc_error **err);
+
+/* One call into a plugin: VCI_CALL (&inst, deadline_ns, err, hypervisor, vm_start, ARGS-after-call...).  Evaluates to the checked
+ * result; UNSUPPORTED when the member is NULL. */
+#define VCI_CALL(i, deadline, errp, kind, member, ...) \
+    __extension__({ \
+        struct vci_inst *ci_ = (i); \
+        int rc_; \
+        if (!ci_->plugin || !ci_->plugin->ops.kind.member) { \
+            rc_ = vci_fail((errp), VC_ERR_UNSUPPORTED, 0, "%s plugin \"%s\" cannot do %s", #kind, \
+                           ci_->plugin ? ci_->plugin->desc.name : "?", #member); \
+        } else { \
+            struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+            rc_ = ci_->plugin->ops.kind.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
+            rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, ci_->plugin->desc.name, #member); \
+        } \
+        rc_; \
+    })
+/* The same for members of vc_inst_ops. */
+#define VCI_CALL_INST(i, deadline, errp, member, ...) \
+    __extension__({ \
+        struct vci_inst *ci_ = (i); \
+        struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+        int rc_ = ci_->plugin->inst.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
+        vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, ci_->plugin->desc.name, #member); \
+    })
+
+/* The services without a pod, for vc_plugin.load: valid for the life of the process. */
+const struct vc_host *vci_host_global(void);
+/* Fill in the services of an instance. */
+void vci_host_init(struct vc_host *host, void *ctx);
+
+/* Sinks: a struct vcs_buf bounded to 1 MiB behind the contract's opaque vc_sink. */
+vc_sink *vci_sink_new(void);
+const char *vci_sink_str(vc_sink *sink, size_t *ret_len); /* NUL-terminated; lives with the sink */
+void vci_sink_free(vc_sink *sink);
+
+/* vc_host.spawn, also for core's own use: recorded in dir's ledger under `owner` before the exec. */
+int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, struct vc_proc *out, vc_error **err);
+
+/* Fault points of the kill-at-each-step tests (only with --enable-fault-points): counts, and when the count
+ * equals VC_FAULT_AT of the environment, kills this process with SIGKILL.  VC_FAULT_COUNT=FILE: write the
+ * total there at exit. */
+#ifdef VC_FAULT_POINTS
+void vci_fault_point(const char *name);
+#else
+#define vci_fault_point(name) ((void)0)
+#endif
+
+#endif

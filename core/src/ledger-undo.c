@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger-undo.c: remove one external thing of a pod, whatever state it is in. */
+#include "ledger-undo.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <vc/host.h>
+
+#include "instance.h"
+#include "lib/io.h"
+#include "lib/proc.h"
+#include "netns.h"
+
+/* Kill it and wait for its end. */
+static int undo_process(const char *name, int64_t deadline_ns, vc_error **err)
+{
+    int pid;
+    unsigned long long ticks;
+    if (sscanf(name, "%d %llu", &pid, &ticks) != 2 || pid <= 1)
+        return 0; /* nothing that could be killed */
+    struct vc_proc p = { .pid = pid, .start_ticks = ticks };
+    int r = vcs_proc_kill(&p, SIGKILL);
+    if (r == -ESRCH) {
+        vcs_proc_wait(&p, 1, NULL); /* a zombie of ours is reaped */
+        return 0;
+    }
+    if (r < 0)
+        return vci_fail(err, vci_code_of(r), r, "cannot kill process %d", pid);
+    r = vcs_proc_wait(&p, deadline_ns, NULL);
+    if (r < 0)
+        return vci_fail(err, vci_code_of(r), r, "process %d was killed but has not ended", pid);
+    return 1;
+}
+
+/* Take off all that is mounted at that place. */
+static int undo_mount(const char *path, vc_error **err)
+{
+    int there = 0;
+    for (int i = 0; i < 256; i++) {
+        if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
+            there = 1;
+            continue;
+        }
+        if (errno == EINVAL || errno == ENOENT || errno == ENOTDIR)
+            return there;
+        break;
+    }
+    return vci_fail(err, vci_code_of(errno), errno, "cannot unmount %s", path);
+}
+
+static int undo_path(const char *path, vc_error **err)
+{
+    if (unlink(path) == 0)
+        return 1;
+    if ((errno == EISDIR || errno == EPERM) && rmdir(path) == 0)
+        return 1;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return vci_fail(err, vci_code_of(errno), errno, "cannot remove %s", path);
+}
+
+static int undo_netns(const char *path, vc_error **err)
+{
+    int r = undo_mount(path, err);
+    if (r < 0)
+        return r;
+    int file = undo_path(path, err);
+    return file < 0 ? file : r | file;
+}
+
+/* What `ip link delete` does; on a thread that may be in another namespace.  0, 1 or -errno. */
+static int delete_link(void *arg)
+{
+    const char *name = arg;
+    struct {
+        struct nlmsghdr n;
+        struct ifinfomsg i;
+        struct rtattr a;
+        char name[IFNAMSIZ];
+    } req = { .n = { .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK }, .i = { .ifi_family = AF_UNSPEC } };
+    size_t len = strlen(name);
+    if (len >= IFNAMSIZ)
+        return 0; /* no link has such a name */
+    memcpy(req.name, name, len);
+    req.a.rta_type = IFLA_IFNAME;
+    req.a.rta_len = (unsigned short)(RTA_LENGTH(0) + len + 1);
+    req.n.nlmsg_len = (uint32_t)(offsetof(__typeof__(req), a) + RTA_ALIGN(req.a.rta_len));
+    vcs_autoclose int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    if (fd < 0 || send(fd, &req, req.n.nlmsg_len, 0) < 0)
+        return -errno;
+    union {
+        struct {
+            struct nlmsghdr n;
+            struct nlmsgerr e;
+        } ack;
+        char bytes[4096];
+    } reply;
+    ssize_t n;
+    do
+        n = recv(fd, &reply, sizeof(reply), 0);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    if ((size_t)n < sizeof(reply.ack) || reply.ack.n.nlmsg_type != NLMSG_ERROR)
+        return -EPROTO;
+    return reply.ack.e.error == 0 ? 1 : reply.ack.e.error == -ENODEV ? 0 : reply.ack.e.error;
+}
+
+/* "LINK" or "NETNSPATH:LINK". */
+static int undo_link(const char *name, vc_error **err)
+{
+    const char *colon = strrchr(name, ':');
+    const char *link = colon ? colon + 1 : name;
+    int r;
+    if (colon) {
+        vcs_autofree char *path = strndup(name, (size_t)(colon - name));
+        vcs_autoclose int ns = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+        if (!path)
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        if (ns < 0 && errno == ENOENT)
+            return 0; /* its links went with it */
+        r = ns < 0 ? -errno : 0;
+        if (r == 0) {
+            int sys = vci_netns_run(ns, delete_link, (void *)(uintptr_t)link, &r);
+            if (sys == -EINVAL)
+                return 0; /* a file that is a namespace no more */
+            if (sys < 0)
+                r = sys;
+        }
+    } else {
+        r = delete_link((void *)(uintptr_t)link);
+    }
+    return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot remove the network link %s", name) : r;
+}
+
+/* A control group and those below it; only directories can be removed there. */
+static int remove_cgroup(int dirfd, const char *name, int depth)
+{
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+        return 1;
+    if (errno == ENOENT)
+        return 0;
+    if (depth > 32)
+        return -ELOOP;
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    vcs_autoclosedir DIR *d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return -ENOMEM;
+    }
+    for (struct dirent *e; (e = readdir(d));)
+        if (e->d_type == DT_DIR && strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+            remove_cgroup(fd, e->d_name, depth + 1);
+    return unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 1 : errno == ENOENT ? 0 : -errno;
+}
+
+static int undo_cgroup(const char *path, vc_error **err)
+{
+    int r = remove_cgroup(AT_FDCWD, path, 0);
+    return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot remove the control group %s", path) : r;
+}
+
+/* "DEV:INO PATH": only that very inode, and only when nothing is in it; else it is the user's now. */
+static int undo_mountpoint(const char *name)
+{
+    unsigned long long dev, ino;
+    int at = 0;
+    struct stat st;
+    if (sscanf(name, "%llu:%llu %n", &dev, &ino, &at) != 2 || !at || name[at] != '/')
+        return 0;
+    const char *path = name + at;
+    if (lstat(path, &st) < 0 || st.st_dev != (dev_t)dev || st.st_ino != (ino_t)ino)
+        return 0;
+    if (S_ISDIR(st.st_mode))
+        return rmdir(path) == 0;
+    return S_ISREG(st.st_mode) && st.st_size == 0 && unlink(path) == 0;
+}
+
+int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *what, size_t size, vc_error **err)
+{
+    static const struct {
+        uint32_t type;
+        const char *text;
+    } names[] = {
+        { VCI_RES_PROCESS, "process" },      { VC_RES_MOUNT, "mount" },  { VC_RES_PATH, "path" },
+        { VC_RES_NETNS, "network namespace" }, { VC_RES_LINK, "link" }, { VC_RES_CGROUP, "control group" },
+        { VCI_RES_MOUNTPOINT, "mount point" },
+    };
+    const char *text = "thing";
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (names[i].type == type)
+            text = names[i].text;
+    snprintf(what, size, "%s %s", text, name);
+    switch (type) {
+    case VCI_RES_PROCESS:
+        return undo_process(name, deadline_ns, err);
+    case VC_RES_MOUNT:
+        return undo_mount(name, err);
+    case VC_RES_PATH:
+        return undo_path(name, err);
+    case VC_RES_NETNS:
+        return undo_netns(name, err);
+    case VC_RES_LINK:
+        return undo_link(name, err);
+    case VC_RES_CGROUP:
+        return undo_cgroup(name, err);
+    case VCI_RES_MOUNTPOINT:
+        return undo_mountpoint(name);
+    default:
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "a thing of type %u (\"%s\") was recorded by a newer release and cannot be removed by this one",
+                        type, name);
+    }
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger-undo.h: remove one external thing. */
+#ifndef VCI_LEDGER_UNDO_H
+#define VCI_LEDGER_UNDO_H
+
+#include "store.h"
+
+/* 1: it was there and is removed; 0: it was not there; else a code.  `what` describes it for people. */
+int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *what, size_t size, vc_error **err);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger.c: the list of every external thing a pod owns, written before it is made.
+ *
+ * The file grows at its end only, one write(2) per line:
+ *   {"add":TYPE,"owner":"hypervisor","name":"..."}   an entry; its number is the offset of the line
+ *   {"del":NUMBER}                                   it was removed
+ *   {"del_type":TYPE,"name":"..."}                   the latest entry of that type and name was removed
+ * A caller that is killed while it writes leaves a line without its end: its thing was not made. */
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <vc/host.h>
+
+#include "instance.h"
+#include "lib/buf.h"
+#include "lib/io.h"
+#include "ledger-undo.h"
+
+#define LEDGER_MAX (64u * 1024 * 1024)
+#define COMPACT_ABOVE (128 * 1024) /* bytes at which removed entries are thrown out */
+
+/* proc_done may come from any thread while a call runs: appending must not mix with opening. */
+static pthread_mutex_t ledger_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void put_string(struct vcs_buf *b, const char *text, int *bad)
+{
+    *bad |= vcs_buf_append(b, "\"", 1) < 0;
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == '"' || c == '\\')
+            *bad |= vcs_buf_printf(b, "\\u%04x", c) < 0;
+        else
+            *bad |= vcs_buf_append(b, text, 1) < 0;
+    }
+    *bad |= vcs_buf_append(b, "\"", 1) < 0;
+}
+
+static int put_add(struct vcs_buf *b, uint32_t type, const char *owner, const char *name)
+{
+    int bad = vcs_buf_printf(b, "{\"add\":%u,\"owner\":", type) < 0;
+    put_string(b, owner, &bad);
+    bad |= vcs_buf_append(b, ",\"name\":", 8) < 0;
+    put_string(b, name, &bad);
+    bad |= vcs_buf_append(b, "}\n", 2) < 0;
+    return bad ? -ENOMEM : 0;
+}
+
+static int failed(const struct vci_pod_dir *dir, int sys, vc_error **err)
+{
+    return vci_fail(err, vci_code_of(sys), sys, "pod \"%s\": cannot use %s/ledger", dir->id, dir->run_path);
+}
+
+/* A list of entries while it is put together. */
+struct list {
+    struct vci_ledger_entry *e;
+    size_t n, room;
+};
+
+static void drop(struct list *l, size_t i)
+{
+    free(l->e[i].owner);
+    free(l->e[i].name);
+    memmove(&l->e[i], &l->e[i + 1], (l->n - i - 1) * sizeof(l->e[0]));
+    l->n--;
+}
+
+static const char *get_text(struct json_object *o, const char *key)
+{
+    struct json_object *v;
+    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
+}
+
+static int get_number(struct json_object *o, const char *key, uint32_t *ret)
+{
+    struct json_object *v;
+    if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_int))
+        return 0;
+    int64_t n = json_object_get_int64(v);
+    if (n < 0 || n > UINT32_MAX)
+        return 0;
+    *ret = (uint32_t)n;
+    return 1;
+}
+
+/* Apply one line.  1 when it makes no sense, -ENOMEM. */
+static int apply(struct list *l, struct json_object *o, unsigned offset)
+{
+    uint32_t v;
+    const char *name = get_text(o, "name"), *owner = get_text(o, "owner");
+    if (get_number(o, "add", &v) && name && owner) {
+        if (l->n == l->room) {
+            size_t room = l->room ? l->room * 2 : 16;
+            struct vci_ledger_entry *more = realloc(l->e, room * sizeof(*more));
+            if (!more)
+                return -ENOMEM;
+            l->e = more;
+            l->room = room;
+        }
+        struct vci_ledger_entry e = { .n = offset, .type = v, .owner = strdup(owner), .name = strdup(name) };
+        l->e[l->n++] = e;
+        if (!e.owner || !e.name)
+            return -ENOMEM;
+        return 0;
+    }
+    if (get_number(o, "del", &v)) {
+        for (size_t i = l->n; i-- > 0;)
+            if (l->e[i].n == v) {
+                drop(l, i);
+                break;
+            }
+        return 0;
+    }
+    if (get_number(o, "del_type", &v) && name) {
+        for (size_t i = l->n; i-- > 0;)
+            if (l->e[i].type == v && !strcmp(l->e[i].name, name)) {
+                drop(l, i);
+                break;
+            }
+        return 0;
+    }
+    return 1;
+}
+
+/* Read the file.  *ret_size: how long it is. */
+static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_error **err)
+{
+    vcs_autofree char *text = NULL;
+    size_t size = 0;
+    int r = dir->run_fd < 0 ? -ENOENT : vcs_read_file(dir->run_fd, "ledger", LEDGER_MAX, &text, &size);
+    *ret_size = 0;
+    if (r == -ENOENT)
+        return 0;
+    if (r < 0)
+        return failed(dir, r, err);
+    *ret_size = size;
+    struct json_tokener *tok = json_tokener_new_ex(4);
+    r = tok ? 0 : -ENOMEM;
+    for (char *p = text, *nl; r >= 0 && (nl = memchr(p, '\n', size - (size_t)(p - text))); p = nl + 1) {
+        json_tokener_reset(tok);
+        struct json_object *o = json_tokener_parse_ex(tok, p, (int)(nl - p));
+        r = o && json_object_is_type(o, json_type_object) ? apply(l, o, (unsigned)(p - text)) : 1;
+        json_object_put(o);
+        if (r == 1 && nl != p)
+            vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: the line at byte %zu is not complete and is left out", dir->run_path,
+                    (size_t)(p - text));
+    }
+    if (tok)
+        json_tokener_free(tok);
+    return r < 0 ? failed(dir, r, err) : 0;
+}
+
+int vci_ledger_read(struct vci_pod_dir *dir, struct vci_ledger_entry **ret, size_t *ret_n, vc_error **err)
+{
+    struct list l = { 0 };
+    size_t size;
+    int r = load(dir, &l, &size, err);
+    if (r) {
+        vci_ledger_entries_free(l.e, l.n);
+        return r;
+    }
+    *ret = l.e;
+    *ret_n = l.n;
+    return 0;
+}
+
+void vci_ledger_entries_free(struct vci_ledger_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(entries[i].owner);
+        free(entries[i].name);
+    }
+    free(entries);
+}
+
+/* Throw removed entries out, so that a pod that lives long and runs many processes does not fill the disk. */
+static int compact(struct vci_pod_dir *dir, vc_error **err)
+{
+    struct list l = { 0 };
+    struct vcs_buf b = { 0 };
+    size_t size;
+    int r = load(dir, &l, &size, err), bad = 0;
+    for (size_t i = 0; r == 0 && i < l.n; i++)
+        bad |= put_add(&b, l.e[i].type, l.e[i].owner, l.e[i].name) < 0;
+    if (r == 0)
+        bad = bad ? -ENOMEM : vcs_write_file_atomic(dir->run_fd, "ledger", vcs_buf_data(&b), b.len, 0600, 0);
+    if (r == 0 && bad < 0)
+        r = failed(dir, bad, err);
+    vcs_buf_done(&b);
+    vci_ledger_entries_free(l.e, l.n);
+    return r;
+}
+
+static int open_ledger(struct vci_pod_dir *dir)
+{
+    int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    int fd = openat(dir->run_fd, "ledger", flags, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Make ledger_fd ready for appending, after whatever a killed caller left. */
+static int prepare(struct vci_pod_dir *dir, vc_error **err)
+{
+    if (dir->ledger_fd >= 0)
+        return 0;
+    if (dir->run_fd < 0)
+        return vci_fail(err, VC_ERR_STATE, 0, "pod \"%s\" has no run directory, so nothing can be recorded", dir->id);
+    int fd = open_ledger(dir);
+    if (fd < 0)
+        return failed(dir, fd, err);
+    struct stat st = { 0 };
+    char last = '\n';
+    if (!dir->fresh && fstat(fd, &st) == 0 && st.st_size > COMPACT_ABOVE && dir->lock_fd >= 0) {
+        close(fd);
+        int r = compact(dir, err);
+        if (r)
+            return r;
+        fd = open_ledger(dir);
+        if (fd < 0)
+            return failed(dir, fd, err);
+    } else if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) != 1) {
+        int sys = errno;
+        close(fd);
+        return failed(dir, sys, err);
+    }
+    dir->ledger_fd = fd;
+    return 0;
+}
+
+/* Append one line; *ret_n (may be NULL) is where it stands. */
+static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n, vc_error **err)
+{
+    pthread_mutex_lock(&ledger_mutex);
+    int r = prepare(dir, err);
+    if (r == 0) {
+        ssize_t n;
+        do
+            n = write(dir->ledger_fd, vcs_buf_data(line), line->len);
+        while (n < 0 && errno == EINTR);
+        if (n >= 0 && (size_t)n < line->len) {
+            /* The disk is full: take the half line back, so that the next one stands alone. */
+            off_t end = lseek(dir->ledger_fd, 0, SEEK_CUR);
+            if (ftruncate(dir->ledger_fd, end - n) < 0)
+                vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: a half line could not be taken back", dir->run_path);
+            errno = ENOSPC;
+            n = -1;
+        }
+        if (n < 0)
+            r = failed(dir, errno, err);
+        else if (ret_n)
+            *ret_n = (unsigned)((size_t)lseek(dir->ledger_fd, 0, SEEK_CUR) - line->len);
+    }
+    pthread_mutex_unlock(&ledger_mutex);
+    vcs_buf_done(line);
+    return r;
+}
+
+int vci_ledger_add(struct vci_pod_dir *dir, uint32_t type, const char *owner, const char *name, unsigned *ret_n, vc_error **err)
+{
+    struct vcs_buf line = { 0 };
+    if (put_add(&line, type, owner, name) < 0) {
+        vcs_buf_done(&line);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    vci_fault_point("ledger-add");
+    int r = append(dir, &line, ret_n, err);
+    vci_fault_point("ledger-added");
+    return r;
+}
+
+int vci_ledger_del(struct vci_pod_dir *dir, unsigned n, vc_error **err)
+{
+    struct vcs_buf line = { 0 };
+    if (vcs_buf_printf(&line, "{\"del\":%u}\n", n) < 0)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    vci_fault_point("ledger-del");
+    return append(dir, &line, NULL, err);
+}
+
+int vci_ledger_del_name(struct vci_pod_dir *dir, uint32_t type, const char *name, vc_error **err)
+{
+    struct vcs_buf line = { 0 };
+    int bad = vcs_buf_printf(&line, "{\"del_type\":%u,\"name\":", type) < 0;
+    put_string(&line, name, &bad);
+    if (bad || vcs_buf_append(&line, "}\n", 2) < 0) {
+        vcs_buf_done(&line);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    vci_fault_point("ledger-del");
+    return append(dir, &line, NULL, err);
+}
+
+int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)(void *, const char *, const char *), void *arg,
+                    vc_error **err)
+{
+    struct list l = { 0 };
+    size_t size, left = 0;
+    int first = load(dir, &l, &size, err);
+    for (size_t i = first ? 0 : l.n; i-- > 0;) {
+        const struct vci_ledger_entry *e = &l.e[i];
+        vci_autoerror vc_error *why = NULL;
+        char what[512];
+        int r = vci_undo_one(e->type, e->name, deadline_ns, what, sizeof(what), &why);
+        vci_fault_point("ledger-undone");
+        if (r > 0 && report) /* 1: it was there */
+            report(arg, dir->id, what);
+        if (r >= 0)
+            r = vci_ledger_del(dir, e->n, &why);
+        if (r) {
+            left++;
+            vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s", vc_error_text(why));
+            if (!first) {
+                first = r;
+                if (err && !*err)
+                    *err = VCS_TAKE_PTR(why);
+                vci_context(err, "pod \"%s\"", dir->id);
+            }
+        }
+    }
+    /* Nothing stands in it any more: begin afresh. */
+    if (!first && !left && dir->ledger_fd >= 0 && ftruncate(dir->ledger_fd, 0) < 0)
+        first = failed(dir, errno, err);
+    vci_ledger_entries_free(l.e, l.n);
+    return first;
+}

@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pod-state.c: the record of a pod: reading, writing, and bringing it in line with what lives. */
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/io.h"
+#include "lib/proc.h"
+#include "pod.h"
+
+static const char *const state_names[] = {"ready", "running", "paused", "stopped", "making"};
+
+const char *vci_state_name(enum vci_state state)
+{
+    return state_names[state];
+}
+
+int64_t vci_realtime_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t vci_pod_deadline(const vc_context *ctx, const char *key)
+{
+    int64_t s = vci_conf_int(ctx->conf, key);
+    return s > 0 ? vcs_now_ns() + s * 1000000000 : 0;
+}
+
+void vci_strv_free(char **v)
+{
+    for (size_t i = 0; v && v[i]; i++)
+        free(v[i]);
+    free(v);
+}
+
+char **vci_strv_copy(const char *const *v)
+{
+    size_t n = 0;
+    while (v && v[n])
+        n++;
+    char **c = v ? calloc(n + 1, sizeof *c) : NULL;
+    for (size_t i = 0; c && i < n; i++) {
+        c[i] = strdup(v[i]);
+        if (!c[i]) {
+            vci_strv_free(c);
+            return NULL;
+        }
+    }
+    return c;
+}
+
+/* ---- memory ---- */
+
+void vci_pod_init(struct vci_pod *pod, vc_context *ctx)
+{
+    memset(pod, 0, sizeof *pod);
+    pod->ctx = ctx;
+    pod->boot_same = 1;
+    pod->netns_fd = -1;
+    pod->dir.run_fd = pod->dir.state_fd = pod->dir.lock_fd = pod->dir.ledger_fd = -1;
+}
+
+void vci_ctr_free(struct vci_ctr *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < c->n_execs; i++)
+        free(c->execs[i].id);
+    free(c->execs);
+    free(c->id);
+    free(c->rootfs);
+    free(c->spec);
+    free(c);
+}
+
+void vci_pod_close(struct vci_pod *pod)
+{
+    vci_stack_reset(pod);
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        vci_ctr_free(pod->ctrs[i]);
+    free(pod->ctrs);
+    for (size_t k = 1; k <= VCI_KINDS; k++)
+        free(pod->plugin[k]);
+    free(pod->op);
+    free(pod->hostname);
+    free(pod->uri);
+    free(pod->vmm);
+    vci_strv_free(pod->dns);
+    vci_strv_free(pod->annotations);
+    if (pod->netns_fd >= 0)
+        close(pod->netns_fd);
+    if (pod->dir.run_path)
+        vci_store_close(&pod->dir);
+    vci_pod_init(pod, pod->ctx);
+}
+
+struct vci_ctr *vci_pod_add(struct vci_pod *pod, const char *id)
+{
+    struct vci_ctr **list = realloc(pod->ctrs, (pod->n_ctrs + 1) * sizeof *list);
+    if (!list)
+        return NULL;
+    pod->ctrs = list;
+    struct vci_ctr *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->id = strdup(id);
+    if (!c->id) {
+        free(c);
+        return NULL;
+    }
+    c->exit_status = -1;
+    c->stdio[0] = c->stdio[1] = c->stdio[2] = -1;
+    pod->ctrs[pod->n_ctrs++] = c;
+    return c;
+}
+
+void vci_pod_drop(struct vci_pod *pod, struct vci_ctr *c)
+{
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        if (pod->ctrs[i] == c) {
+            memmove(pod->ctrs + i, pod->ctrs + i + 1, (pod->n_ctrs - i - 1) * sizeof *pod->ctrs);
+            pod->n_ctrs--;
+            vci_ctr_free(c);
+            return;
+        }
+    }
+}
+
+struct vci_ctr *vci_pod_find(struct vci_pod *pod, const char *ctr, vc_error **err)
+{
+    if (vci_check_id("container id", ctr, err) < 0)
+        return NULL;
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        if (strcmp(pod->ctrs[i]->id, ctr) == 0)
+            return pod->ctrs[i];
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" has no container \"%s\"", pod->dir.id, ctr);
+    return NULL;
+}
+
+struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c, const char *exec_id, vc_error **err)
+{
+    for (size_t i = 0; i < c->n_execs; i++)
+        if (strcmp(c->execs[i].id, exec_id) == 0)
+            return &c->execs[i];
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "container \"%s\" of pod \"%s\" has no process \"%s\"", c->id, pod->dir.id, exec_id);
+    return NULL;
+}
+
+/* ---- writing ---- */
+
+static json_object *proc_json(const struct vc_proc *p)
+{
+    json_object *a = json_object_new_array_ext(2);
+    json_object_array_add(a, json_object_new_int(p->pid));
+    json_object_array_add(a, json_object_new_int64((int64_t)p->start_ticks));
+    return a;
+}
+
+static void put_proc(json_object *o, const char *key, const struct vc_proc *p)
+{
+    if (p->pid > 0)
+        json_object_object_add(o, key, proc_json(p));
+}
+
+static void put_str(json_object *o, const char *key, const char *s)
+{
+    if (s)
+        json_object_object_add(o, key, json_object_new_string(s));
+}
+
+static void put_int(json_object *o, const char *key, int64_t v)
+{
+    if (v)
+        json_object_object_add(o, key, json_object_new_int64(v));
+}
+
+static void put_strv(json_object *o, const char *key, char **v)
+{
+    if (!v || !v[0])
+        return;
+    json_object *a = json_object_new_array();
+    for (; *v; v++)
+        json_object_array_add(a, json_object_new_string(*v));
+    json_object_object_add(o, key, a);
+}
+
+static json_object *ctr_json(const struct vci_ctr *c)
+{
+    json_object *o = json_object_new_object();
+    put_str(o, "id", c->id);
+    put_str(o, "state", state_names[c->state]);
+    put_str(o, "rootfs", c->rootfs);
+    put_int(o, "readonly", c->readonly);
+    put_int(o, "terminal", c->terminal);
+    if (c->exit_status >= 0)
+        json_object_object_add(o, "exit", json_object_new_int(c->exit_status));
+    put_proc(o, "shim", &c->shim);
+    put_int(o, "created_ns", c->created_ns);
+    put_int(o, "started_ns", c->started_ns);
+    put_int(o, "finished_ns", c->finished_ns);
+    if (!c->n_execs)
+        return o;
+    json_object *list = json_object_new_array();
+    for (size_t i = 0; i < c->n_execs; i++) {
+        json_object *e = json_object_new_object();
+        put_str(e, "id", c->execs[i].id);
+        put_proc(e, "shim", &c->execs[i].shim);
+        put_int(e, "terminal", c->execs[i].terminal);
+        if (c->execs[i].exit_status >= 0)
+            json_object_object_add(e, "exit", json_object_new_int(c->execs[i].exit_status));
+        json_object_array_add(list, e);
+    }
+    json_object_object_add(o, "execs", list);
+    return o;
+}
+
+/* Take the open instances' states into the record. */
+static int save_instances(struct vci_pod *pod, vc_error **err)
+{
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        if (!pod->inst[k].handle)
+            continue;
+        char *text = NULL;
+        size_t len = 0;
+        uint32_t version = 0;
+        int rc = vci_inst_save(&pod->inst[k], &text, &len, &version, err);
+        if (rc < 0)
+            return rc;
+        free(pod->saved[k]);
+        pod->saved[k] = text;
+        pod->saved_len[k] = len;
+        pod->saved_version[k] = version;
+    }
+    return 0;
+}
+
+static json_object *stack_json(const struct vci_pod *pod)
+{
+    json_object *all = json_object_new_object();
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        json_object *o = json_object_new_object();
+        put_str(o, "plugin", pod->plugin[k]);
+        if (pod->saved[k]) {
+            json_object_object_add(o, "version", json_object_new_int64(pod->saved_version[k]));
+            json_object_object_add(o, "state", json_object_new_string_len(pod->saved[k], (int)pod->saved_len[k]));
+        }
+        json_object_object_add(all, vci_kind_name(k), o);
+    }
+    return all;
+}
+
+int vci_pod_save(struct vci_pod *pod, vc_error **err)
+{
+    int rc = save_instances(pod, err);
+    if (rc < 0)
+        return rc;
+    json_object *o = json_object_new_object();
+    put_str(o, "id", pod->dir.id);
+    put_str(o, "state", state_names[pod->state]);
+    put_int(o, "vm", pod->vm);
+    if (pod->op) {
+        put_str(o, "op", pod->op);
+        put_proc(o, "op_by", &pod->op_by);
+    }
+    put_proc(o, "owner", &pod->owner);
+    put_int(o, "flags", pod->flags);
+    put_int(o, "vcpus", pod->vcpus);
+    put_int(o, "memory", (int64_t)pod->memory);
+    put_str(o, "hostname", pod->hostname);
+    put_strv(o, "dns", pod->dns);
+    put_strv(o, "annotations", pod->annotations);
+    put_int(o, "created_ns", pod->created_ns);
+    json_object_object_add(o, "instances", stack_json(pod));
+    if (pod->n_vmm) {
+        json_object *a = json_object_new_array();
+        for (size_t i = 0; i < pod->n_vmm; i++)
+            json_object_array_add(a, proc_json(&pod->vmm[i]));
+        json_object_object_add(o, "vmm", a);
+    }
+    put_proc(o, "proxy", &pod->proxy);
+    put_str(o, "uri", pod->uri);
+    if (pod->n_ctrs) {
+        json_object *a = json_object_new_array();
+        for (size_t i = 0; i < pod->n_ctrs; i++)
+            json_object_array_add(a, ctr_json(pod->ctrs[i]));
+        json_object_object_add(o, "containers", a);
+    }
+    rc = vci_store_write(&pod->dir, o, err);
+    json_object_put(o);
+    if (rc == 0)
+        pod->exists = 1;
+    return rc;
+}
+
+int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
+{
+    char *copy = strdup(op);
+    if (!copy)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    free(pod->op);
+    pod->op = copy;
+    if (vcs_proc_identify(getpid(), &pod->op_by) < 0)
+        pod->op_by = (struct vc_proc){.pid = getpid()};
+    return vci_pod_save(pod, err);
+}
+
+/* ---- reading ---- */
+
+static json_object *get(json_object *o, const char *key, json_type type)
+{
+    json_object *v = NULL;
+    return json_object_object_get_ex(o, key, &v) && json_object_get_type(v) == type ? v : NULL;
+}
+
+static int64_t get_int(json_object *o, const char *key, int64_t def)
+{
+    json_object *v = get(o, key, json_type_int);
+    return v ? json_object_get_int64(v) : def;
+}
+
+static const char *get_str(json_object *o, const char *key)
+{
+    json_object *v = get(o, key, json_type_string);
+    return v ? json_object_get_string(v) : NULL;
+}
+
+/* 0, or -1 without memory. */
+static int copy_str(json_object *o, const char *key, char **ret)
+{
+    const char *s = get_str(o, key);
+    *ret = s ? strdup(s) : NULL;
+    return s && !*ret ? -1 : 0;
+}
+
+static struct vc_proc proc_of(json_object *a)
+{
+    struct vc_proc p = {0};
+    if (a && json_object_is_type(a, json_type_array) && json_object_array_length(a) == 2) {
+        p.pid = json_object_get_int(json_object_array_get_idx(a, 0));
+        p.start_ticks = (uint64_t)json_object_get_int64(json_object_array_get_idx(a, 1));
+        if (p.pid < 2) /* never 0, 1 or a process group */
+            p.pid = 0;
+    }
+    return p;
+}
+
+static int copy_strv(json_object *o, const char *key, char ***ret)
+{
+    json_object *a = get(o, key, json_type_array);
+    size_t n = a ? json_object_array_length(a) : 0;
+    if (!n)
+        return 0;
+    char **v = calloc(n + 1, sizeof *v);
+    for (size_t i = 0; v && i < n; i++) {
+        v[i] = strdup(json_object_get_string(json_object_array_get_idx(a, i)) ?: "");
+        if (!v[i]) {
+            vci_strv_free(v);
+            return -1;
+        }
+    }
+    *ret = v;
+    return v ? 0 : -1;
+}
+
+static int parse_state(const char *s, enum vci_state *ret)
+{
+    for (size_t i = 0; s && i < sizeof state_names / sizeof *state_names; i++) {
+        if (strcmp(s, state_names[i]) == 0) {
+            *ret = (enum vci_state)i;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int parse_exit(json_object *o)
+{
+    int64_t v = get_int(o, "exit", -1);
+    return v >= 0 && v <= 255 ? (int)v : -1;
+}
+
+/* NULL when the record is fine, else what is wrong with it; "" without memory. */
+static const char *parse_ctr(struct vci_pod *pod, json_object *o)
+{
+    const char *id = get_str(o, "id");
+    if (!id || vci_check_id("container id", id, NULL) < 0)
+        return "a container has no valid id";
+    struct vci_ctr *c = vci_pod_add(pod, id);
+    if (!c || copy_str(o, "rootfs", &c->rootfs) < 0)
+        return "";
+    if (parse_state(get_str(o, "state"), &c->state) < 0)
+        return "a container has no valid state";
+    c->readonly = get_int(o, "readonly", 0) != 0;
+    c->terminal = get_int(o, "terminal", 0) != 0;
+    c->exit_status = parse_exit(o);
+    c->shim = proc_of(get(o, "shim", json_type_array));
+    c->created_ns = get_int(o, "created_ns", 0);
+    c->started_ns = get_int(o, "started_ns", 0);
+    c->finished_ns = get_int(o, "finished_ns", 0);
+    json_object *list = get(o, "execs", json_type_array);
+    size_t n = list ? json_object_array_length(list) : 0;
+    if (n && !(c->execs = calloc(n, sizeof *c->execs)))
+        return "";
+    for (size_t i = 0; i < n; i++) {
+        json_object *e = json_object_array_get_idx(list, i);
+        const char *eid = get_str(e, "id");
+        if (!eid || vci_check_id("exec id", eid, NULL) < 0)
+            return "a process has no valid id";
+        struct vci_exec *x = &c->execs[c->n_execs];
+        if (!(x->id = strdup(eid)))
+            return "";
+        c->n_execs++;
+        x->shim = proc_of(get(e, "shim", json_type_array));
+        x->terminal = get_int(e, "terminal", 0) != 0;
+        x->exit_status = parse_exit(e);
+    }
+    return NULL;
+}
+
+static const char *parse_stack(struct vci_pod *pod, json_object *o)
+{
+    json_object *all = get(o, "instances", json_type_object);
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        json_object *i = all ? get(all, vci_kind_name(k), json_type_object) : NULL;
+        if (!i || !get_str(i, "plugin"))
+            return "a plugin's name is missing in \"instances\"";
+        if (copy_str(i, "plugin", &pod->plugin[k]) < 0)
+            return "";
+        json_object *s = get(i, "state", json_type_string);
+        if (!s)
+            continue;
+        pod->saved_len[k] = (size_t)json_object_get_string_len(s);
+        pod->saved[k] = malloc(pod->saved_len[k] + 1);
+        if (!pod->saved[k])
+            return "";
+        memcpy(pod->saved[k], json_object_get_string(s), pod->saved_len[k] + 1);
+        pod->saved_version[k] = (uint32_t)get_int(i, "version", 0);
+    }
+    return NULL;
+}
+
+static const char *parse_pod(struct vci_pod *pod, json_object *o)
+{
+    if (parse_state(get_str(o, "state"), &pod->state) < 0)
+        return "\"state\" is not a state of a pod";
+    const char *id = get_str(o, "id");
+    if (!id || strcmp(id, pod->dir.id) != 0)
+        return "\"id\" is not that of its directory";
+    pod->vm = get_int(o, "vm", 0) != 0;
+    pod->op_by = proc_of(get(o, "op_by", json_type_array));
+    pod->owner = proc_of(get(o, "owner", json_type_array));
+    pod->flags = (uint32_t)get_int(o, "flags", 0);
+    pod->vcpus = (uint32_t)get_int(o, "vcpus", 0);
+    pod->memory = (uint64_t)get_int(o, "memory", 0);
+    pod->created_ns = get_int(o, "created_ns", 0);
+    pod->proxy = proc_of(get(o, "proxy", json_type_array));
+    if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 || copy_str(o, "uri", &pod->uri) < 0 ||
+        copy_strv(o, "dns", &pod->dns) < 0 || copy_strv(o, "annotations", &pod->annotations) < 0)
+        return "";
+    const char *bad = parse_stack(pod, o);
+    if (bad)
+        return bad;
+    json_object *a = get(o, "vmm", json_type_array);
+    size_t n = a ? json_object_array_length(a) : 0;
+    if (n && !(pod->vmm = calloc(n, sizeof *pod->vmm)))
+        return "";
+    for (size_t i = 0; i < n; i++)
+        pod->vmm[i] = proc_of(json_object_array_get_idx(a, i));
+    pod->n_vmm = n;
+    a = get(o, "containers", json_type_array);
+    n = a ? json_object_array_length(a) : 0;
+    if (n > VCI_MAX_CONTAINERS)
+        return "there are too many containers";
+    for (size_t i = 0; i < n && !bad; i++)
+        bad = parse_ctr(pod, json_object_array_get_idx(a, i));
+    return bad;
+}
+
+int vci_pod_read(struct vci_pod *pod, vc_error **err)
+{
+    json_object *o = NULL;
+    int rc = vci_store_read(&pod->dir, &o, &pod->boot_same, err);
+    if (rc < 0)
+        return rc;
+    const char *bad = parse_pod(pod, o);
+    json_object_put(o);
+    if (bad && !*bad)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (bad)
+        return vci_fail(err, VC_ERR_CORRUPT, 0, "the record of pod \"%s\" (%s/pods/%s/pod.json) is damaged: %s",
+                        pod->dir.id, pod->ctx->state_root, pod->dir.id, bad);
+    pod->exists = 1;
+    return 0;
+}
+
+int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock, vc_error **err)
+{
+    vci_pod_init(pod, ctx);
+    int rc = vci_check_id("pod id", id, err);
+    if (rc < 0)
+        return rc;
+    int64_t deadline = lock == VCI_LOCK_EXCLUSIVE ? vci_pod_deadline(ctx, "call_timeout") : 0;
+    rc = vci_store_open(ctx, id, lock, deadline, &pod->dir, err);
+    if (rc < 0) {
+        vci_pod_init(pod, ctx);
+        return rc;
+    }
+    return vci_pod_read(pod, err);
+}
+
+/* ---- what lives ---- */
+
+static int vm_alive(const struct vci_pod *pod)
+{
+    if (!pod->vm || !pod->boot_same)
+        return 0;
+    return pod->n_vmm == 0 || vcs_proc_alive(&pod->vmm[0]);
+}
+
+/* A process whose shim has ended: its status, by the best evidence there is. */
+static int ended_status(const struct vci_pod *pod, const struct vci_ctr *c, const char *exec_id)
+{
+    int s = vci_exit_read(&pod->dir, c->id, exec_id);
+    return s >= 0 ? s : 255;
+}
+
+void vci_pod_refresh(struct vci_pod *pod)
+{
+    int live = pod->state == VCI_READY || pod->state == VCI_RUNNING || pod->state == VCI_PAUSED;
+    if (pod->op && strcmp(pod->op, "create") == 0)
+        live = 0; /* its processes are not all known yet */
+    if (live && pod->vm && !vm_alive(pod)) {
+        pod->died = 1;
+        pod->state = VCI_STOPPED;
+    }
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        struct vci_ctr *c = pod->ctrs[i];
+        if (c->state == VCI_STOPPED || c->state == VCI_MAKING)
+            continue;
+        int shim_gone = c->shim.pid > 0 && (!pod->boot_same || !vcs_proc_alive(&c->shim));
+        if (!pod->died && !shim_gone)
+            continue;
+        c->exit_status = ended_status(pod, c, NULL);
+        c->state = VCI_STOPPED;
+    }
+}
+
+int vci_pod_check_whole(const struct vci_pod *pod, vc_error **err)
+{
+    if (!pod->op)
+        return 0;
+    return vci_fail(err, VC_ERR_STATE, 0,
+                    "the last operation on pod \"%s\" (%s, by process %d) was interrupted: remove the pod with gc or a forced delete",
+                    pod->dir.id, pod->op, pod->op_by.pid);
+}

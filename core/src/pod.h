@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pod.h: a pod in memory, as it was read from its store, and the steps its operations are made of. */
+#ifndef VCI_POD_H
+#define VCI_POD_H
+
+#include "instance.h"
+#include "store.h"
+
+#define VCI_SHARE_TAG "kataShared"
+#define VCI_KINDS 5     /* VC_KIND_* are 1..5 */
+#define VCI_MAX_CONTAINERS 1024
+#define VCI_MAX_EXECS 256 /* per container: beyond it the oldest ended ones are forgotten */
+
+/* The order is that of the table of transitions in pod-state.c. */
+enum vci_state { VCI_READY, VCI_RUNNING, VCI_PAUSED, VCI_STOPPED, VCI_MAKING };
+
+/* A further process of a container. */
+struct vci_exec {
+    char *id;
+    struct vc_proc shim;
+    int32_t exit_status; /* -1 = not known here (see the exit file) */
+    uint32_t terminal;
+};
+
+struct vci_ctr {
+    char *id, *rootfs;
+    enum vci_state state;
+    uint32_t readonly, terminal;
+    int32_t exit_status; /* -1 = none */
+    struct vc_proc shim;
+    int64_t created_ns, started_ns, finished_ns;
+    struct vci_exec *execs;
+    size_t n_execs;
+
+    /* Of this process only, while the container is made. */
+    char *spec; /* config.json; NULL = to be read from the store */
+    int32_t stdio[3];
+    uint32_t stdio_flags, rows, cols;
+};
+
+struct vci_pod {
+    vc_context *ctx;
+    struct vci_pod_dir dir;
+    int exists; /* pod.json was written: its state may be saved again */
+
+    enum vci_state state;
+    int vm;        /* a VM was begun, and what it left has not been removed yet */
+    int boot_same; /* written since this boot of the host */
+    int died;      /* found by vci_pod_refresh: the VM is gone without having been stopped */
+    char *op;      /* operation that is (or was, when nobody holds the lock) going on; NULL = none */
+    struct vc_proc op_by, owner;
+    uint32_t flags; /* VC_POD_* */
+    uint32_t vcpus;
+    uint64_t memory;
+    char *hostname;
+    char **dns, **annotations; /* NULL-terminated or NULL */
+    int64_t created_ns;
+
+    /* Plugins, indexed by VC_KIND_*: their names, what they saved, and, once used here, their instances. */
+    char *plugin[VCI_KINDS + 1];
+    char *saved[VCI_KINDS + 1];
+    size_t saved_len[VCI_KINDS + 1];
+    uint32_t saved_version[VCI_KINDS + 1];
+    struct vci_inst inst[VCI_KINDS + 1];
+    int connected; /* the agent instance of this process is connected */
+
+    struct vc_proc *vmm; /* the VMM's processes, the main one first */
+    size_t n_vmm;
+    struct vc_proc proxy;
+    char *uri;     /* what agents and shims connect to */
+    int netns_fd;  /* of this process only */
+
+    struct vci_ctr **ctrs;
+    size_t n_ctrs;
+};
+
+/* End of a public function: the error goes to the caller, or nowhere. */
+static inline int vci_api_end(int rc, vc_error *e, vc_error **err)
+{
+    if (rc < 0 && err)
+        *err = e;
+    else
+        vc_error_free(e);
+    return rc;
+}
+/* Code of an error that was reported together with a NULL. */
+static inline int vci_rc(vc_error *const *err)
+{
+    int code = err && *err ? vc_error_code(*err) : 0;
+    return code < 0 ? code : VC_ERR_INTERNAL;
+}
+
+/* Functions of the core want `err` not NULL (except where a failure does not matter): codes are read from it.
+ * ---- pod-state.c: the record ---- */
+const char *vci_state_name(enum vci_state state);
+/* A zeroed pod that can be closed. */
+void vci_pod_init(struct vci_pod *pod, vc_context *ctx);
+/* Open an existing pod and read it.  NOTFOUND, CORRUPT, BUSY, TIMEOUT.  Look at vci_pod_refresh too. */
+int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock, vc_error **err);
+/* Read the record of a pod whose directory is open already. */
+int vci_pod_read(struct vci_pod *pod, vc_error **err);
+/* Close its instances and its directory (the lock goes with it) and free it.  The pod itself stays. */
+void vci_pod_close(struct vci_pod *pod);
+/* Write the record, with what the open instances save now. */
+int vci_pod_save(struct vci_pod *pod, vc_error **err);
+/* Begin an operation: its marker is on disk when this returns. */
+int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err);
+/* Bring states in line with which processes live; reads /proc and exit files only. */
+void vci_pod_refresh(struct vci_pod *pod);
+/* STATE when an earlier operation on it was interrupted. */
+int vci_pod_check_whole(const struct vci_pod *pod, vc_error **err);
+/* The container, or NULL with NOTFOUND in *err. */
+struct vci_ctr *vci_pod_find(struct vci_pod *pod, const char *ctr, vc_error **err);
+struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c, const char *exec_id, vc_error **err);
+/* Append an empty container; NULL without memory. */
+struct vci_ctr *vci_pod_add(struct vci_pod *pod, const char *id);
+/* Take one out of the list and free it. */
+void vci_pod_drop(struct vci_pod *pod, struct vci_ctr *c);
+void vci_ctr_free(struct vci_ctr *c);
+/* Monotonic deadline `key` seconds from now, from the configuration. */
+int64_t vci_pod_deadline(const vc_context *ctx, const char *key);
+int64_t vci_realtime_ns(void);
+
+/* ---- exit.c: exit statuses ---- */
+/* Name of the exit file below the run directory: "exit/CTR" or "exit/CTR:EXEC". */
+void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id);
+/* 0-255, or -1 when there is none (yet). */
+int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
+int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, vc_error **err);
+void vci_exit_remove(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
+/* 0-255 out of a wait(2) status. */
+int vci_exit_of_wait(int wait_status);
+
+/* ---- stack.c: the five instances ---- */
+/* The instance of a kind, made or restored when it is first asked for; NULL and *err on failure. */
+struct vci_inst *vci_stack_get(struct vci_pod *pod, uint32_t kind, int64_t deadline, vc_error **err);
+/* The agent, connected. */
+struct vci_inst *vci_stack_agent(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* Capability bits of a kind that is open. */
+static inline uint64_t vci_stack_caps(const struct vci_pod *pod, uint32_t kind)
+{
+    return pod->inst[kind].caps;
+}
+/* Forget all instances and what they saved. */
+void vci_stack_reset(struct vci_pod *pod);
+
+/* ---- boot.c: from nothing to a VM with its containers made, and back ---- */
+int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* End the VM and remove everything the pod has outside.  graceful: containers and guest are asked first.
+ * Goes on after failures; the first one is returned when something is left. */
+int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err);
+/* Start every container that is ready. */
+int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err);
+
+/* ---- pod.c, shared with gc.c ---- */
+/* The locked pod becomes stopped (no-op when it is). */
+int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err);
+/* The locked pod is ended when need be and removed. */
+int vci_pod_do_delete(struct vci_pod *pod, vc_error **err);
+
+/* ---- container.c ---- */
+/* Check a container's configuration, add it to the pod and make its specification: nothing outside happens. */
+int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret, vc_error **err);
+/* Keep its specification beside pod.json, for when the pod is booted again. */
+int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err);
+/* Its specification in c->spec, read when need be. */
+int vci_ctr_load_spec(const struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
+/* Make it in the running guest (its root file system is mounted already), without its shim. */
+int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err);
+int vci_ctr_start_shim(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err);
+/* Run its first process. */
+int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err);
+/* Wait for shims to end (until the deadline), then kill them, and note how their processes ended. */
+void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline);
+/* Remove what it has outside and in the guest (when `guest`). */
+int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err);
+/* Start a shim; exec_id "" = the first process. */
+int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, uint32_t terminal, uint32_t stdio_flags,
+                   const int32_t stdio[3], int64_t deadline, struct vc_proc *ret, vc_error **err);
+
+/* ---- rootfs.c ---- */
+/* Is it a directory? */
+int vci_rootfs_check(const char *path, vc_error **err);
+/* Does the hypervisor show the shared directory to a guest? */
+int vci_rootfs_shared(const struct vci_pod *pod);
+/* Show the container's root file system to the guest at shared/CTR/rootfs. */
+int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
+/* Take it away again; idempotent; never touches what the directory holds, except mount points made by us. */
+int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
+
+/* ---- spec.c: text in, text out ---- */
+/* OCI config.json of a container; *ret is malloc'ed. */
+int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret, vc_error **err);
+/* OCI `process` object of a further process. */
+int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_t *ret_terminal, vc_error **err);
+/* Does a `process` object (or the one of a config.json) ask for a terminal? */
+int vci_spec_terminal(const char *json);
+/* Mount points that must exist in the root file system: absolute, NULL-terminated; free with vci_strv_free. */
+int vci_spec_mountpoints(const char *spec, char ***ret, vc_error **err);
+void vci_strv_free(char **v);
+char **vci_strv_copy(const char *const *v); /* NULL for NULL, and without memory when v is not NULL */
+
+#endif

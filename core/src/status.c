@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* status.c: looking at pods: nothing is locked, waited for, loaded or changed. */
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/proc.h"
+#include "pod.h"
+
+/* A string of a status is never NULL. */
+static int dup_to(const char **ret, const char *s)
+{
+    *ret = strdup(s ? s : "");
+    return *ret ? 0 : -1;
+}
+
+static void free_str(const char *s)
+{
+    free((void *)(uintptr_t)s);
+}
+
+void vc_container_status_free(struct vc_container_status *s)
+{
+    if (!s)
+        return;
+    free_str(s->id);
+    free_str(s->state);
+    free_str(s->rootfs);
+    free(s);
+}
+
+void vc_pod_status_free(struct vc_pod_status *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n_containers; i++)
+        vc_container_status_free(s->containers[i]);
+    free(s->containers);
+    const char *all[] = {s->id, s->state, s->reason, s->hypervisor, s->agent, s->proxy, s->shim, s->network, s->hostname};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free_str(all[i]);
+    free(s);
+}
+
+void vc_pod_list_free(struct vc_pod_status **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++)
+        vc_pod_status_free(list[i]);
+    free(list);
+}
+
+static struct vc_container_status *ctr_status(const struct vci_pod *pod, const struct vci_ctr *c)
+{
+    struct vc_container_status *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->size = sizeof *s;
+    s->exit_status = c->state == VCI_STOPPED ? c->exit_status : -1;
+    s->pid = c->state != VCI_STOPPED && pod->boot_same && vcs_proc_alive(&c->shim) ? c->shim.pid : 0;
+    s->created_ns = c->created_ns;
+    s->started_ns = c->started_ns;
+    s->finished_ns = c->finished_ns;
+    if (dup_to(&s->id, c->id) < 0 || dup_to(&s->state, vci_state_name(c->state)) < 0 || dup_to(&s->rootfs, c->rootfs) < 0) {
+        vc_container_status_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+static const char *reason_of(const struct vci_pod *pod, char *buf, size_t size)
+{
+    if (pod->op)
+        snprintf(buf, size, "its last operation (%s, by process %d) has not been finished", pod->op, pod->op_by.pid);
+    else if (pod->died && !pod->boot_same)
+        snprintf(buf, size, "the host was restarted");
+    else if (pod->died)
+        snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped", pod->n_vmm ? pod->vmm[0].pid : 0);
+    else
+        buf[0] = '\0';
+    return buf;
+}
+
+static struct vc_pod_status *pod_status(const struct vci_pod *pod)
+{
+    char reason[200];
+    struct vc_pod_status *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->size = sizeof *s;
+    s->created_ns = pod->created_ns;
+    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vcs_proc_alive(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
+    if (pod->n_ctrs && !(s->containers = calloc(pod->n_ctrs, sizeof *s->containers)))
+        goto fail;
+    for (; s->n_containers < pod->n_ctrs; s->n_containers++)
+        if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers])))
+            goto fail;
+    if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, vci_state_name(pod->state)) < 0 ||
+        dup_to(&s->reason, reason_of(pod, reason, sizeof reason)) < 0 || dup_to(&s->hostname, pod->hostname) < 0 ||
+        dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 || dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 ||
+        dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 || dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 ||
+        dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
+        goto fail;
+    return s;
+fail:
+    vc_pod_status_free(s);
+    return NULL;
+}
+
+static struct vc_pod_status *broken_status(const char *id, const char *reason)
+{
+    struct vc_pod_status *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->size = sizeof *s;
+    if (dup_to(&s->id, id) < 0 || dup_to(&s->state, "broken") < 0 || dup_to(&s->reason, reason) < 0 ||
+        dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 || dup_to(&s->shim, "") < 0 ||
+        dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0) {
+        vc_pod_status_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
+static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_error **err)
+{
+    struct vci_pod pod;
+    vci_autoerror vc_error *e = NULL;
+    int rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);
+    if (rc == 0) {
+        vci_pod_refresh(&pod);
+        *ret = pod_status(&pod);
+    } else if (pod.dir.run_path && rc != VC_ERR_NOMEM) {
+        *ret = broken_status(id, vc_error_text(e));
+    } else {
+        vci_pod_close(&pod);
+        *err = VCS_TAKE_PTR(e);
+        return rc;
+    }
+    vci_pod_close(&pod);
+    return *ret ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+}
+
+int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err)
+{
+    vc_error *e = NULL;
+    struct vc_pod_status *s = NULL;
+    int rc = look(ctx, id, &s, &e);
+    if (rc == 0)
+        *ret_status = s;
+    return vci_api_end(rc, e, err);
+}
+
+int vc_pod_list(vc_context *ctx, struct vc_pod_status ***ret_list, size_t *ret_n, vc_error **err)
+{
+    vc_error *e = NULL;
+    char **ids = NULL;
+    size_t n = 0, k = 0;
+    int rc = vci_store_list(ctx, &ids, &n, &e);
+    if (rc < 0)
+        return vci_api_end(rc, e, err);
+    struct vc_pod_status **list = calloc(n + 1, sizeof *list);
+    if (!list)
+        rc = vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory");
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        rc = look(ctx, ids[i], &list[k], &e);
+        if (rc == 0) {
+            k++;
+        } else if (rc == VC_ERR_NOTFOUND) { /* deleted meanwhile */
+            vc_error_free(VCS_TAKE_PTR(e));
+            rc = 0;
+        }
+    }
+    vci_store_list_free(ids, n);
+    if (rc < 0) {
+        vc_pod_list_free(list, k);
+        return vci_api_end(rc, e, err);
+    }
+    *ret_list = list;
+    *ret_n = k;
+    return 0;
+}
+
+int vc_container_status(vc_context *ctx, const char *pod, const char *container, struct vc_container_status **ret_status, vc_error **err)
+{
+    struct vci_pod p;
+    vc_error *e = NULL;
+    struct vc_container_status *s = NULL;
+    int rc = vci_pod_open(&p, ctx, pod, VCI_LOCK_NONE, &e);
+    if (rc == 0) {
+        vci_pod_refresh(&p);
+        struct vci_ctr *c = vci_pod_find(&p, container, &e);
+        rc = c ? 0 : vci_rc(&e);
+        if (c && !(s = ctr_status(&p, c)))
+            rc = vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    vci_pod_close(&p);
+    if (rc == 0)
+        *ret_status = s;
+    return vci_api_end(rc, e, err);
+}
+
+/* ---- JSON ---- */
+
+static void add(json_object *o, const char *key, const char *s)
+{
+    json_object_object_add(o, key, json_object_new_string(s));
+}
+
+static json_object *ctr_json(const struct vc_container_status *c)
+{
+    json_object *o = json_object_new_object();
+    add(o, "id", c->id);
+    add(o, "state", c->state);
+    json_object_object_add(o, "exit_status", c->exit_status >= 0 ? json_object_new_int(c->exit_status) : NULL);
+    json_object_object_add(o, "pid", json_object_new_int(c->pid));
+    add(o, "rootfs", c->rootfs);
+    json_object_object_add(o, "created_ns", json_object_new_int64(c->created_ns));
+    json_object_object_add(o, "started_ns", json_object_new_int64(c->started_ns));
+    json_object_object_add(o, "finished_ns", json_object_new_int64(c->finished_ns));
+    return o;
+}
+
+int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error **err)
+{
+    json_object *o = json_object_new_object(), *list = json_object_new_array();
+    add(o, "id", s->id);
+    add(o, "state", s->state);
+    add(o, "reason", s->reason);
+    add(o, "hypervisor", s->hypervisor);
+    add(o, "agent", s->agent);
+    add(o, "proxy", s->proxy);
+    add(o, "shim", s->shim);
+    add(o, "network", s->network);
+    add(o, "hostname", s->hostname);
+    json_object_object_add(o, "vmm_pid", json_object_new_int(s->vmm_pid));
+    json_object_object_add(o, "created_ns", json_object_new_int64(s->created_ns));
+    for (size_t i = 0; i < s->n_containers; i++)
+        json_object_array_add(list, ctr_json(s->containers[i]));
+    json_object_object_add(o, "containers", list);
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    char *copy = text ? strdup(text) : NULL;
+    json_object_put(o);
+    vc_error *e = NULL;
+    if (!copy)
+        return vci_api_end(vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory"), e, err);
+    *ret_json = copy;
+    return 0;
+}

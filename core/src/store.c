@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c: pods on disk: directories, locks and state files.
+ *
+ * Nothing here calls fsync.  What a pod is made of (processes, mounts, sockets) does not survive a reboot, and the state
+ * carries the boot id, so a power cut can at worst lose or truncate the record of a pod that is gone anyway: then
+ * it is reported as CORRUPT and can be deleted by force. */
+#include "store.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "instance.h"
+#include "lib/buf.h"
+#include "lib/io.h"
+
+#define STATE_VERSION 1
+#define STATE_MAX (16u * 1024 * 1024)
+#define STATE_FILE "pod.json"
+#define STATE_TMP "pod.json.new"
+
+/* ROOT/pods[/ID] into buf. */
+static int pods_path(const char *root, const char *id, char *buf, size_t size, vc_error **err)
+{
+    if (snprintf(buf, size, "%s/pods%s%s", root, id ? "/" : "", id ? id : "") >= (int)size)
+        return vci_fail(err, VC_ERR_CONFIG, 0, "the path below %s is too long (%zu bytes are possible)", root, size - 1);
+    return 0;
+}
+
+/* mkdir -p, mode 0700 for what is new. */
+static int make_parents(const char *path)
+{
+    char buf[PATH_MAX];
+    snprintf(buf, sizeof(buf), "%s", path);
+    for (char *p = strchr(buf + 1, '/'); p; p = strchr(p + 1, '/')) {
+        *p = '\0';
+        if (mkdir(buf, 0700) < 0 && errno != EEXIST)
+            return -errno;
+        *p = '/';
+    }
+    return 0;
+}
+
+/* Make one directory, and those above it when they are missing.  0 or -errno. */
+static int make_dir(const char *path)
+{
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return -errno;
+    int r = make_parents(path);
+    if (r < 0)
+        return r;
+    return mkdir(path, 0700) < 0 ? -errno : 0;
+}
+
+static int open_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -errno : fd;
+}
+
+static void dir_init(struct vci_pod_dir *d, const vc_context *ctx, const char *id)
+{
+    *d = (struct vci_pod_dir){ .ctx = ctx, .run_fd = -1, .state_fd = -1, .lock_fd = -1, .ledger_fd = -1 };
+    snprintf(d->id, sizeof(d->id), "%s", id);
+}
+
+void vci_store_close(struct vci_pod_dir *dir)
+{
+    int *fds[] = { &dir->ledger_fd, &dir->state_fd, &dir->run_fd, &dir->lock_fd };
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+    free(dir->run_path);
+    dir->run_path = NULL;
+}
+
+/* Who holds the lock?  The kernel knows, so that taking a lock need not write anything. */
+static void lock_holder(int fd, char *buf, size_t size)
+{
+    struct stat st;
+    vcs_autofclose FILE *f = fopen("/proc/locks", "re");
+    char line[256];
+    int holder = 0;
+    snprintf(buf, size, "another process");
+    if (!f || fstat(fd, &st) < 0)
+        return;
+    while (fgets(line, sizeof(line), f)) {
+        unsigned maj, min;
+        unsigned long long ino;
+        int pid;
+        /* "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; "-> FLOCK" are those that wait. */
+        if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d %x:%x:%llu", &pid, &maj, &min, &ino) != 4 || ino != st.st_ino)
+            continue;
+        /* Some file systems show another device number here than in stat: then the inode must do. */
+        if (!holder || (maj == major(st.st_dev) && min == minor(st.st_dev)))
+            holder = pid;
+    }
+    if (holder <= 0)
+        return;
+    char path[32], name[64] = "";
+    snprintf(path, sizeof(path), "/proc/%d/comm", holder);
+    vcs_autofclose FILE *comm = fopen(path, "re");
+    if (comm && fgets(name, sizeof(name), comm))
+        name[strcspn(name, "\n")] = '\0';
+    snprintf(buf, size, "pid %d%s%s%s", holder, name[0] ? " (" : "", name, name[0] ? ")" : "");
+}
+
+/* flock with a deadline.  The kernel has no flock with a timeout, and a thread that waits in one cannot be told to
+ * stop, so it is tried again after 1 to 50 ms: only a caller that must wait for another one's whole operation pays. */
+static int take_lock(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_error **err)
+{
+    long pause_ns = 1000000;
+    while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        char who[128];
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK)
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot lock %s/lock", d->id, d->run_path);
+        if (how == VCI_LOCK_TRY) {
+            lock_holder(d->lock_fd, who, sizeof(who));
+            return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" is in use: its lock is held by %s", d->id, who);
+        }
+        int64_t left = deadline_ns ? deadline_ns - vcs_now_ns() : INT64_MAX;
+        if (left <= 0) {
+            lock_holder(d->lock_fd, who, sizeof(who));
+            return vci_fail(err, VC_ERR_TIMEOUT, 0, "pod \"%s\" stayed in use until the deadline: its lock is held by %s", d->id, who);
+        }
+        struct timespec ts = { .tv_nsec = left < pause_ns ? (long)left : pause_ns };
+        nanosleep(&ts, NULL);
+        pause_ns = pause_ns * 2 < 50000000 ? pause_ns * 2 : 50000000;
+    }
+    return 0;
+}
+
+/* Open and lock RUN/lock.  1: the file was removed meanwhile, the pod with it: begin again. */
+static int lock_pod(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_error **err)
+{
+    struct stat st;
+    d->lock_fd = openat(d->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (d->lock_fd < 0 && errno == ENOENT)
+        return 1; /* the directory itself was removed */
+    if (d->lock_fd < 0)
+        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot open %s/lock", d->id, d->run_path);
+    int r = take_lock(d, how, deadline_ns, err);
+    if (r == 0 && fstat(d->lock_fd, &st) < 0)
+        r = vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s/lock", d->id, d->run_path);
+    return r ? r : st.st_nlink == 0;
+}
+
+static int taken(const char *id, vc_error **err)
+{
+    return vci_fail(err, VC_ERR_EXISTS, 0, "a pod \"%s\" exists already; choose another id, or delete it", id);
+}
+
+/* The run directory of a new pod, locked. */
+static int create_run(struct vci_pod_dir *d, vc_error **err)
+{
+    int r = make_dir(d->run_path);
+    if (r == -EEXIST)
+        return taken(d->id, err);
+    if (r < 0)
+        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", d->id, d->run_path);
+    vci_fault_point("store-run-dir-made");
+    d->run_fd = open_dir(d->run_path);
+    if (d->run_fd < 0)
+        return taken(d->id, err); /* taken away at once: somebody cleans up a pod of this id */
+    r = lock_pod(d, VCI_LOCK_TRY, 0, err);
+    if (r == 1)
+        return taken(d->id, err);
+    vci_fault_point("store-locked");
+    return r;
+}
+
+int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+{
+    char run[PATH_MAX], state[PATH_MAX];
+    int r = vci_check_id("pod id", id, err);
+    if (r == 0)
+        r = pods_path(ctx->run_root, id, run, sizeof(run), err);
+    if (r == 0)
+        r = pods_path(ctx->state_root, id, state, sizeof(state), err);
+    if (r)
+        return r;
+    struct vci_pod_dir d;
+    dir_init(&d, ctx, id);
+    d.run_path = strdup(run);
+    if (!d.run_path)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    r = create_run(&d, err);
+    if (r) {
+        vci_store_close(&d);
+        return r;
+    }
+    r = make_dir(state);
+    if (r == 0) {
+        vci_fault_point("store-state-dir-made");
+        r = d.state_fd = open_dir(state);
+        if (r < 0)
+            rmdir(state);
+    }
+    if (r < 0) {
+        r = r == -EEXIST ? taken(id, err)
+                         : vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", id, state);
+        unlinkat(d.run_fd, "lock", 0);
+        rmdir(run);
+        vci_store_close(&d);
+        return r;
+    }
+    d.fresh = 1;
+    *ret = d;
+    return 0;
+}
+
+/* One try of vci_store_open; 1: begin again. */
+static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t deadline_ns, vc_error **err)
+{
+    d->state_fd = open_dir(state);
+    if (d->state_fd < 0 && d->state_fd != -ENOENT)
+        return vci_fail(err, vci_code_of(d->state_fd), d->state_fd, "pod \"%s\": cannot open %s", d->id, state);
+    d->run_fd = open_dir(d->run_path);
+    if (d->run_fd < 0 && d->run_fd != -ENOENT)
+        return vci_fail(err, vci_code_of(d->run_fd), d->run_fd, "pod \"%s\": cannot open %s", d->id, d->run_path);
+    if (d->state_fd < 0 && d->run_fd < 0)
+        return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no pod \"%s\"", d->id);
+    if (lock == VCI_LOCK_NONE)
+        return 0;
+    if (d->run_fd < 0) {
+        /* Its state is older than this boot: the lock needs a place. */
+        int r = make_dir(d->run_path);
+        if (r < 0 && r != -EEXIST)
+            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", d->id, d->run_path);
+        return 1;
+    }
+    int r = lock_pod(d, lock, deadline_ns, err);
+    if (r)
+        return r;
+    /* The one who held the lock may just have made the state: a pod must not look half-made then.  (If it was removed
+     * instead, the lock's file is gone too, or reading the state says so.) */
+    if (d->state_fd < 0 && access(state, F_OK) == 0)
+        return 1;
+    return 0;
+}
+
+int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err)
+{
+    char run[PATH_MAX], state[PATH_MAX];
+    int r = vci_check_id("pod id", id, err);
+    if (r == 0)
+        r = pods_path(ctx->run_root, id, run, sizeof(run), err);
+    if (r == 0)
+        r = pods_path(ctx->state_root, id, state, sizeof(state), err);
+    if (r)
+        return r;
+    do {
+        struct vci_pod_dir d;
+        dir_init(&d, ctx, id);
+        d.run_path = strdup(run);
+        r = d.run_path ? open_once(&d, state, lock, deadline_ns, err) : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        if (r == 0)
+            *ret = d;
+        else
+            vci_store_close(&d);
+    } while (r == 1);
+    return r;
+}
+
+/* Is anything mounted at or below the pod's run directory? */
+static int mounted_below(const char *path, char *where, size_t size)
+{
+    vcs_autofclose FILE *f = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0, len = strlen(path);
+    int found = 0;
+    while (f && !found && getline(&line, &room, f) > 0) {
+        /* Field 5 is the mount point; blanks in it are octal escapes, and ids hold none. */
+        char *p = line, *end;
+        for (int field = 1; field < 5 && p; field++)
+            p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL;
+        if (!p || !(end = strchr(p, ' ')))
+            continue;
+        *end = '\0';
+        found = !strncmp(p, path, len) && (p[len] == '/' || !p[len]);
+        if (found)
+            snprintf(where, size, "%s", p);
+    }
+    free(line);
+    return found;
+}
+
+/* Remove what stands in the run directory, the lock excepted. */
+static int empty_run(struct vci_pod_dir *dir, vc_error **err)
+{
+    int fd = openat(dir->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
+    }
+    for (struct dirent *e; (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lock"))
+            continue;
+        int r = e->d_type == DT_DIR || unlinkat(dir->run_fd, e->d_name, 0) < 0 ? vcs_remove_tree(dir->run_fd, e->d_name) : 0;
+        if (r < 0)
+            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s/%s", dir->id, dir->run_path, e->d_name);
+    }
+    return 0;
+}
+
+/* Does the run directory hold directories, in which something could be mounted?  A directory has a link from each. */
+static int has_directories(const struct vci_pod_dir *dir)
+{
+    struct stat st;
+    return fstat(dir->run_fd, &st) < 0 || st.st_nlink != 2;
+}
+
+int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
+{
+    char state[PATH_MAX], where[512];
+    int r = pods_path(dir->ctx->state_root, dir->id, state, sizeof(state), err);
+    if (r)
+        return r;
+    /* Looked for first: a pod that cannot be removed whole stays a pod. */
+    if (dir->run_fd >= 0 && has_directories(dir) && mounted_below(dir->run_path, where, sizeof(where)))
+        return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id, where);
+    if (dir->state_fd >= 0) {
+        unlinkat(dir->state_fd, STATE_FILE, 0);
+        vci_fault_point("store-state-unlinked");
+        r = rmdir(state) == 0 || errno == ENOENT ? 0 : vcs_remove_tree(AT_FDCWD, state);
+        if (r < 0)
+            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, state);
+        vci_fault_point("store-state-removed");
+    }
+    if (dir->run_fd >= 0) {
+        r = empty_run(dir, err);
+        if (r)
+            return r;
+        vci_fault_point("store-run-emptied");
+        /* One that waits for the lock sees that its file is gone.  A newcomer can have made it anew: once more then. */
+        do {
+            unlinkat(dir->run_fd, "lock", 0);
+            r = rmdir(dir->run_path) == 0 || errno == ENOENT ? 0 : -errno;
+        } while (r == -ENOTEMPTY && faccessat(dir->run_fd, "lock", F_OK, 0) == 0);
+        if (r < 0)
+            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, dir->run_path);
+    }
+    vci_store_close(dir);
+    return 0;
+}
+
+/* Add the ids below one root. */
+static int list_root(const char *root, char ***ids, size_t *n, vc_error **err)
+{
+    char path[PATH_MAX];
+    int r = pods_path(root, NULL, path, sizeof(path), err);
+    if (r)
+        return r;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d) {
+        r = vci_fail(err, vci_code_of(errno), errno, "cannot read %s", path);
+        if (fd >= 0)
+            close(fd);
+        return r;
+    }
+    size_t room = *n;
+    for (struct dirent *e; (e = readdir(d));) {
+        if (vci_check_id("pod id", e->d_name, NULL))
+            continue;
+        if (*n == room) {
+            room = room ? room * 2 : 16;
+            char **more = realloc(*ids, room * sizeof(**ids));
+            if (!more)
+                return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+            *ids = more;
+        }
+        if (!((*ids)[*n] = strdup(e->d_name)))
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        (*n)++;
+    }
+    return 0;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err)
+{
+    char **ids = NULL;
+    size_t n = 0;
+    int r = list_root(ctx->state_root, &ids, &n, err);
+    if (r == 0 && strcmp(ctx->state_root, ctx->run_root))
+        r = list_root(ctx->run_root, &ids, &n, err);
+    if (r) {
+        vci_store_list_free(ids, n);
+        return r;
+    }
+    if (n)
+        qsort(ids, n, sizeof(*ids), by_name);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (kept && !strcmp(ids[kept - 1], ids[i]))
+            free(ids[i]);
+        else
+            ids[kept++] = ids[i];
+    }
+    *ret_ids = ids;
+    *ret_n = kept;
+    return 0;
+}
+
+void vci_store_list_free(char **ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(ids[i]);
+    free(ids);
+}
+
+static char boot_id[40];
+
+static void read_boot_id(void)
+{
+    vcs_autoclose int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, boot_id, sizeof(boot_id) - 1) : 0;
+    boot_id[n > 0 ? n : 0] = '\0';
+    boot_id[strcspn(boot_id, "\n")] = '\0';
+}
+
+static const char *this_boot(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, read_boot_id);
+    return boot_id;
+}
+
+int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err)
+{
+    if (dir->state_fd < 0) {
+        char state[PATH_MAX];
+        int r = pods_path(dir->ctx->state_root, dir->id, state, sizeof(state), err);
+        if (r)
+            return r;
+        r = make_dir(state);
+        if (r == 0 || r == -EEXIST)
+            r = dir->state_fd = open_dir(state);
+        if (r < 0)
+            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make %s", dir->id, state);
+    }
+    size_t len;
+    const char *text = json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    struct vcs_buf buf = { 0 };
+    if (!text || vcs_buf_printf(&buf, "{\"version\":%d,\"boot_id\":\"%s\",\"data\":", STATE_VERSION, this_boot()) < 0 ||
+        vcs_buf_append(&buf, text, len) < 0 || vcs_buf_append(&buf, "}\n", 2) < 0) {
+        vcs_buf_done(&buf);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
+    int r = 0;
+    vcs_autoclose int fd = openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        r = -errno;
+    if (r == 0)
+        r = vcs_write_full(fd, vcs_buf_data(&buf), buf.len);
+    vcs_buf_done(&buf);
+    vci_fault_point("store-state-written");
+    if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, STATE_FILE) < 0)
+        r = -errno;
+    if (r < 0) {
+        if (fd >= 0)
+            unlinkat(dir->state_fd, STATE_TMP, 0);
+        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s/pods/%s/" STATE_FILE, dir->id, dir->ctx->state_root,
+                        dir->id);
+    }
+    vci_fault_point("store-state-renamed");
+    return 0;
+}
+
+static int corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
+{
+    return vci_fail(err, VC_ERR_CORRUPT, 0, "pod \"%s\": %s/pods/%s/" STATE_FILE " cannot be used: %s; delete the pod with force",
+                    dir->id, dir->ctx->state_root, dir->id, why);
+}
+
+/* The whole file into buf. */
+static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **err)
+{
+    vcs_autoclose int fd = dir->state_fd < 0 ? -1 : openat(dir->state_fd, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
+        return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
+    if (fd < 0)
+        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open its " STATE_FILE, dir->id);
+    for (size_t want = 16384;; want *= 2) {
+        unsigned char *at = vcs_buf_reserve(buf, want);
+        if (!at)
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        ssize_t n = read(fd, at, want);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read its " STATE_FILE, dir->id);
+        vcs_buf_commit(buf, (size_t)n);
+        if ((size_t)n < want) /* of a regular file: that was its end */
+            return 0;
+        if (buf->len > STATE_MAX)
+            return corrupt(dir, "it is larger than any state is", err);
+    }
+}
+
+int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err)
+{
+    struct vcs_buf buf = { 0 };
+    int r = read_state(dir, &buf, err);
+    if (r) {
+        vcs_buf_done(&buf);
+        return r;
+    }
+    struct json_tokener *tok = json_tokener_new_ex(32);
+    struct json_object *all = tok ? json_tokener_parse_ex(tok, (const char *)vcs_buf_data(&buf), (int)buf.len) : NULL;
+    struct json_object *version = NULL, *boot = NULL, *data = NULL;
+    enum json_tokener_error je = tok ? json_tokener_get_error(tok) : json_tokener_success;
+    char why[160];
+    if (!tok) {
+        r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    } else if (je != json_tokener_success) {
+        snprintf(why, sizeof(why), buf.len ? "%s at byte %zu" : "it is empty",
+                 je == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(je), json_tokener_get_parse_end(tok));
+        r = corrupt(dir, why, err);
+    } else if (!json_object_is_type(all, json_type_object) || !json_object_object_get_ex(all, "version", &version) ||
+               !json_object_is_type(version, json_type_int)) {
+        r = corrupt(dir, "it is no state of a pod (it has no version)", err);
+    } else if (json_object_get_int64(version) > STATE_VERSION) {
+        r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                     "pod \"%s\": its state was written by a newer release (version %lld; this one reads up to %d)", dir->id,
+                     (long long)json_object_get_int64(version), STATE_VERSION);
+    } else if (json_object_get_int64(version) < 1 || !json_object_object_get_ex(all, "boot_id", &boot) ||
+               !json_object_is_type(boot, json_type_string) || !json_object_object_get_ex(all, "data", &data) ||
+               !json_object_is_type(data, json_type_object)) {
+        r = corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
+    } else {
+        *ret_data = json_object_get(data);
+        if (ret_boot_same)
+            *ret_boot_same = !strcmp(json_object_get_string(boot), this_boot());
+    }
+    json_object_put(all);
+    if (tok)
+        json_tokener_free(tok);
+    vcs_buf_done(&buf);
+    return r;
+}

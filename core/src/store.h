@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.h: where pods stand on disk: directories, locks, atomic state files, the ledger.
+ *
+ *   STATE_ROOT/pods/ID/pod.json      state (mode 0600), whole or not at all
+ *   RUN_ROOT/pods/ID/lock            flock of the pod
+ *   RUN_ROOT/pods/ID/ledger          one JSON line per external thing, appended before it is made
+ *   RUN_ROOT/pods/ID/{hypervisor,agent,proxy,shim,network}/   private directories of the instances
+ *   RUN_ROOT/pods/ID/shared/         what the guest sees
+ *   RUN_ROOT/pods/ID/exit/           exit statuses written by shims
+ * All directories 0700. */
+#ifndef VCI_STORE_H
+#define VCI_STORE_H
+
+#include "context.h"
+#include <vc/host.h>
+
+struct json_object;
+
+/* An open, locked pod directory. */
+struct vci_pod_dir {
+    const vc_context *ctx;
+    char id[129];
+    int run_fd, state_fd; /* O_DIRECTORY; state_fd may be -1 when it does not exist */
+    int lock_fd;          /* holds the flock; -1 when opened without */
+    int ledger_fd;        /* O_APPEND; -1 until the first entry */
+    int fresh;            /* made by vci_store_create: there is no ledger yet */
+    char *run_path;       /* RUN_ROOT/pods/ID */
+};
+
+enum { VCI_LOCK_NONE = 0, VCI_LOCK_EXCLUSIVE = 1, VCI_LOCK_TRY = 2 };
+
+/* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
+int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
+/* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which
+ * pid holds the lock.  Works when one of the two directories is missing (after a reboot, half-made). */
+int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
+void vci_store_close(struct vci_pod_dir *dir); /* drops the lock; the pod stays */
+/* Remove both directories (state first, so that it is no pod any more) and drop the lock.  Refuses while
+ * something is mounted below. */
+int vci_store_remove(struct vci_pod_dir *dir, vc_error **err);
+/* Ids of all pods in either root, sorted. */
+int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
+void vci_store_list_free(char **ids, size_t n);
+
+/* pod.json; `data` is borrowed.  Envelope {"version":1,"boot_id":...,"data":{...}}; CORRUPT names file and reason, a newer
+ * version is UNSUPPORTED.  *ret_boot_same: was it written since this boot? */
+int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err);
+int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err);
+
+/* ---- ledger ---- */
+enum {
+    VCI_RES_PROCESS = 101, /* name "PID START_TICKS" */
+    VCI_RES_MOUNTPOINT = 102 /* an empty directory or file made inside a user's rootfs as a mount point:
+                                name "DEV:INO PATH"; removed only when it is that inode and empty */
+    /* and VC_RES_* of the contract */
+};
+struct vci_ledger_entry {
+    unsigned n; /* where its line stands in the file */
+    uint32_t type;
+    char *owner; /* "core", "hypervisor", ... */
+    char *name;
+};
+/* Append (before the thing is made): *ret_n names it. */
+int vci_ledger_add(struct vci_pod_dir *dir, uint32_t type, const char *owner, const char *name, unsigned *ret_n, vc_error **err);
+/* Take it out (after it was removed). */
+int vci_ledger_del(struct vci_pod_dir *dir, unsigned n, vc_error **err);
+int vci_ledger_del_name(struct vci_pod_dir *dir, uint32_t type, const char *name, vc_error **err);
+/* What stands in it now, oldest first. A half-written last line counts as an entry whose thing was not made. */
+int vci_ledger_read(struct vci_pod_dir *dir, struct vci_ledger_entry **ret, size_t *ret_n, vc_error **err);
+void vci_ledger_entries_free(struct vci_ledger_entry *entries, size_t n);
+/* Remove everything in it in reverse order: processes are killed (identity checked) and waited for, mounts
+ * detached, paths unlinked, namespaces and links removed.  Entries that could not be removed stay, and the
+ * first error is returned after all were tried.  report may be NULL. */
+int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)(void *, const char *, const char *), void *arg, vc_error **err);
+
+#endif

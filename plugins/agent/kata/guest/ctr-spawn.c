@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctr-spawn.c: clone a process into a container and talk to it until it executes its program.
+ *
+ * There is exactly one clone per process: it is born in its cgroup (CLONE_INTO_CGROUP) and, for a further process
+ * of a container, in the container's pid namespace, since the agent has that as the namespace of its children for
+ * the moment of the clone.  The agent is its parent and gets its exit status. */
+#include "ctr-spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "lib/io.h"
+
+/* The set-up of a process has no step that waits for anybody; a share that does not answer is what can stop it. */
+#define SETUP_TIMEOUT_NS (60 * INT64_C(1000000000))
+#define PIPE_SIZE (1024 * 1024)
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- clone ---- */
+
+/* As fork, with namespaces and cgroup.  The pid, 0 in the child, or -errno. */
+static pid_t clone_into(uint64_t flags, int pidns_fd, int cgroup_fd, int *pidfd)
+{
+    static int self = -1; /* leads back to the agent's own pid namespace */
+    struct clone_args args = {.flags = flags | CLONE_PIDFD, .pidfd = (uintptr_t)pidfd, .exit_signal = SIGCHLD};
+    if (cgroup_fd >= 0) {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = (uint64_t)cgroup_fd;
+    }
+    if (pidns_fd >= 0) {
+        if (self < 0 && (self = pidfd_open(getpid(), 0)) < 0)
+            return -errno;
+        if (setns(pidns_fd, CLONE_NEWPID) < 0)
+            return -errno;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+    int sys = errno;
+    /* A failure here would put later children into this container. */
+    if (pid != 0 && pidns_fd >= 0 && setns(self, CLONE_NEWPID) < 0)
+        agent_log(AGENT_LOG_ERROR, "cannot return to the agent's pid namespace: %s", strerror(errno));
+    return pid < 0 ? -sys : pid;
+}
+
+/* ---- the socket ---- */
+
+/* The next message: 1, or 0 at the end of the stream, or -errno. */
+static int receive(int sync, struct vca_msg *msg, int *fd, int64_t deadline)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } ctl;
+    struct pollfd p = {.fd = sync, .events = POLLIN};
+    int r;
+    do {
+        int left = vcs_poll_timeout(deadline);
+        r = poll(&p, 1, left);
+    } while (r < 0 && errno == EINTR);
+    if (r <= 0)
+        return r < 0 ? -errno : -ETIMEDOUT;
+    struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
+    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof(ctl.buf)};
+    ssize_t n = recvmsg(sync, &h, MSG_CMSG_CLOEXEC);
+    if (n < 0)
+        return errno == ECONNRESET ? 0 : -errno;
+    if (n == 0)
+        return 0;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    *fd = -1;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(c), sizeof(*fd));
+    if ((size_t)n != sizeof(*msg)) {
+        close_fd(fd);
+        return -EPROTO;
+    }
+    msg->fault.text[sizeof(msg->fault.text) - 1] = '\0';
+    return 1;
+}
+
+/* Read messages until one of the kind `until` (0: the end of the stream).  A terminal's master goes to *tty. */
+static int converse(int sync, int until, int *tty, struct vca_fault *f)
+{
+    int64_t deadline = vcs_now_ns() + SETUP_TIMEOUT_NS;
+    for (;;) {
+        struct vca_msg msg;
+        int fd = -1, r = receive(sync, &msg, &fd, deadline);
+        if (r < 0)
+            return vca_fail(f, -r, "the set-up of the process did not end");
+        if (r == 0)
+            return until ? vca_fail_code(f, VCS_RPC_INTERNAL, 0, "the process ended during its set-up") : 0;
+        if (msg.kind == VCA_MSG_TERMINAL && fd >= 0 && tty && *tty < 0) {
+            *tty = VCS_TAKE_FD(fd);
+            continue;
+        }
+        close_fd(&fd);
+        if (msg.kind == VCA_MSG_FAULT) {
+            *f = msg.fault;
+            return -1;
+        }
+        if (msg.kind == until)
+            return 0;
+        return vca_fail_code(f, VCS_RPC_INTERNAL, 0, "the set-up of the process sent an unknown message");
+    }
+}
+
+int vca_spawn_go(int sync, struct vca_fault *f)
+{
+    if (send(sync, "g", 1, MSG_NOSIGNAL) != 1)
+        return vca_fail_code(f, VCS_RPC_PRECONDITION, 0, "the container's init process has ended before it was started");
+    return converse(sync, 0, NULL, f);
+}
+
+/* ---- spawn ---- */
+
+/* Three pipes: ours in ret, the child's in stdio. */
+static int make_pipes(int *stdio, struct ctr_child *ret, struct vca_fault *f)
+{
+    int *ours[] = {&ret->in, &ret->out, &ret->err};
+    for (int i = 0; i < 3; i++) {
+        int p[2];
+        if (pipe2(p, O_CLOEXEC) < 0)
+            return vca_fail(f, errno, "cannot make the pipes of the process");
+        *ours[i] = p[i == 0];
+        stdio[i] = p[i != 0];
+        /* Large pipes mean fewer wake-ups; standard error is not worth the memory.  The user's limit may refuse. */
+        if (i < 2)
+            fcntl(*ours[i], F_SETPIPE_SZ, PIPE_SIZE);
+        if (vcs_set_nonblock(*ours[i], 1) < 0)
+            return vca_fail(f, errno, "cannot set up the pipes of the process");
+    }
+    return 0;
+}
+
+static int talk(const struct vca_setup *s, int sync, struct ctr_child *ret, struct vca_fault *f)
+{
+    if (converse(sync, s->spec ? VCA_MSG_READY : 0, ret->tty ? &ret->out : NULL, f) < 0)
+        return -1;
+    if (ret->tty && (ret->out < 0 || vcs_set_nonblock(ret->out, 1) < 0))
+        return vca_fail_code(f, VCS_RPC_INTERNAL, 0, "the process did not send its terminal");
+    return 0;
+}
+
+int vca_spawn(struct vca_setup *s, struct vca_spawn *sp, struct ctr_child *ret, struct vca_fault *f)
+{
+    int sv[2] = {-1, -1}, pidfd = -1, r = -1;
+    *ret = (struct ctr_child){.pid = -1, .tty = s->process->terminal, .in = -1, .out = -1, .err = -1};
+    s->stdio[0] = s->stdio[1] = s->stdio[2] = -1;
+    if (!ret->tty && make_pipes(s->stdio, ret, f) < 0)
+        goto out;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
+        vca_fail(f, errno, "cannot make a socket to the new process");
+        goto out;
+    }
+    s->sync = sv[1];
+    ret->pid = clone_into(sp->flags, sp->pidns_fd, sp->cgroup_fd, &pidfd);
+    if (ret->pid == 0)
+        vca_setup_run(s);
+    close_fd(&sv[1]);
+    if (ret->pid < 0) {
+        int sys = -ret->pid;
+        int gone = !s->spec && (sys == ESRCH || sys == ENOMEM); /* its pid namespace is dead */
+        vca_fail_code(f, gone ? VCS_RPC_PRECONDITION : VCS_RPC_INTERNAL, sys,
+                      gone ? "the container does not run" : "cannot make a process for the container");
+        goto out;
+    }
+    r = talk(s, sv[0], ret, f);
+    if (r < 0) {
+        kill(ret->pid, SIGKILL);
+        while (waitpid(ret->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+out:
+    for (int i = 0; i < 3; i++)
+        close_fd(&s->stdio[i]);
+    if (r < 0) {
+        close_fd(&ret->in);
+        close_fd(&ret->out);
+        close_fd(&ret->err);
+        ret->pid = -1;
+    }
+    if (r < 0 || !s->spec) {
+        close_fd(&sv[0]);
+        close_fd(&pidfd);
+    }
+    sp->sync = sv[0];
+    sp->pidfd = pidfd;
+    return r;
+}
+
+/* ---- the sandbox ---- */
+
+static struct {
+    pid_t pause;
+    int pidfd;
+    char hostname[65]; /* what to set back */
+    int renamed;
+} sandbox = {.pause = -1, .pidfd = -1};
+
+int vca_sandbox_pidns(void)
+{
+    return sandbox.pidfd;
+}
+
+/* Init of the pid namespace that containers share: keeps it, and has its orphans reaped by the kernel. */
+static _Noreturn void run_pause(void)
+{
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    prctl(PR_SET_NAME, "vc-pause", 0, 0, 0);
+    close_range(0, ~0U, 0);
+    signal(SIGCHLD, SIG_IGN);
+    for (;;)
+        pause();
+}
+
+static int set_hostname(const char *name, struct agent_err *err)
+{
+    if (gethostname(sandbox.hostname, sizeof(sandbox.hostname)) < 0)
+        sandbox.hostname[0] = '\0';
+    /* The name of the machine is ours to change only where we are its init. */
+    if (!agent_config.is_init && unshare(CLONE_NEWUTS) < 0)
+        return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "cannot make a uts namespace for the sandbox");
+    if (sethostname(name, strlen(name)) < 0)
+        return agent_fail_errno(err, VCS_RPC_INVALID, errno, "cannot set the host name '%.100s'", name);
+    sandbox.renamed = 1;
+    return 0;
+}
+
+int ctr_sandbox_setup(const Agent__CreateSandboxRequest *req, struct agent_err *err)
+{
+    if (*req->hostname && set_hostname(req->hostname, err) < 0)
+        return -1;
+    if (!req->sandbox_pidns)
+        return 0;
+    pid_t pid = clone_into(CLONE_NEWPID | CLONE_CLEAR_SIGHAND, -1, -1, &sandbox.pidfd);
+    if (pid == 0)
+        run_pause();
+    if (pid < 0) {
+        ctr_sandbox_teardown();
+        return agent_fail_errno(err, VCS_RPC_INTERNAL, -pid, "cannot make the pid namespace of the sandbox");
+    }
+    sandbox.pause = pid;
+    return 0;
+}
+
+void ctr_sandbox_teardown(void)
+{
+    if (sandbox.pause > 0) {
+        kill(sandbox.pause, SIGKILL);
+        while (waitpid(sandbox.pause, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    sandbox.pause = -1;
+    close_fd(&sandbox.pidfd);
+    if (sandbox.renamed && sethostname(sandbox.hostname, strlen(sandbox.hostname)) == 0)
+        sandbox.renamed = 0;
+}

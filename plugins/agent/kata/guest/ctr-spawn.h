@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ctr-spawn.h: clone a process into a container and talk to it until it executes its program. */
+#ifndef VCA_CTR_SPAWN_H
+#define VCA_CTR_SPAWN_H
+
+#include <sched.h>
+
+#include "container.h"
+#include "ctr-setup.h"
+
+struct vca_spawn {
+    uint64_t flags;   /* CLONE_NEW* */
+    int pidns_fd;     /* pidfd or namespace whose pid namespace the process is born in; -1 = the agent's */
+    int own_pidns_fd; /* the caller's to close, or -1 */
+    int cgroup_fd;    /* -1 = the agent's */
+    int pidfd, sync;  /* results: the process, and with a spec the socket to it */
+};
+
+/* Clone the process and wait until it is ready (with s->spec) or runs its program (without).  Fills in the stdio of
+ * *s.  A failure leaves nothing behind. */
+int vca_spawn(struct vca_setup *s, struct vca_spawn *sp, struct ctr_child *ret, struct vca_fault *f);
+/* Let a waiting process execute its program, and wait until it has. */
+int vca_spawn_go(int sync, struct vca_fault *f);
+/* The pidfd of the sandbox's pause process, whose pid namespace containers may share; -1 when there is none. */
+int vca_sandbox_pidns(void);
+
+#endif

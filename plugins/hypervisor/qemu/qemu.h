@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* qemu.h: what the files of the qemu plugin share. */
+#ifndef VC_QEMU_H
+#define VC_QEMU_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vc/hypervisor.h>
+
+#define QEMU_MAX_PORTS 14         /* root ports sit at PCI slots 10..1d (hex) of the root bus */
+#define QEMU_FIRST_PORT_SLOT 0x10
+#define QEMU_VSOCK_PORT 1024      /* where the agent listens in the guest */
+#define QEMU_MAX_APPEND 2047      /* longest kernel command line an x86 kernel reads */
+#define QEMU_STATE_VERSION 1
+
+enum qemu_accel { QEMU_ACCEL_AUTO = 0, QEMU_ACCEL_KVM = 1, QEMU_ACCEL_TCG = 2 };
+enum qemu_channel { QEMU_CHANNEL_AUTO = 0, QEMU_CHANNEL_SERIAL = 1, QEMU_CHANNEL_VSOCK = 2 };
+
+/* The plugin's section of the configuration. */
+struct qemu_config {
+    char *path;          /* the QEMU binary */
+    char *kernel;
+    char *initrd;
+    char *firmware;      /* "auto", a name QEMU finds, a path, or "" = QEMU's own default */
+    char *cpu;           /* "auto" or a QEMU CPU model */
+    char *kernel_params; /* appended */
+    enum qemu_accel accel;
+    enum qemu_channel channel;
+    uint64_t memory, max_memory;
+    uint32_t vcpus, max_vcpus;
+    uint32_t root_ports;
+    bool sandbox, console_log;
+};
+
+/* One VM as vm_create was told; numbers are resolved against the configuration. */
+struct qemu_vm {
+    uint64_t memory, max_memory;
+    uint32_t vcpus, max_vcpus;
+    char *shared_dir, *share_tag; /* both or neither */
+    char *kernel_params;          /* of the pod; may be NULL */
+    enum qemu_accel accel;        /* KVM or TCG */
+    enum qemu_channel channel;    /* SERIAL or VSOCK */
+};
+
+/* What is only known when the VMM is started. */
+struct qemu_launch {
+    const char *firmware;     /* NULL = leave it to QEMU */
+    const char *console_path; /* NULL = no console */
+    uint32_t tsc_khz;         /* 0 = unknown */
+    int qmp_fd, agent_fd;     /* numbers of the listening sockets in the child; agent_fd -1 = none */
+    int vhost_fd;             /* vsock device in the child, -1 = none */
+    uint32_t cid;
+};
+
+/* A hot-plugged device; its slot in qemu.devices is its root port. */
+struct qemu_device {
+    uint32_t type; /* VC_DEV_*, 0 = the port is free */
+    char id[32];
+};
+
+/* An instance. */
+struct qemu {
+    const vc_host *host;
+    char *pod_id;
+    char *run;          /* VC_PATH_RUN */
+    struct qemu_config config;
+    uint32_t state;     /* VC_VM_* as far as this plugin brought it: NONE, CREATED, RUNNING, STOPPED */
+    struct qemu_vm vm;
+    struct vc_proc proc;
+    uint32_t cid;
+    bool has_console;
+    int netns_fd;       /* -1 = the caller's */
+    bool wants_netns;
+    char *netns_path;   /* where another process finds that namespace; NULL = nowhere */
+    struct qemu_device devices[QEMU_MAX_PORTS];
+    int cancel_fd;      /* eventfd, readable once `cancel` was called */
+};
+
+/* NULL-terminated list of strings, each malloc'ed. */
+struct qemu_args {
+    char **v;
+    uint32_t n, cap;
+    int failed; /* an append ran out of memory */
+};
+
+/* ---- config.c ---- */
+#define QEMU_N_OPTIONS 16
+extern const struct vc_option qemu_options[QEMU_N_OPTIONS];
+/* Read the section.  On failure *ret holds nothing. */
+int qemu_config_read(const vc_host *host, const struct vc_call *call, const vc_config *cfg, struct qemu_config *ret);
+void qemu_config_done(struct qemu_config *c);
+/* Check that the binary, kernel and initramfs are there: VC_E_CONFIG naming the one that is not. */
+int qemu_config_check_files(const vc_host *host, const struct vc_call *call, const struct qemu_config *c);
+/* Where `firmware` is, for -bios: a string of *c or a static one; NULL = QEMU's own default. */
+const char *qemu_config_firmware(const struct qemu_config *c);
+
+/* ---- vm.c ---- */
+/* Fill *ret from what the pod wants and the configuration; everything is checked. */
+int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const struct qemu_config *c,
+                     const struct vc_vm_config *want, struct qemu_vm *ret);
+/* Check the values of a VM, which may come from a stored state: NULL, or what is wrong. */
+const char *qemu_vm_invalid(const struct qemu_vm *vm);
+void qemu_vm_done(struct qemu_vm *vm);
+
+/* ---- cmdline.c ---- */
+/* Build the argument vector: pure, the same input gives the same output.  0, or VC_E_CONFIG or VC_E_NOMEM with a
+ * static sentence in *ret_why; *ret is filled on success only. */
+int qemu_cmdline(const struct qemu_config *c, const struct qemu_vm *vm, const struct qemu_launch *l, struct qemu_args *ret,
+                 const char **ret_why);
+void qemu_args_done(struct qemu_args *a);
+
+/* ---- accel.c ---- */
+/* Can this machine run a stock kernel under KVM?  `why` is set to a static sentence either way. */
+bool qemu_kvm_works(const char **ret_why);
+/* Frequency of this machine's TSC in kHz; 0 when it cannot be told.  Takes up to 2 ms, once per process. */
+uint32_t qemu_tsc_khz(void);
+
+/* ---- launch.c ---- */
+int qemu_launch_start(struct qemu *q, const struct vc_call *call);
+/* End the VMM's process and forget it.  With force it is killed at once, else asked by QMP first. */
+int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force);
+/* malloc'ed RUN/name. */
+char *qemu_run_path(const struct qemu *q, const char *name);
+/* Is the VMM's process alive? */
+bool qemu_alive(const struct qemu *q);
+
+/* ---- device.c ---- */
+int qemu_plug(struct qemu *q, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out);
+int qemu_unplug(struct qemu *q, const struct vc_call *call, const char *id);
+
+/* ---- state.c ---- */
+int qemu_state_save(struct qemu *q, const struct vc_call *call, vc_sink *out);
+/* Fill a fresh instance from what qemu_state_save wrote. */
+int qemu_state_load(struct qemu *q, const struct vc_call *call, struct vc_bytes state);
+
+#endif

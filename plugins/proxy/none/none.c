@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* none.c: proxy plugin "none": the agent is reached directly, without a process in between. */
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <vc/proxy.h>
+
+#include "lib/plug.h"
+
+struct vc_inst {
+    const vc_host *host;
+    uint32_t state; /* VC_PROXY_* */
+};
+
+static int none_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                       vc_inst **out)
+{
+    (void)cfg;
+    (void)pod_id;
+    vc_inst *inst = calloc(1, sizeof(*inst));
+    if (!inst)
+        return vcs_fail(host, call, VC_E_NOMEM, 0, "proxy none: out of memory");
+    inst->host = host;
+    *out = inst;
+    return VC_OK;
+}
+
+/* State, version 1: one digit, VC_PROXY_*. */
+static int none_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
+{
+    const char text[] = { (char)('0' + inst->state), '\0' };
+    int r = vcs_put(inst->host, out, text);
+    return r == VC_OK ? VC_OK : vcs_fail(inst->host, call, r, 0, "proxy none: cannot write the state");
+}
+
+static int none_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                        uint32_t state_version, struct vc_bytes state, vc_inst **out)
+{
+    const char *text = state.data;
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy none: state version %u of pod %s is unknown, 1 is known",
+                        state_version, pod_id);
+    if (state.len != 1 || text[0] < '0' || text[0] > '0' + VC_PROXY_STOPPED)
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy none: the stored state of pod %s cannot be read", pod_id);
+    int r = none_create(host, call, cfg, pod_id, out);
+    if (r == VC_OK)
+        (*out)->state = (uint32_t)(text[0] - '0');
+    return r;
+}
+
+static int none_check(vc_inst *inst, const struct vc_call *call, uint32_t *health)
+{
+    (void)call;
+    *health = inst->state == VC_PROXY_RUNNING ? VC_HEALTH_OK : VC_HEALTH_GONE;
+    return VC_OK;
+}
+
+static void none_close(vc_inst *inst)
+{
+    free(inst);
+}
+
+static uint64_t none_caps(vc_inst *inst)
+{
+    (void)inst;
+    return 0;
+}
+
+static int none_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
+                      struct vc_proc *proc, vc_sink *uri)
+{
+    const char *agent = params->agent_uri ? params->agent_uri : "";
+    if (inst->state == VC_PROXY_RUNNING)
+        return vcs_fail(inst->host, call, VC_E_EXISTS, 0, "proxy none was started already");
+    if (strncmp(agent, "serial://", 9) == 0)
+        return vcs_fail(inst->host, call, VC_E_UNSUPPORTED, 0,
+                        "the agent is at %s, a serial channel that takes one client only: it needs proxy = \"kata\"",
+                        agent);
+    int r = vcs_put(inst->host, uri, agent);
+    if (r != VC_OK)
+        return vcs_fail(inst->host, call, r, 0, "proxy none: cannot pass on the agent's address \"%s\"", agent);
+    inst->state = VC_PROXY_RUNNING;
+    *proc = (struct vc_proc){ 0 };
+    return VC_OK;
+}
+
+static int none_stop(vc_inst *inst, const struct vc_call *call)
+{
+    (void)call;
+    if (inst->state == VC_PROXY_RUNNING)
+        inst->state = VC_PROXY_STOPPED;
+    return VC_OK;
+}
+
+static int none_status(vc_inst *inst, const struct vc_call *call, uint32_t *state)
+{
+    (void)call;
+    *state = inst->state;
+    return VC_OK;
+}
+
+static const struct vc_inst_ops none_inst = {
+    .size = sizeof(none_inst),
+    .create = none_create,
+    .restore = none_restore,
+    .save = none_save,
+    .check = none_check,
+    .cleanup = none_stop,
+    .close = none_close,
+    .caps = none_caps,
+};
+static const struct vc_proxy_ops none_ops = {
+    .size = sizeof(none_ops),
+    .start = none_start,
+    .stop = none_stop,
+    .status = none_status,
+};
+
+VC_EXPORT const struct vc_plugin vc_plugin_entry = {
+    .magic = VC_PLUGIN_MAGIC,
+    .abi_major = VC_ABI_MAJOR,
+    .abi_minor = VC_ABI_MINOR,
+    .size = sizeof(struct vc_plugin),
+    .kind = VC_KIND_PROXY,
+    .name = "none",
+    .vendor = "libvccore",
+    .version = PACKAGE_VERSION,
+    .description = "The agent is reached directly (vsock, unix socket); there is no process in between.",
+    .option_stride = sizeof(struct vc_option),
+    .state_version = 1,
+    .state_version_min = 1,
+    .inst = &none_inst,
+    .ops = &none_ops,
+};

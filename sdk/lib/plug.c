@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plug.c: conveniences around the host table. */
+#include "lib/plug.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define MSG_MAX 1024 /* the contract's limit for one message */
+
+/* Format into buf; the length of what stands there, cut between characters of UTF-8. */
+static size_t format(char *buf, size_t size, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(buf, size, fmt, ap);
+    if (n < 0)
+        return 0;
+    if ((size_t)n < size)
+        return (size_t)n;
+    size_t len = size - 1, last = len - 1;
+    while (last > 0 && ((unsigned char)buf[last] & 0xc0) == 0x80)
+        last--;
+    unsigned char lead = (unsigned char)buf[last];
+    size_t whole = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    return last + whole > len ? last : len;
+}
+
+int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys, const char *fmt, ...)
+{
+    vc_err *err = call && call->size >= offsetof(struct vc_call, err) + sizeof(call->err) ? call->err : NULL;
+    char msg[MSG_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    size_t n = format(msg, sizeof(msg), fmt, ap);
+    va_end(ap);
+    host->err_set(host, err, code, sys, msg, n);
+    return code;
+}
+
+void vcs_log(const vc_host *host, int level, const char *fmt, ...)
+{
+    if (!host->log_enabled(host, level))
+        return;
+    char msg[MSG_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    size_t n = format(msg, sizeof(msg), fmt, ap);
+    va_end(ap);
+    host->log(host, level, msg, n);
+}
+
+int vcs_code_of(int sys)
+{
+    switch (sys < 0 ? -sys : sys) {
+    case 0:
+        return VC_OK;
+    case ENOENT:
+    case ESRCH:
+    case ENODEV:
+    case ENXIO:
+        return VC_E_NOTFOUND;
+    case EEXIST:
+        return VC_E_EXISTS;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return VC_E_PERM;
+    case ENOMEM:
+        return VC_E_NOMEM;
+    case EINVAL:
+    case ENAMETOOLONG:
+    case ENOTDIR:
+    case EISDIR:
+    case ELOOP:
+    case EXDEV:
+        return VC_E_INVAL;
+    case EBUSY:
+    case EAGAIN:
+    case ETXTBSY:
+        return VC_E_BUSY;
+    case ETIMEDOUT:
+    case ETIME:
+        return VC_E_TIMEOUT;
+    case ECANCELED:
+        return VC_E_CANCELLED;
+    case EMFILE:
+    case ENFILE:
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case ENOBUFS:
+        return VC_E_RESOURCE;
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case EPIPE:
+    case ENOTCONN:
+        return VC_E_PEER;
+    case EPROTO:
+    case EBADMSG:
+        return VC_E_PROTOCOL;
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EAFNOSUPPORT:
+        return VC_E_UNSUPPORTED;
+    default:
+        return VC_E_IO;
+    }
+}
+
+char *vcs_path(const vc_host *host, uint32_t which)
+{
+    vc_sink *sink = NULL;
+    if (host->sink_new(host, &sink) != VC_OK)
+        return NULL;
+    struct vc_bytes bytes = { 0 };
+    char *path = NULL;
+    if (host->path(host, which, sink) == VC_OK && host->sink_bytes(host, sink, &bytes) == VC_OK)
+        path = strndup(bytes.data ? bytes.data : "", (size_t)bytes.len);
+    host->sink_free(host, sink);
+    return path;
+}
+
+const char *vcs_opt_str(const vc_host *host, const vc_config *cfg, const char *key)
+{
+    const char *value = NULL;
+    return host->cfg_str(host, cfg, key, 0, &value) == VC_OK ? value : NULL;
+}
+
+int64_t vcs_opt_int(const vc_host *host, const vc_config *cfg, const char *key, int64_t unset)
+{
+    int64_t value = 0;
+    return host->cfg_int(host, cfg, key, &value) == VC_OK ? value : unset;
+}
+
+int vcs_put(const vc_host *host, vc_sink *sink, const char *text)
+{
+    return host->write(host, sink, text, strlen(text));
+}

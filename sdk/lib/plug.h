@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* plug.h: what a plugin written in C wants around the host table: formatted errors and logs,
+ * sinks as strings, checked reads of options. */
+#ifndef VCS_PLUG_H
+#define VCS_PLUG_H
+
+#include <vc/plugin.h>
+
+#include "cleanup.h"
+
+/* Report a failure of `call` (which may be NULL) and return `code`.  `sys` is 0 or an errno; its text is
+ * added by the host. */
+int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys, const char *fmt, ...) VCS_PRINTF(5, 6);
+void vcs_log(const vc_host *host, int level, const char *fmt, ...) VCS_PRINTF(3, 4);
+/* The contract's code for an errno (ENOENT -> VC_E_NOTFOUND, EACCES -> VC_E_PERM, ...). */
+int vcs_code_of(int sys);
+/* host->path as a malloc'ed string; NULL without memory. */
+char *vcs_path(const vc_host *host, uint32_t which);
+/* Options; the declared default is already applied.  Unset: NULL / the given value. */
+const char *vcs_opt_str(const vc_host *host, const vc_config *cfg, const char *key);
+int64_t vcs_opt_int(const vc_host *host, const vc_config *cfg, const char *key, int64_t unset);
+/* Write a string to a sink. */
+int vcs_put(const vc_host *host, vc_sink *sink, const char *text);
+
+#endif

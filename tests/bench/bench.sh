@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Sets up what the bench program needs (an installed virtc, a busybox root, a directory on tmpfs), runs it, and adds
+# the sizes of what is installed. BENCH_GROUPS chooses: cycle list boot exec memory.
+set -eu
+
+[ -x "$VIRTC" ] || { echo "make bench: $VIRTC is not there; run \"make install\" first" >&2; exit 1; }
+[ -n "${BUSYBOX:-}" ] || { echo "make bench: busybox is not there; install busybox-static" >&2; exit 1; }
+work=$(mktemp -d /dev/shm/vc-bench.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/rootfs/bin" "$work/rootfs/proc" "$work/rootfs/dev" "$work/rootfs/sys" "$work/rootfs/etc" "$work/rootfs/tmp"
+cp "$BUSYBOX" "$work/rootfs/bin/busybox"
+for a in sh cat dd echo sleep true; do ln -s busybox "$work/rootfs/bin/$a"; done
+echo 'root:x:0:0:root:/root:/bin/sh' >"$work/rootfs/etc/passwd"
+
+size() { # NAME FILE
+    [ -f "$2" ] || return 0
+    v=$(stat -c %s "$2")
+    printf '{"name":"%s","unit":"bytes","min":%d,"median":%d,"max":%d,"runs":1}\n' "$1" "$v" "$v" "$v"
+}
+size size_vc_agent "$LIBEXEC/vc-agent"
+size size_initramfs "$GUEST/vc-initramfs.cpio"
+size size_vmlinux "$GUEST/vmlinux"
+LD_LIBRARY_PATH="$LIBDIR" "$BENCH" "$VIRTC" "$work/rootfs" "$work" "$@"

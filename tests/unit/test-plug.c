@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-plug.c: the conveniences of a plugin, run on the fake host. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/plug.h"
+#include "unit/fakehost.h"
+
+static const struct vc_option options[] = {
+    { "name", VC_OPT_STRING, 0, 0, 0, NULL, NULL, "a name" },
+    { "memory", VC_OPT_SIZE, 0, 0, 0, "256M", NULL, "memory" },
+    { "debug", VC_OPT_BOOL, 0, 0, 0, "false", NULL, "talk" },
+    { "words", VC_OPT_LIST, 0, 0, 0, "a b c", NULL, "words" },
+};
+static const struct vc_plugin plugin = {
+    .options = options,
+    .n_options = 4,
+    .option_stride = sizeof(struct vc_option),
+};
+
+static void errors_and_logs(void **state)
+{
+    (void)state;
+    struct fakehost fh;
+    assert_int_equal(fakehost_init(&fh, &plugin, NULL), 0);
+    struct vc_call call = fakehost_call(&fh, 0);
+    assert_int_equal(vcs_fail(&fh.host, &call, VC_E_IO, ENOSPC, "cannot write %s", "/x"), VC_E_IO);
+    assert_int_equal(fh.err.code, VC_E_IO);
+    assert_int_equal(fh.err.sys, ENOSPC);
+    assert_string_equal(fh.err.text, "cannot write /x");
+    assert_int_equal(vcs_fail(&fh.host, NULL, VC_E_INVAL, 0, "x"), VC_E_INVAL);
+    call.err = NULL;
+    assert_int_equal(vcs_fail(&fh.host, &call, VC_E_INVAL, 0, "x"), VC_E_INVAL);
+    vcs_log(&fh.host, VC_LOG_INFO, "%d pods", 3);
+    assert_string_equal(vcs_buf_str(&fh.logged), "3 3 pods\n");
+    fakehost_done(&fh);
+}
+
+/* Long messages are cut at 1 KiB and never inside a character. */
+static void long_messages(void **state)
+{
+    (void)state;
+    struct fakehost fh;
+    assert_int_equal(fakehost_init(&fh, &plugin, NULL), 0);
+    struct vc_call call = fakehost_call(&fh, 0);
+    char text[3001];
+    for (int i = 0; i < 3000; i += 2)
+        memcpy(text + i, "\xc3\xa4", 2);
+    text[3000] = '\0';
+    vcs_fail(&fh.host, &call, VC_E_IO, 0, "%s", text);
+    size_t n = strlen(fh.err.text);
+    assert_true(n > 1000 && n <= 1024);
+    assert_int_equal(n % 2, 0);
+    fakehost_done(&fh);
+}
+
+static void reading_options(void **state)
+{
+    (void)state;
+    struct fakehost fh;
+    const char *const config[] = { "debug", "true", "name", "abc", NULL };
+    assert_int_equal(fakehost_init(&fh, &plugin, NULL), 0);
+    vc_config *cfg = fakehost_config(&fh);
+    assert_null(vcs_opt_str(&fh.host, cfg, "name"));
+    assert_int_equal(vcs_opt_int(&fh.host, cfg, "debug", 7), 0);
+    assert_int_equal(vcs_opt_int(&fh.host, cfg, "memory", 7), 256 << 20);
+    assert_int_equal(vcs_opt_int(&fh.host, cfg, "name", 7), 7);
+    fh.config = config;
+    assert_string_equal(vcs_opt_str(&fh.host, cfg, "name"), "abc");
+    assert_int_equal(vcs_opt_int(&fh.host, cfg, "debug", 7), 1);
+    uint32_t n;
+    const char *word;
+    assert_int_equal(fh.host.cfg_count(&fh.host, cfg, "words", &n), VC_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(fh.host.cfg_str(&fh.host, cfg, "words", 2, &word), VC_OK);
+    assert_string_equal(word, "c");
+    fakehost_done(&fh);
+}
+
+static void paths_and_sinks(void **state)
+{
+    (void)state;
+    struct fakehost fh;
+    assert_int_equal(fakehost_init(&fh, &plugin, NULL), 0);
+    char *run = vcs_path(&fh.host, VC_PATH_RUN);
+    assert_non_null(run);
+    assert_memory_equal(run, fh.dir, strlen(fh.dir));
+    assert_string_equal(run + strlen(fh.dir), "/run");
+    free(run);
+    char *config = vcs_path(&fh.host, VC_PATH_CONFIG);
+    assert_string_equal(config, "");
+    free(config);
+    assert_null(vcs_path(&fh.host, 99));
+    vc_sink *sink = fakehost_sink();
+    sink->limit = 5;
+    assert_int_equal(vcs_put(&fh.host, sink, "abc"), VC_OK);
+    assert_int_equal(vcs_put(&fh.host, sink, "def"), VC_E_RESOURCE);
+    assert_string_equal(fakehost_sink_text(sink), "abc");
+    fakehost_sink_free(sink);
+    fakehost_done(&fh);
+}
+
+static void codes(void **state)
+{
+    (void)state;
+    assert_int_equal(vcs_code_of(0), VC_OK);
+    assert_int_equal(vcs_code_of(ENOENT), VC_E_NOTFOUND);
+    assert_int_equal(vcs_code_of(-ENOENT), VC_E_NOTFOUND);
+    assert_int_equal(vcs_code_of(EACCES), VC_E_PERM);
+    assert_int_equal(vcs_code_of(EEXIST), VC_E_EXISTS);
+    assert_int_equal(vcs_code_of(ETIMEDOUT), VC_E_TIMEOUT);
+    assert_int_equal(vcs_code_of(EMFILE), VC_E_RESOURCE);
+    assert_int_equal(vcs_code_of(EIO), VC_E_IO);
+    assert_int_equal(vcs_code_of(12345), VC_E_IO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(errors_and_logs), cmocka_unit_test(long_messages), cmocka_unit_test(reading_options),
+        cmocka_unit_test(paths_and_sinks), cmocka_unit_test(codes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

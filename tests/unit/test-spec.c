@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-spec.c: the OCI specification that is made from a container's configuration. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <json-c/json.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pod.h"
+
+static const char *const args[] = {"sh", "-c", "echo \"$0\"", NULL};
+
+static void init(struct vc_container_config *c, struct vc_process_config *p)
+{
+    VC_INIT(c);
+    VC_INIT(p);
+    c->process = p;
+    p->args = args;
+}
+
+static char *build(const struct vc_container_config *c)
+{
+    char *text = NULL;
+    vc_error *err = NULL;
+    if (vci_spec_build("host", c, "id", &text, &err) < 0)
+        fail_msg("%s", vc_error_text(err));
+    return text;
+}
+
+static void fails(const struct vc_container_config *c, int code, const char *words)
+{
+    char *text = NULL;
+    vc_error *err = NULL;
+    assert_int_equal(vci_spec_build("host", c, "id", &text, &err), code);
+    assert_non_null(strstr(vc_error_text(err), words));
+    assert_null(text);
+    vc_error_free(err);
+}
+
+#define HAS(text, part) \
+    do { \
+        if (!strstr((text), (part))) \
+            fail_msg("%s is not in %s", (part), (text)); \
+    } while (0)
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    /* The whole text: what is sent to guests changes only when somebody means it. */
+    static const char golden[] =
+        "{\"ociVersion\":\"1.0.2\",\"process\":{\"terminal\":false,\"args\":[\"sh\",\"-c\",\"echo \\\"$0\\\"\"],\"cwd\":\"/\","
+        "\"env\":[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"],\"user\":{\"uid\":0,\"gid\":0},"
+        "\"capabilities\":{\"bounding\":[\"CAP_CHOWN\",\"CAP_DAC_OVERRIDE\",\"CAP_FOWNER\",\"CAP_FSETID\",\"CAP_KILL\","
+        "\"CAP_NET_BIND_SERVICE\",\"CAP_SETFCAP\",\"CAP_SETGID\",\"CAP_SETPCAP\",\"CAP_SETUID\",\"CAP_SYS_CHROOT\"],";
+    struct vc_container_config c;
+    struct vc_process_config p;
+    init(&c, &p);
+    char *text = build(&c);
+    assert_int_equal(strncmp(text, golden, sizeof golden - 1), 0);
+    HAS(text, "\"root\":{\"path\":\"rootfs\",\"readonly\":false},\"hostname\":\"host\"");
+    HAS(text, "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\",\"newinstance\","
+              "\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]}");
+    HAS(text, "\"linux\":{\"resources\":{},\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}]");
+    HAS(text, "\"maskedPaths\":[\"/proc/acpi\"");
+    free(text);
+}
+
+static void test_fields(void **state)
+{
+    (void)state;
+    static const char *const env[] = {"A=b=c", "EMPTY=", NULL}, *const groups[] = {"10", "wheel", NULL}, *const caps[] = {"CAP_SYS_ADMIN", NULL};
+    static const char *const limits[] = {"RLIMIT_NOFILE=10:20", "RLIMIT_CORE=unlimited", NULL}, *const sysctl[] = {"net.a=1", NULL};
+    static const char *const notes[] = {"k=v=w", NULL};
+    struct vc_container_config c;
+    struct vc_process_config p;
+    init(&c, &p);
+    p.env = env;
+    p.groups = groups;
+    p.caps = caps;
+    p.user = "alice:staff";
+    p.cwd = "/tmp";
+    p.terminal = 1;
+    p.rows = 30;
+    p.cols = 100;
+    p.no_new_privs = 1;
+    c.rlimits = limits;
+    c.sysctl = sysctl;
+    c.annotations = notes;
+    c.readonly_rootfs = 1;
+    c.memory_limit = 1 << 20;
+    c.cpu_quota = 50000;
+    c.cpu_shares = 512;
+    c.pids_limit = 9;
+    char *text = build(&c);
+    HAS(text, "\"env\":[\"A=b=c\",\"EMPTY=\"]");
+    HAS(text, "\"consoleSize\":{\"height\":30,\"width\":100}");
+    HAS(text, "\"username\":\"alice:staff\"");
+    HAS(text, "\"additionalGids\":[10],\"additionalGroups\":[\"wheel\"]");
+    HAS(text, "\"ambient\":[\"CAP_SYS_ADMIN\"]");
+    HAS(text, "\"noNewPrivileges\":true");
+    HAS(text, "{\"type\":\"RLIMIT_NOFILE\",\"hard\":20,\"soft\":10}");
+    HAS(text, "{\"type\":\"RLIMIT_CORE\",\"hard\":18446744073709551615,\"soft\":18446744073709551615}");
+    HAS(text, "\"readonly\":true");
+    HAS(text, "\"memory\":{\"limit\":1048576},\"cpu\":{\"quota\":50000,\"period\":100000,\"shares\":512},\"pids\":{\"limit\":9}");
+    HAS(text, "\"sysctl\":{\"net.a\":\"1\"}");
+    HAS(text, "\"annotations\":{\"k\":\"v=w\"}");
+    assert_true(vci_spec_terminal(text));
+    free(text);
+    p.user = "1000:100";
+    text = build(&c);
+    HAS(text, "\"user\":{\"uid\":1000,\"gid\":100,");
+    assert_null(strstr(text, "username"));
+    free(text);
+}
+
+static void test_base(void **state)
+{
+    (void)state;
+    struct vc_container_config c;
+    struct vc_process_config p;
+    init(&c, &p);
+    p.args = NULL;
+    c.spec_json = "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/a\",\"env\":[\"B=1\"],\"user\":{\"uid\":7,\"gid\":8}},"
+                  "\"root\":{\"path\":\"/somewhere\",\"readonly\":true},\"linux\":{\"resources\":null,\"maskedPaths\":[]},\"x\":{\"y\":1}}";
+    char *text = build(&c);
+    HAS(text, "\"ociVersion\":\"1.0.0\"");
+    HAS(text, "/bin/x");
+    HAS(text, "\"env\":[\"B=1\"]");
+    HAS(text, "\"uid\":7,\"gid\":8");
+    HAS(text, "\"root\":{\"path\":\"rootfs\",\"readonly\":true}");
+    HAS(text, "\"resources\":{}");
+    HAS(text, "\"maskedPaths\":[]");
+    HAS(text, "\"x\":{\"y\":1}");
+    free(text);
+    p.process_json = "{\"args\":[\"/bin/y\"],\"cwd\":\"/\",\"terminal\":true}";
+    text = build(&c);
+    HAS(text, "/bin/y");
+    assert_null(strstr(text, "/bin/x"));
+    assert_false(vci_spec_terminal(text));
+    free(text);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const empty[] = {"", NULL}, *const bad_env[] = {"NOVALUE", NULL}, *const bad_cap[] = {"SYS_ADMIN", NULL};
+    static const char *const bad_limit[] = {"RLIMIT_NOFILE=20:10", NULL};
+    struct vc_container_config c;
+    struct vc_process_config p;
+    init(&c, &p);
+    p.args = empty;
+    fails(&c, VC_ERR_INVAL, "empty name");
+    p.args = args;
+    p.env = bad_env;
+    fails(&c, VC_ERR_INVAL, "NOVALUE");
+    p.env = NULL;
+    p.caps = bad_cap;
+    fails(&c, VC_ERR_INVAL, "SYS_ADMIN");
+    p.caps = NULL;
+    p.cwd = "relative";
+    fails(&c, VC_ERR_INVAL, "relative");
+    p.cwd = NULL;
+    p.user = "a:b:c";
+    fails(&c, VC_ERR_INVAL, "a:b:c");
+    p.user = "";
+    fails(&c, VC_ERR_INVAL, "not a user");
+    p.user = NULL;
+    c.rlimits = bad_limit;
+    fails(&c, VC_ERR_INVAL, "RLIMIT_NOFILE");
+    c.rlimits = NULL;
+    c.spec_json = "[1]";
+    fails(&c, VC_ERR_INVAL, "JSON");
+    c.spec_json = "{\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/etc\"}]}";
+    fails(&c, VC_ERR_UNSUPPORTED, "/data");
+    c.spec_json = "{\"hooks\":{\"prestart\":[{\"path\":\"/bin/true\"}]}}";
+    fails(&c, VC_ERR_UNSUPPORTED, "prestart");
+    c.spec_json = NULL;
+    p.process_json = "{\"args\":[]}";
+    fails(&c, VC_ERR_INVAL, "program");
+}
+
+static void test_mountpoints(void **state)
+{
+    (void)state;
+    struct vc_container_config c;
+    struct vc_process_config p;
+    char **list = NULL;
+    init(&c, &p);
+    char *text = build(&c);
+    assert_int_equal(vci_spec_mountpoints(text, &list, NULL), 0);
+    assert_string_equal(list[0], "/proc");
+    assert_string_equal(list[1], "/dev");
+    assert_string_equal(list[2], "/sys"); /* what is below those is made in the guest's own mounts */
+    assert_null(list[3]);
+    vci_strv_free(list);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields), cmocka_unit_test(test_base), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mountpoints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-store.c: pod directories, locks and state files. */
+#include "core-util.h"
+
+#include <json-c/json.h>
+#include <pthread.h>
+#include <sys/wait.h>
+
+#include "store.h"
+
+static vc_context *ctx;
+
+static int setup(void **state)
+{
+    if (tmp_setup(state))
+        return -1;
+    ctx = make_context("");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    vc_context_free(ctx);
+    return tmp_teardown(state);
+}
+
+static int there(const char *name)
+{
+    return access(tmp_path(name), F_OK) == 0;
+}
+
+static void create(const char *id, struct vci_pod_dir *d)
+{
+    vc_error *err = NULL;
+    if (vci_store_create(ctx, id, d, &err))
+        fail_msg("%s", vc_error_text(err));
+}
+
+static struct json_object *sample(int n)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "n", json_object_new_int(n));
+    return o;
+}
+
+static void whole_life(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    struct stat st;
+    vc_error *err = NULL;
+    create("a", &d);
+    assert_int_equal(stat(tmp_path("run/pods/a"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(stat(tmp_path("state/pods/a"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0700);
+    for (int i = 0; i < 3; i++) {
+        struct json_object *o = sample(i), *back = NULL;
+        int same = 0;
+        assert_int_equal(vci_store_write(&d, o, NULL), 0);
+        assert_int_equal(vci_store_read(&d, &back, &same, NULL), 0);
+        assert_true(json_object_equal(o, back));
+        assert_int_equal(same, 1);
+        json_object_put(o);
+        json_object_put(back);
+    }
+    assert_int_equal(stat(tmp_path("state/pods/a/pod.json"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_false(there("state/pods/a/pod.json.new"));
+    vci_store_close(&d);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_EXCLUSIVE, 0, &d, NULL), 0);
+    mkdir(tmp_path("run/pods/a/hypervisor"), 0700);
+    put_file("run/pods/a/hypervisor/x", "x", 0600);
+    put_file("run/pods/a/ledger", "", 0600);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+    assert_false(there("run/pods/a"));
+    assert_false(there("state/pods/a"));
+    assert_error(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, &err), &err, VC_ERR_NOTFOUND, "there is no pod \"a\"");
+    assert_error(vci_store_open(ctx, "../a", VCI_LOCK_NONE, 0, &d, &err), &err, VC_ERR_INVAL, "pod id");
+    assert_error(vci_store_create(ctx, "a/b", &d, &err), &err, VC_ERR_INVAL, "pod id");
+}
+
+static void taken_ids(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d, e;
+    vc_error *err = NULL;
+    create("a", &d);
+    assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_EXISTS, "a pod \"a\" exists already");
+    vci_store_close(&d);
+    assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_EXISTS, "exists already");
+    /* After a reboot the run directory is gone; the id is taken still, and trying leaves nothing. */
+    assert_int_equal(vcs_remove_tree(AT_FDCWD, tmp_path("run/pods")), 0);
+    assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_EXISTS, "exists already");
+    assert_false(there("run/pods/a"));
+    assert_true(there("state/pods/a"));
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_EXCLUSIVE, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
+/* Reading does not make anything. */
+static void half_pods(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    struct json_object *data = NULL;
+    vc_error *err = NULL;
+    create("a", &d);
+    vci_store_close(&d);
+    assert_int_equal(rmdir(tmp_path("state/pods/a")), 0);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, NULL), 0);
+    assert_int_equal(d.state_fd < 0, 1);
+    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_NOTFOUND, "has no state: making it was interrupted");
+    vci_store_close(&d);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+    assert_false(there("run/pods/a"));
+
+    create("b", &d);
+    vci_store_close(&d);
+    assert_int_equal(vcs_remove_tree(AT_FDCWD, tmp_path("run/pods/b")), 0);
+    assert_int_equal(vci_store_open(ctx, "b", VCI_LOCK_NONE, 0, &d, NULL), 0);
+    assert_false(there("run/pods/b"));
+    vci_store_close(&d);
+    assert_int_equal(vci_store_open(ctx, "b", VCI_LOCK_EXCLUSIVE, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+    assert_false(there("state/pods/b"));
+}
+
+static void bad_states(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int code;
+        const char *part;
+    } cases[] = {
+        { "", VC_ERR_CORRUPT, "it is empty" },
+        { "{\"version\":1,\"boot_id\":\"x\",\"data\":{\"a\":", VC_ERR_CORRUPT, "it is cut off" },
+        { "{\"version\":1,]", VC_ERR_CORRUPT, "at byte" },
+        { "hello world", VC_ERR_CORRUPT, "cannot be used" },
+        { "[1,2]", VC_ERR_CORRUPT, "it has no version" },
+        { "{\"ID\":\"x\"}", VC_ERR_CORRUPT, "it has no version" },
+        { "{\"version\":\"1\"}", VC_ERR_CORRUPT, "it has no version" },
+        { "{\"version\":0,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_CORRUPT, "no state of a pod" },
+        { "{\"version\":1,\"boot_id\":\"x\",\"data\":[]}", VC_ERR_CORRUPT, "no state of a pod" },
+        { "{\"version\":1,\"data\":{}}", VC_ERR_CORRUPT, "no state of a pod" },
+        { "{\"version\":2,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_UNSUPPORTED, "written by a newer release (version 2; this one reads up to 1)" },
+        { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", VC_ERR_CORRUPT, "at byte" },
+    };
+    struct vci_pod_dir d;
+    create("a", &d);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct json_object *data = NULL;
+        vc_error *err = NULL;
+        put_file("state/pods/a/pod.json", cases[i].text, 0600);
+        int r = vci_store_read(&d, &data, NULL, &err);
+        assert_contains(vc_error_text(err), "pod \"a\"");
+        assert_error(r, &err, cases[i].code, cases[i].part);
+        assert_null(data);
+    }
+    /* Each truncation of a good one. */
+    struct json_object *o = sample(3), *data = NULL;
+    char text[512] = "";
+    assert_int_equal(vci_store_write(&d, o, NULL), 0);
+    json_object_put(o);
+    int fd = open(tmp_path("state/pods/a/pod.json"), O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    assert_true(n > 20);
+    for (ssize_t i = n - 2; i >= 0; i--) {
+        vc_error *err = NULL;
+        text[i] = '\0';
+        put_file("state/pods/a/pod.json", text, 0600);
+        assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_CORRUPT, "pod.json cannot be used");
+    }
+    /* Before a reboot. */
+    int same = 1;
+    put_file("state/pods/a/pod.json", "{\"version\":1,\"boot_id\":\"another\",\"data\":{}}", 0600);
+    assert_int_equal(vci_store_read(&d, &data, &same, NULL), 0);
+    assert_int_equal(same, 0);
+    json_object_put(data);
+    /* A link is not followed. */
+    vc_error *err = NULL;
+    unlink(tmp_path("state/pods/a/pod.json"));
+    assert_int_equal(symlink("/etc/passwd", tmp_path("state/pods/a/pod.json")), 0);
+    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_INVAL, "cannot open its pod.json");
+    vci_store_close(&d);
+}
+
+static void large_state(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    create("a", &d);
+    for (size_t n = 16000; n < 17000; n += 37) {
+        char *text = calloc(1, n + 1);
+        memset(text, 'x', n);
+        struct json_object *o = json_object_new_object(), *back = NULL;
+        json_object_object_add(o, "t", json_object_new_string(text));
+        assert_int_equal(vci_store_write(&d, o, NULL), 0);
+        assert_int_equal(vci_store_read(&d, &back, NULL, NULL), 0);
+        assert_true(json_object_equal(o, back));
+        json_object_put(o);
+        json_object_put(back);
+        free(text);
+    }
+    vci_store_close(&d);
+}
+
+static void names_the_lock_holder(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d, e;
+    vc_error *err = NULL;
+    char want[128];
+    create("a", &d);
+    snprintf(want, sizeof(want), "pod \"a\" is in use: its lock is held by pid %d (", (int)getpid());
+    assert_error(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &e, &err), &err, VC_ERR_BUSY, want);
+    int64_t before = vcs_now_ns();
+    snprintf(want, sizeof(want), "until the deadline: its lock is held by pid %d (", (int)getpid());
+    assert_error(vci_store_open(ctx, "a", VCI_LOCK_EXCLUSIVE, before + 60000000, &e, &err), &err, VC_ERR_TIMEOUT, want);
+    assert_true(vcs_now_ns() - before >= 60000000);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &e, NULL), 0);
+    vci_store_close(&e);
+    vci_store_close(&d);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &e, NULL), 0);
+    vci_store_close(&e);
+}
+
+struct racer {
+    pthread_barrier_t *start;
+    int rounds, won, busy;
+};
+
+/* Many create and remove the same id at once: never two have it, and nothing is left. */
+static void *race(void *arg)
+{
+    static int owners;
+    struct racer *r = arg;
+    pthread_barrier_wait(r->start);
+    for (int i = 0; i < r->rounds; i++) {
+        struct vci_pod_dir d;
+        int rc = i % 3 == 2 ? vci_store_open(ctx, "race", VCI_LOCK_EXCLUSIVE, vcs_now_ns() + 5000000000, &d, NULL)
+                            : vci_store_create(ctx, "race", &d, NULL);
+        if (rc == VC_ERR_EXISTS || rc == VC_ERR_BUSY || rc == VC_ERR_NOTFOUND) {
+            r->busy++;
+            continue;
+        }
+        if (rc || __atomic_add_fetch(&owners, 1, __ATOMIC_SEQ_CST) != 1)
+            return "two owners, or an error";
+        struct json_object *o = sample(i);
+        if (i % 3 != 2 && vci_store_write(&d, o, NULL))
+            return "no write";
+        json_object_put(o);
+        __atomic_sub_fetch(&owners, 1, __ATOMIC_SEQ_CST);
+        if (i % 2 == 0 ? vci_store_remove(&d, NULL) : (vci_store_close(&d), 0))
+            return "no remove";
+        r->won++;
+    }
+    return NULL;
+}
+
+static void concurrent_ids(void **state)
+{
+    (void)state;
+    enum { N = 4 };
+    pthread_t t[N];
+    struct racer r[N];
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, N);
+    for (int i = 0; i < N; i++) {
+        r[i] = (struct racer){ .start = &start, .rounds = 300 };
+        assert_int_equal(pthread_create(&t[i], NULL, race, &r[i]), 0);
+    }
+    int won = 0;
+    for (int i = 0; i < N; i++) {
+        void *why = NULL;
+        pthread_join(t[i], &why);
+        if (why)
+            fail_msg("%s", (const char *)why);
+        won += r[i].won;
+    }
+    assert_true(won > 0);
+    pthread_barrier_destroy(&start);
+    struct vci_pod_dir d;
+    if (vci_store_open(ctx, "race", VCI_LOCK_TRY, 0, &d, NULL) == 0)
+        assert_int_equal(vci_store_remove(&d, NULL), 0);
+    char **ids = NULL;
+    size_t n = 1;
+    assert_int_equal(vci_store_list(ctx, &ids, &n, NULL), 0);
+    assert_int_equal(n, 0);
+    vci_store_list_free(ids, n);
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    char **ids = NULL;
+    size_t n = 9;
+    assert_int_equal(vci_store_list(ctx, &ids, &n, NULL), 0);
+    assert_int_equal(n, 0);
+    vci_store_list_free(ids, n);
+    assert_false(there("run"));
+    const char *const names[] = { "c", "a", "b" };
+    struct vci_pod_dir d;
+    for (size_t i = 0; i < 3; i++) {
+        create(names[i], &d);
+        vci_store_close(&d);
+    }
+    assert_int_equal(rmdir(tmp_path("state/pods/b")), 0);
+    assert_int_equal(vcs_remove_tree(AT_FDCWD, tmp_path("run/pods/c")), 0);
+    mkdir(tmp_path("state/pods/.hidden"), 0700);
+    assert_int_equal(vci_store_list(ctx, &ids, &n, NULL), 0);
+    assert_int_equal(n, 3);
+    assert_string_equal(ids[0], "a");
+    assert_string_equal(ids[1], "b");
+    assert_string_equal(ids[2], "c");
+    vci_store_list_free(ids, n);
+}
+
+static void says_what_it_cannot_make(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    vc_error *err = NULL;
+    put_file("state", "a file where the root should be", 0600);
+    assert_error(vci_store_create(ctx, "a", &d, &err), &err, VC_ERR_INVAL, "cannot make the directory");
+    assert_false(there("run/pods/a"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(whole_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(taken_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(half_pods, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_states, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_the_lock_holder, setup, teardown),
+        cmocka_unit_test_setup_teardown(concurrent_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists, setup, teardown),
+        cmocka_unit_test_setup_teardown(says_what_it_cannot_make, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Pods with several containers in a real VM: states, exec, kill, waiting from another process, bad calls.
+. "$(dirname "$0")/lib.sh"
+root=$work/rootfs
+make_rootfs "$root"
+
+id=$(virtc pod create --name web)
+is "pod create prints the id" "$id" web
+has "state" "$(virtc pod list)" "web     ready  qemu        kata"
+refuses "an id that is taken" 1 "web" virtc pod create --name web
+for bad in a/b .. "a b" "$(printf '%0200d' 0)" -x ""; do
+    refuses "id \"$bad\"" 1 "id" virtc pod create --name="$bad"
+done
+refuses "a rootfs that does not exist" 1 "/no/such/dir" virtc container create --rootfs /no/such/dir web -- true
+refuses "a rootfs that is a file" 1 "$root/etc/keep" virtc container create --rootfs "$root/etc/keep" web -- true
+refuses "a container in no pod" 1 "nopod" virtc container create --rootfs "$root" nopod -- true
+
+for c in one two three; do
+    is "container create $c" "$(virtc container create --name $c --rootfs "$root" --stdout "$work/$c.out" web -- sh -c "echo $c; exec sleep 1000000")" $c
+done
+refuses "a container id that is taken" 1 "two" virtc container create --name two --rootfs "$root" web -- true
+refuses "a container id with a slash" 1 "a/b" virtc container create --name a/b --rootfs "$root" web -- true
+virtc pod start web >/dev/null
+is "pod start" $? 0
+refuses "start of a pod that runs" 1 "running" virtc pod start web
+refuses "delete of a pod that runs" 1 "running" virtc pod delete web
+is "three run" "$(virtc container list web | grep -c running)" 3
+
+x="virtc container exec"
+is "own pid namespace" "$($x web one -- sh -c 'echo $$; ls -d /proc/[0-9]* | wc -l' | head -n 1 | grep -c .)" 1
+is "pid 1 of the container" "$($x web two -- cat /proc/1/comm)" sleep
+is "host name of the pod" "$($x web three -- hostname)" web
+for code in 0 1 2 77 126 127 128 200 255; do
+    $x web one -- sh -c "exit $code"
+    is "exec: exit code $code" $? $code
+done
+for sig in 1 9 11 15; do
+    $x web one -- sh -c "kill -$sig \$\$"
+    is "exec: death by signal $sig" $? $((128 + sig))
+done
+refuses "exec of an unknown program" 127 "nothing-like-it" $x web one -- nothing-like-it
+refuses "exec of a file that is no program" 126 "/etc/keep" $x web one -- /etc/keep
+refuses "exec as an unknown user" 125 "whoever" $x --user whoever web one -- true
+refuses "exec in an unknown container" 125 "four" $x web four -- true
+
+virtc container kill web one KILL
+is "kill" $? 0
+refuses "a signal that does not exist" 2 "NOSUCH" virtc container kill web two NOSUCH
+virtc container stop --timeout 0 web one >/dev/null # waits for the end
+has "killed: status" "$(virtc --json container status web one)" '"exit_status":137'
+has "killed: state" "$(virtc container status web one)" stopped
+virtc container stop web one >/dev/null
+is "stop of a stopped container" $? 0
+virtc container delete web one >/dev/null
+is "container delete" $? 0
+refuses "it is gone" 1 "one" virtc container status web one
+virtc container create --name one --rootfs "$root" web -- sh -c 'exit 42' >/dev/null
+virtc container start web one >/dev/null
+virtc container stop web one >/dev/null
+has "the same id again, in the running pod; exit code seen by another process" "$(virtc --json container status web one)" '"exit_status":42'
+is "output of a container" "$(cat "$work/two.out")" two
+
+virtc pod stop web >/dev/null
+is "pod stop" $? 0
+virtc pod stop web >/dev/null
+is "pod stop again" $? 0
+has "stopped" "$(virtc pod list)" stopped
+refuses "exec in a stopped pod" 125 "web" $x web two -- true
+virtc pod start web >/dev/null
+is "a stopped pod can be started again" $? 0
+is "and its containers run" "$($x web two -- cat /proc/1/comm)" sleep
+virtc pod delete --force web >/dev/null
+is "delete --force of a running pod" $? 0
+nothing_left "after delete"
+refuses "status of a pod that is gone" 1 "web" virtc pod status web
+finish

@@ -1,0 +1,64 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Streams through a real VM: 64 MiB in and out, end of file, a terminal that follows the window size, signals.
+. "$(dirname "$0")/lib.sh"
+root=$work/rootfs
+make_rootfs "$root"
+
+head -c 67108864 /dev/urandom >"$work/big"
+want=$(sha256sum <"$work/big")
+got=$(virtc run --rm -i --rootfs "$root" -- cat <"$work/big" | sha256sum)
+is "64 MiB through cat" "$got" "$want"
+
+virtc pod create --name s >/dev/null
+virtc container create --name c --rootfs "$root" s -- sleep 1000000 >/dev/null
+virtc pod start s >/dev/null
+x="virtc container exec"
+
+is "end of file is passed on" "$(printf 'a\nb\n' | $x -i s c -- wc -l)" 2
+is "no -i: end of file at once" "$(echo ignored | $x s c -- wc -c)" 0
+got=$(head -c 1048577 "$work/big" | $x -i s c -- sha256sum)
+is "an odd size" "$got" "$(head -c 1048577 "$work/big" | sha256sum)"
+$x s c -- sh -c 'i=0; while [ $i -lt 2000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done' >"$work/o" 2>"$work/e"
+is "2000 lines on standard output" "$(grep -c '^out ' "$work/o")" 2000
+is "2000 lines on standard error" "$(grep -c '^err ' "$work/e")" 2000
+is "not mixed" "$(grep -c err "$work/o")$(grep -c out "$work/e")" 00
+$x s c -- sh -c 'exec >&-; exec 2>&-; exit 5'
+is "exit code when the streams were closed early" $? 5
+# A reader that goes away: the writer in the guest ends, the shim does not hang.
+$x s c -- sh -c 'yes' | head -n 1 >"$work/o"
+is "first line of yes" "$(cat "$work/o")" y
+
+# A terminal: script(1) gives one to virtc; its size is changed while the program runs.
+cat >"$work/tty.sh" <<'END'
+stty rows 33 cols 101
+virtc container exec -it s c -- sh -c 'tty; stty size; trap "stty size; exit 9" WINCH; echo ready; while :; do read x; done'
+END
+mkfifo "$work/keys"
+( script -qec "sh $work/tty.sh" /dev/null <"$work/keys" >"$work/tty.out"; echo $? >"$work/tty.code" ) &
+script_pid=$!
+exec 9>"$work/keys"
+until grep -q ready "$work/tty.out" 2>/dev/null || ! kill -0 $script_pid 2>/dev/null; do sleep 0.05; done
+dev=$(for p in /proc/[0-9]*; do
+    case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in "virtc container exec -it s c"* | *"/virtc"*" container exec -it s c"*) readlink "$p/fd/0" ;; esac
+done | head -n 1)
+stty rows 44 cols 122 <"$dev"
+wait $script_pid
+exec 9>&-
+out=$(tr -d '\r' <"$work/tty.out")
+has "a terminal in the guest" "$out" "/dev/pts/"
+has "its size at the start" "$out" "33 101"
+has "its size after a change" "$out" "44 122"
+is "exit code through the terminal" "$(cat "$work/tty.code")" 9
+
+# Signals to virtc reach the program.
+$x s c -- sh -c 'trap "echo got-usr1; exit 21" USR1; echo ready; while :; do sleep 1; done' >"$work/o" &
+pid=$!
+until grep -q ready "$work/o" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -USR1 $pid
+wait $pid
+is "exit code of the trap" $? 21
+has "the trap ran" "$(cat "$work/o")" got-usr1
+virtc pod delete --force s >/dev/null
+nothing_left "at the end"
+finish
