@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define BUF_SIZE 16384
-#define CHUNK (1u << 20)
+#define CHUNK    (1u << 20)
 /* A pipe or terminal that polls writable takes this much without blocking. */
 #define SAFE_WRITE 4096
 
@@ -19,7 +19,7 @@ enum { OUT_FILE, OUT_SOCKET, OUT_OTHER };
 void pump_init(struct pump *p, int in, int out)
 {
     struct stat si, so;
-    *p = (struct pump){.in = in, .out = out, .out_kind = OUT_OTHER};
+    *p = (struct pump){ .in = in, .out = out, .out_kind = OUT_OTHER };
     if (in < 0 || fstat(in, &si) < 0 || fstat(out, &so) < 0)
         return;
     if (S_ISREG(so.st_mode))
@@ -27,13 +27,13 @@ void pump_init(struct pump *p, int in, int out)
     else if (S_ISSOCK(so.st_mode))
         p->out_kind = OUT_SOCKET;
     int append = S_ISREG(so.st_mode) && (fcntl(out, F_GETFL) & O_APPEND); /* splice refuses those */
-    p->use_splice = (S_ISFIFO(si.st_mode) || S_ISFIFO(so.st_mode)) && p->out_kind != OUT_SOCKET && !append && !isatty(in) &&
-                    !isatty(out);
+    p->use_splice = (S_ISFIFO(si.st_mode) || S_ISFIFO(so.st_mode)) && p->out_kind != OUT_SOCKET && !append &&
+                    !isatty(in) && !isatty(out);
 }
 
 void pump_poll(const struct pump *p, struct pollfd *pfd)
 {
-    *pfd = (struct pollfd){.fd = -1};
+    *pfd = (struct pollfd){ .fd = -1 };
     if (p->in < 0)
         return;
     pfd->fd = p->wait_out ? p->out : p->in;

@@ -7,11 +7,11 @@
 #include <stddef.h>
 
 struct pump {
-    int in, out;       /* owned by the caller; in < 0: over */
-    int use_splice;    /* one of them is a pipe and the kernel agrees */
-    int out_kind;      /* what may be done without blocking: see pump.c */
-    int wait_out;      /* poll for room, not for bytes */
-    char *buf;         /* only when splice cannot be used */
+    int in, out;    /* owned by the caller; in < 0: over */
+    int use_splice; /* one of them is a pipe and the kernel agrees */
+    int out_kind;   /* what may be done without blocking: see pump.c */
+    int wait_out;   /* poll for room, not for bytes */
+    char *buf;      /* only when splice cannot be used */
     size_t off, len;
 };
 

@@ -20,7 +20,7 @@
 
 #include "pump.h"
 
-#define STATUS_LOST 255
+#define STATUS_LOST  255
 #define WAITER_STACK (256u * 1024)
 
 struct options {
@@ -32,12 +32,12 @@ struct options {
 struct shim {
     vc_process *process;
     struct pump pumps[3];
-    int fds[3];     /* of the process */
-    int signals;    /* signalfd */
-    int ended;      /* eventfd: the waiter is through */
-    int waiting;    /* the waiter runs */
-    int tty;        /* descriptor of the terminal whose size counts; -1 = none */
-    int raw;        /* termios below is to be restored */
+    int fds[3];  /* of the process */
+    int signals; /* signalfd */
+    int ended;   /* eventfd: the waiter is through */
+    int waiting; /* the waiter runs */
+    int tty;     /* descriptor of the terminal whose size counts; -1 = none */
+    int raw;     /* termios below is to be restored */
     struct termios saved;
     pthread_t waiter;
     int32_t status;
@@ -74,12 +74,19 @@ static int parse(int argc, char **argv, struct options *o)
 {
     enum { CONFIG = 256, RUN_ROOT, STATE_ROOT, PLUGIN_DIR, POD, CONTAINER, EXEC, TERMINAL, HELP, VERSION };
     static const struct option table[] = {
-        {"config", 1, NULL, CONFIG},         {"run-root", 1, NULL, RUN_ROOT}, {"state-root", 1, NULL, STATE_ROOT},
-        {"plugin-dir", 1, NULL, PLUGIN_DIR}, {"pod", 1, NULL, POD},           {"container", 1, NULL, CONTAINER},
-        {"exec", 1, NULL, EXEC},             {"terminal", 0, NULL, TERMINAL}, {"help", 0, NULL, HELP},
-        {"version", 0, NULL, VERSION},       {NULL, 0, NULL, 0},
+        { "config", 1, NULL, CONFIG },
+        { "run-root", 1, NULL, RUN_ROOT },
+        { "state-root", 1, NULL, STATE_ROOT },
+        { "plugin-dir", 1, NULL, PLUGIN_DIR },
+        { "pod", 1, NULL, POD },
+        { "container", 1, NULL, CONTAINER },
+        { "exec", 1, NULL, EXEC },
+        { "terminal", 0, NULL, TERMINAL },
+        { "help", 0, NULL, HELP },
+        { "version", 0, NULL, VERSION },
+        { NULL, 0, NULL, 0 },
     };
-    static const char *const keys[] = {"run_root", "state_root", "plugin_dir"};
+    static const char *const keys[] = { "run_root", "state_root", "plugin_dir" };
     for (int c; (c = getopt_long(argc, argv, "", table, NULL)) != -1;) {
         switch (c) {
         case CONFIG:
@@ -157,7 +164,8 @@ static void send_size(struct shim *s)
 /* All that a process may be sent, except those that are about this process itself. */
 static int block_signals(void)
 {
-    static const int own[] = {SIGCHLD, SIGCONT, SIGPIPE, SIGURG, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGTTOU};
+    static const int own[] = { SIGCHLD, SIGCONT, SIGPIPE, SIGURG,  SIGSEGV, SIGBUS,
+                               SIGILL,  SIGFPE,  SIGTRAP, SIGABRT, SIGSYS,  SIGTTOU };
     sigset_t set, none;
     sigfillset(&set);
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -223,8 +231,16 @@ static void run_pump(struct shim *s, int i, short revents)
     struct pump *p = &s->pumps[i];
     if (p->in < 0 || !revents)
         return;
-    if ((p->wait_out && revents & POLLERR && !(revents & POLLOUT)) || revents & POLLNVAL || pump_run(p) <= 0)
-        end_pump(s, i);
+    errno = 0;
+    int lost = p->wait_out && revents & POLLERR && !(revents & POLLOUT);
+    int more = lost || revents & POLLNVAL ? 0 : pump_run(p);
+    if (more > 0)
+        return;
+    lost |= more < 0 && errno == EPIPE;
+    end_pump(s, i);
+    /* Nobody reads our output any more: the process learns it as it would from a pipe of its own. */
+    if (lost && i > 0)
+        vc_process_signal(s->process, SIGPIPE, NULL);
 }
 
 /* Until the process has ended; its outputs are carried to their end before that is asked. */
@@ -239,8 +255,8 @@ static int carry(struct shim *s)
         }
         for (int i = 0; i < 3; i++)
             pump_poll(&s->pumps[i], &pfd[i]);
-        pfd[3] = (struct pollfd){.fd = s->signals, .events = POLLIN};
-        pfd[4] = (struct pollfd){.fd = s->ended, .events = POLLIN};
+        pfd[3] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
+        pfd[4] = (struct pollfd){ .fd = s->ended, .events = POLLIN };
         if (poll(pfd, 5, -1) < 0) {
             if (errno == EINTR)
                 continue;
@@ -303,7 +319,7 @@ static int run(struct shim *s, const struct options *o)
 int main(int argc, char **argv)
 {
     static struct options o;
-    static struct shim s = {.fds = {-1, -1, -1}, .tty = -1};
+    static struct shim s = { .fds = { -1, -1, -1 }, .tty = -1 };
     int early = parse(argc, argv, &o);
     if (early >= 0)
         return early;
@@ -313,7 +329,7 @@ int main(int argc, char **argv)
         perror("vc-shim");
         return STATUS_LOST;
     }
-    const char *overrides[4] = {NULL};
+    const char *overrides[4] = { NULL };
     for (int i = 0; i < o.n_roots; i++)
         overrides[i] = o.roots[i];
     struct vc_context_options opts;

@@ -13,6 +13,7 @@
 #include "pod.h"
 
 #define LAST_LINE_MAX 300
+#define REPORT_NS     500000000
 
 /* ---- what the dead say ---- */
 
@@ -42,14 +43,15 @@ static void last_line(int dirfd, const char *name, char *buf, size_t size)
 static void vmm_last_words(const struct vci_pod *pod, char *buf, size_t size)
 {
     buf[0] = '\0';
-    int fd = openat(pod->dir.run_fd, vci_kind_name(VC_KIND_HYPERVISOR), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int fd =
+        openat(pod->dir.run_fd, vci_kind_name(VC_KIND_HYPERVISOR), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
         if (fd >= 0)
             close(fd);
         return;
     }
-    struct timespec newest = {0};
+    struct timespec newest = { 0 };
     for (struct dirent *e; (e = readdir(d));) {
         size_t n = strlen(e->d_name);
         struct stat st;
@@ -76,12 +78,13 @@ static int explain_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error
     cause = VCS_TAKE_PTR(*err);
     if (pod->n_vmm && !vcs_proc_alive(&pod->vmm[0])) {
         vmm_last_words(pod, words, sizeof words);
-        return vci_fail(err, VC_ERR_PEER, 0, "the virtual machine of pod \"%s\" (process %d) ended before the agent answered%s%s",
+        return vci_fail(err, VC_ERR_PEER, 0,
+                        "the virtual machine of pod \"%s\" (process %d) ended before the agent answered%s%s",
                         pod->dir.id, pod->vmm[0].pid, words[0] ? "; the last line of its log: " : "", words);
     }
     if (rc == VC_ERR_TIMEOUT)
-        return vci_fail(err, rc, 0, "the agent in the virtual machine of pod \"%s\" did not answer within %.1f s (%s)", pod->dir.id,
-                        (double)(vcs_now_ns() - began) / 1e9, vc_error_text(cause));
+        return vci_fail(err, rc, 0, "the agent in the virtual machine of pod \"%s\" did not answer within %.1f s (%s)",
+                        pod->dir.id, (double)(vcs_now_ns() - began) / 1e9, vc_error_text(cause));
     *err = VCS_TAKE_PTR(cause);
     vci_context(err, "cannot reach the agent of pod \"%s\"", pod->dir.id);
     return rc;
@@ -94,7 +97,7 @@ static int setup_network(struct vci_pod *pod, int64_t deadline, vc_error **err)
     struct vci_inst *net = vci_stack_get(pod, VC_KIND_NETWORK, deadline, err);
     if (!net)
         return vci_rc(err);
-    struct vc_net_request req = {.size = sizeof req, .hostname = pod->hostname};
+    struct vc_net_request req = { .size = sizeof req, .hostname = pod->hostname };
     int32_t fd = -1;
     int rc = VCI_CALL(net, deadline, err, network, setup, &req, &fd);
     if (rc == 0)
@@ -200,7 +203,9 @@ static int create_sandbox(struct vci_pod *pod, struct vci_inst *agent, int64_t d
         .hostname = pod->hostname,
         .dns = (const char *const *)pod->dns,
         .share_tag = shared ? VCI_SHARE_TAG : NULL,
-        .share_type = !shared ? NULL : caps & VC_HV_CAP_SHARE_FS ? "virtiofs" : "9p",
+        .share_type = !shared                     ? NULL
+                      : caps & VC_HV_CAP_SHARE_FS ? "virtiofs"
+                                                  : "9p",
     };
     int rc = VCI_CALL(agent, deadline, err, agent, sandbox_create, &s);
     if (rc == 0)
@@ -329,7 +334,7 @@ static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful, int64
 
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
 {
-    static const uint32_t order[] = {VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK};
+    static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK };
     if (graceful)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
     vci_fault_point("asked-to-end");
@@ -337,9 +342,9 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
         end_instance(pod, order[k], graceful, deadline);
         vci_fault_point("instance-ended");
-        /* Shims see the VM end and say so: before they are killed they have a moment to report. */
+        /* Shims see the VM end and say so: when there is time, they have a moment to report before they are killed. */
         for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
-            vci_ctr_end_shims(pod, pod->ctrs[i], vcs_now_ns() + 500000000);
+            vci_ctr_end_shims(pod, pod->ctrs[i], vcs_now_ns() + (graceful ? REPORT_NS : 1));
     }
     int rc = 0;
     for (size_t i = 0; i < pod->n_ctrs; i++) {
@@ -355,7 +360,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     free(pod->vmm);
     pod->vmm = NULL;
     pod->n_vmm = 0;
-    pod->proxy = (struct vc_proc){0};
+    pod->proxy = (struct vc_proc){ 0 };
     free(pod->uri);
     pod->uri = NULL;
     pod->vm = 0;

@@ -11,9 +11,9 @@ enum vci_value_type {
     VCI_V_INT,
     VCI_V_BOOL,
     VCI_V_FLOAT,
-    VCI_V_LIST,  /* of strings */
-    VCI_V_TEXT,  /* of an override: its type is what the option says */
-    VCI_V_OTHER  /* a group, or a list of something else */
+    VCI_V_LIST, /* of strings */
+    VCI_V_TEXT, /* of an override: its type is what the option says */
+    VCI_V_OTHER /* a group, or a list of something else */
 };
 struct vci_setting {
     struct vci_setting *next;
@@ -27,7 +27,7 @@ struct vci_setting {
 };
 struct vci_group {
     struct vci_group *next;
-    char *name;  /* "hypervisor_qemu"; "" = the top level */
+    char *name; /* "hypervisor_qemu"; "" = the top level */
     char *where;
     struct vci_setting *first;
 };
@@ -52,8 +52,8 @@ struct vc_config {
 };
 
 /* Check settings against an option table.  `what` names the section in errors; the top level has what = NULL. */
-int vci_section_build(const struct vci_group *group, const struct vc_option *options, size_t n, size_t stride, const char *what,
-                      struct vc_config **ret, vc_error **err);
+int vci_section_build(const struct vci_group *group, const struct vc_option *options, size_t n, size_t stride,
+                      const char *what, struct vc_config **ret, vc_error **err);
 /* Why an option's declared default is not possible; 0 when it is. */
 int vci_option_default_bad(const struct vc_option *opt, char *why, size_t size);
 /* What the files say about one plugin; NULL when there is nothing. */

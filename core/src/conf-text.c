@@ -78,10 +78,12 @@ static int put_value(struct vcs_buf *b, struct json_object *v)
 static int put_text(struct vcs_buf *b, struct json_object *all)
 {
     int bad = 0;
-    json_object_object_foreach(all, key, value) {
+    json_object_object_foreach(all, key, value)
+    {
         if (json_object_is_type(value, json_type_object)) {
             bad |= vcs_buf_printf(b, "\n%s = {\n", key) < 0;
-            json_object_object_foreach(value, inner, v) {
+            json_object_object_foreach(value, inner, v)
+            {
                 bad |= vcs_buf_printf(b, "    %s = ", inner) < 0;
                 bad |= put_value(b, v);
                 bad |= vcs_buf_append(b, ";\n", 2) < 0;
@@ -139,7 +141,9 @@ int vci_conf_text(vc_context *ctx, int json, char **ret, vc_error **err)
     int bad = 0;
     if (r == 0) {
         add_others(ctx->conf, all);
-        bad = json ? vcs_buf_printf(&b, "%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0
+        bad = json ? vcs_buf_printf(&b, "%s\n",
+                                    json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY |
+                                                                            JSON_C_TO_STRING_NOSLASHESCAPE)) < 0
                    : put_text(&b, all);
     }
     json_object_put(all);

@@ -132,11 +132,12 @@ static int check_group_name(const char *name, const char *where, vc_error **err)
             return 0;
     }
     int found = kind[0] && vci_nearest(kind, "hypervisor agent proxy shim network", near, sizeof(near));
-    return vci_fail(err, VC_ERR_CONFIG, 0,
-                    "%s: unknown section \"%s\"%s%s%s%s%s; a section is called KIND_NAME, where KIND is hypervisor, agent, proxy, "
-                    "shim or network and NAME that of a plugin with \"_\" for \"-\"",
-                    where, name, found ? ", did you mean \"" : "", found ? near : "", found ? "_" : "", found ? bar + 1 : "",
-                    found ? "\"?" : "");
+    return vci_fail(
+        err, VC_ERR_CONFIG, 0,
+        "%s: unknown section \"%s\"%s%s%s%s%s; a section is called KIND_NAME, where KIND is hypervisor, agent, proxy, "
+        "shim or network and NAME that of a plugin with \"_\" for \"-\"",
+        where, name, found ? ", did you mean \"" : "", found ? near : "", found ? "_" : "", found ? bar + 1 : "",
+        found ? "\"?" : "");
 }
 
 /* Copy a value of libconfig; 0 or -ENOMEM. */
@@ -185,7 +186,8 @@ static int copy_value(const config_setting_t *c, struct vci_setting *s)
 }
 
 /* Take all settings of one group of a file. */
-static int take_group(struct vci_conf *conf, const config_setting_t *c, const char *group, const char *file, vc_error **err)
+static int take_group(struct vci_conf *conf, const config_setting_t *c, const char *group, const char *file,
+                      vc_error **err)
 {
     int r = 0;
     for (int i = 0; i < config_setting_length(c) && r == 0; i++) {
@@ -220,8 +222,9 @@ static int refuse_include(const char *text, const char *file, vc_error **err)
     for (const char *p = text; p; line++) {
         p += strspn(p, " \t");
         if (!strncmp(p, "@include", 8))
-            return vci_fail(err, VC_ERR_CONFIG, 0, "%s:%u: @include is not possible; put a file into the directory %s.d instead", file,
-                            line, file);
+            return vci_fail(err, VC_ERR_CONFIG, 0,
+                            "%s:%u: @include is not possible; put a file into the directory %s.d instead", file, line,
+                            file);
         p = strchr(p, '\n');
         if (p)
             p++;
@@ -255,8 +258,8 @@ static int read_fd(struct vci_conf *conf, int fd, const char *file, vc_error **e
     if (!S_ISREG(st.st_mode))
         return vci_fail(err, VC_ERR_CONFIG, 0, "%s is not a regular file", file);
     if (st.st_size > CONF_MAX)
-        return vci_fail(err, VC_ERR_CONFIG, 0, "%s is too large for a configuration (%lld bytes; %d are possible)", file,
-                        (long long)st.st_size, CONF_MAX);
+        return vci_fail(err, VC_ERR_CONFIG, 0, "%s is too large for a configuration (%lld bytes; %d are possible)",
+                        file, (long long)st.st_size, CONF_MAX);
     vcs_autofree char *text = malloc((size_t)st.st_size + 1);
     if (!text)
         return no_memory(err);
@@ -353,7 +356,8 @@ static int take_override(struct vci_conf *conf, const char *text, vc_error **err
     const char *eq = strchr(text, '=');
     const char *dot = memchr(text, '.', eq ? (size_t)(eq - text) : 0);
     if (!eq || eq == text || dot == text || (dot && dot + 1 == eq))
-        return vci_fail(err, VC_ERR_CONFIG, 0, "override \"%s\": it must read \"key=value\" or \"section.key=value\"", text);
+        return vci_fail(err, VC_ERR_CONFIG, 0, "override \"%s\": it must read \"key=value\" or \"section.key=value\"",
+                        text);
     char where[160];
     snprintf(where, sizeof(where), "override \"%.*s\"", (int)(eq - text), text);
     vcs_autofree char *group = strndup(text, dot ? (size_t)(dot - text) : 0);
@@ -365,7 +369,8 @@ static int take_override(struct vci_conf *conf, const char *text, vc_error **err
     const char *key = dot ? dot + 1 : text;
     struct vci_group *g = group_of(conf, group, dot ? where : NULL);
     struct vci_setting *s = calloc(1, sizeof(*s));
-    if (!g || !s || !(s->key = strndup(key, (size_t)(eq - key))) || !(s->where = strdup(where)) || !(s->str = strdup(eq + 1))) {
+    if (!g || !s || !(s->key = strndup(key, (size_t)(eq - key))) || !(s->where = strdup(where)) ||
+        !(s->str = strdup(eq + 1))) {
         if (s)
             free_setting(s);
         return no_memory(err);
@@ -387,7 +392,8 @@ static int check_top(struct vci_conf *conf, vc_error **err)
         size_t n = strlen(name);
         if (n < 1 || n > 32 || name[0] == '-' || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
             r = vci_fail(err, VC_ERR_CONFIG, 0,
-                         "%s: \"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first", where, name);
+                         "%s: \"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first",
+                         where, name);
     }
     return r;
 }
@@ -459,7 +465,8 @@ const struct vci_group *vci_conf_group(const struct vci_conf *conf, uint32_t kin
     return NULL;
 }
 
-int vci_conf_section(const struct vci_conf *conf, const struct vc_plugin *plugin, struct vc_config **ret, vc_error **err)
+int vci_conf_section(const struct vci_conf *conf, const struct vc_plugin *plugin, struct vc_config **ret,
+                     vc_error **err)
 {
     char name[64];
     section_name(plugin->kind, plugin->name, name, sizeof(name));

@@ -29,8 +29,8 @@ static struct vci_exec *add_exec(struct vci_pod *pod, struct vci_ctr *c, const c
 {
     prune_execs(pod, c);
     if (c->n_execs >= VCI_MAX_EXECS) {
-        vci_fail(err, VC_ERR_RESOURCE, 0, "container \"%s\" of pod \"%s\" runs %d further processes already", c->id, pod->dir.id,
-                 VCI_MAX_EXECS);
+        vci_fail(err, VC_ERR_RESOURCE, 0, "container \"%s\" of pod \"%s\" runs %d further processes already", c->id,
+                 pod->dir.id, VCI_MAX_EXECS);
         return NULL;
     }
     struct vci_exec *list = realloc(c->execs, (c->n_execs + 1) * sizeof *list);
@@ -42,25 +42,27 @@ static struct vci_exec *add_exec(struct vci_pod *pod, struct vci_ctr *c, const c
         return NULL;
     }
     c->n_execs++;
-    x->shim = (struct vc_proc){0};
+    x->shim = (struct vc_proc){ 0 };
     x->exit_status = -1;
     x->terminal = 0;
     return x;
 }
 
-static int check_running(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, int ready_too, vc_error **err)
+static int check_running(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, int ready_too,
+                         vc_error **err)
 {
     if (pod->state != VCI_RUNNING && !(ready_too && pod->state == VCI_READY))
-        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in pod \"%s\": it is %s and must be %srunning", what, pod->dir.id,
-                        vci_state_name(pod->state), ready_too ? "ready or " : "");
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in pod \"%s\": it is %s and must be %srunning", what,
+                        pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
     if (c->state != VCI_RUNNING && !(ready_too && c->state == VCI_READY))
-        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in container \"%s\" of pod \"%s\": it is %s and must be %srunning", what,
-                        c->id, pod->dir.id, vci_state_name(c->state), ready_too ? "ready or " : "");
+        return vci_fail(err, VC_ERR_STATE, 0,
+                        "cannot %s in container \"%s\" of pod \"%s\": it is %s and must be %srunning", what, c->id,
+                        pod->dir.id, vci_state_name(c->state), ready_too ? "ready or " : "");
     return 0;
 }
 
-static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x, const struct vc_process_config *config,
-                      vc_error **err)
+static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x,
+                      const struct vc_process_config *config, vc_error **err)
 {
     vcs_autofree char *text = NULL;
     int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
@@ -70,21 +72,23 @@ static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x
     struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
     if (!agent)
         return vci_rc(err);
-    struct vc_exec exec = {.size = sizeof exec, .id = x->id, .process = {.data = text, .len = strlen(text)}};
+    struct vc_exec exec = { .size = sizeof exec, .id = x->id, .process = { .data = text, .len = strlen(text) } };
     rc = VCI_CALL(agent, deadline, err, agent, exec, c->id, &exec);
     if (rc < 0)
         return rc;
-    int32_t stdio[3] = {-1, -1, -1};
+    int32_t stdio[3] = { -1, -1, -1 };
     for (int i = 0; config->use_stdio && i < 3; i++)
         stdio[i] = i > 0 && config->stdio[i] <= 0 ? -1 : config->stdio[i];
     rc = vci_shim_start(pod, c->id, x->id, x->terminal, config->stdio_flags, stdio, deadline, &x->shim, err);
-    if (rc < 0)
+    if (rc < 0) {
         VCI_CALL(agent, deadline, NULL, agent, signal, c->id, x->id, 9, 0);
+        vci_pod_end_lost_shims(pod);
+    }
     return rc;
 }
 
-static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const struct vc_process_config *config,
-                    char **ret_id, int32_t *ret_pid, vc_error **err)
+static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr,
+                    const struct vc_process_config *config, char **ret_id, int32_t *ret_pid, vc_error **err)
 {
     char made[13];
     if (!config)
@@ -153,8 +157,8 @@ static int open_process(struct vci_pod *pod, vc_context *ctx, const char *id, co
     return check_running(pod, c, what, 1, err);
 }
 
-static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, int32_t sig,
-                    uint32_t flags, vc_error **err)
+static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
+                    int32_t sig, uint32_t flags, vc_error **err)
 {
     struct vci_ctr *c = NULL;
     if (sig < 1 || sig > 64)
@@ -169,8 +173,8 @@ static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     return VCI_CALL(agent, deadline, err, agent, signal, ctr, exec_id, sig, flags & VC_KILL_ALL ? VC_SIGNAL_ALL : 0);
 }
 
-int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig, uint32_t flags,
-                      vc_error **err)
+int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig,
+                      uint32_t flags, vc_error **err)
 {
     struct vci_pod p;
     vc_error *e = NULL;
@@ -180,8 +184,8 @@ int vc_container_kill(vc_context *ctx, const char *pod, const char *container, c
     return vci_api_end(rc, e, err);
 }
 
-static int ctr_resize(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, uint32_t rows,
-                      uint32_t cols, vc_error **err)
+static int ctr_resize(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
+                      uint32_t rows, uint32_t cols, vc_error **err)
 {
     struct vci_ctr *c = NULL;
     if (!rows || !cols || rows > 65535 || cols > 65535)
@@ -199,8 +203,8 @@ static int ctr_resize(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     return VCI_CALL(agent, deadline, err, agent, tty_resize, ctr, exec_id, rows, cols);
 }
 
-int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows, uint32_t cols,
-                        vc_error **err)
+int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows,
+                        uint32_t cols, vc_error **err)
 {
     struct vci_pod p;
     vc_error *e = NULL;
@@ -221,8 +225,8 @@ static int status_after(const struct vci_pod *pod, const char *ctr, const char *
     return wait_status >= 0 ? vci_exit_of_wait(wait_status) : 255;
 }
 
-static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id, int64_t timeout_ms,
-                    int32_t *ret, vc_error **err)
+static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
+                    int64_t timeout_ms, int32_t *ret, vc_error **err)
 {
     int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
     if (rc < 0)
@@ -239,14 +243,15 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         return 0;
     }
     if (!x && c->state == VCI_STOPPED)
-        return vci_fail(err, VC_ERR_STATE, 0, "container \"%s\" of pod \"%s\" was stopped before it was started", ctr, id);
+        return vci_fail(err, VC_ERR_STATE, 0, "container \"%s\" of pod \"%s\" was stopped before it was started", ctr,
+                        id);
     struct vc_proc shim = x ? x->shim : c->shim;
     int64_t deadline = timeout_ms < 0 ? 0 : vcs_now_ns() + timeout_ms * 1000000;
     if (shim.pid > 0) {
         int wait_status = -1;
         if (pod->boot_same && vcs_proc_wait(&shim, deadline, &wait_status) < 0)
-            return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end within %lld ms", ctr, id,
-                            (long long)timeout_ms);
+            return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end within %lld ms", ctr,
+                            id, (long long)timeout_ms);
         *ret = status_after(pod, ctr, exec_id, wait_status);
         return 0;
     }

@@ -9,12 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ledger-undo.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 #include "pod.h"
 
 #define DEFAULT_STOP_MS 10000
-#define SPEC_MAX (4u * 1024 * 1024)
+#define REPORT_NS       200000000 /* for a shim whose process is gone, to say so and end */
+#define SPEC_MAX        (4u * 1024 * 1024)
 
 /* ---- specification on disk: apart from pod.json, which every command reads ---- */
 
@@ -29,7 +31,8 @@ int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_er
     spec_name(name, sizeof name, c->id);
     int r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, strlen(c->spec), 0600, 0);
     if (r < 0)
-        return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id, name);
+        return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id,
+                        name);
     return 0;
 }
 
@@ -66,7 +69,8 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
         if (strcmp(pod->ctrs[i]->id, id) == 0)
             return vci_fail(err, VC_ERR_EXISTS, 0, "pod \"%s\" already has a container \"%s\"", pod->dir.id, id);
     if (pod->n_ctrs >= VCI_MAX_CONTAINERS)
-        return vci_fail(err, VC_ERR_RESOURCE, 0, "pod \"%s\" already has %d containers", pod->dir.id, VCI_MAX_CONTAINERS);
+        return vci_fail(err, VC_ERR_RESOURCE, 0, "pod \"%s\" already has %d containers", pod->dir.id,
+                        VCI_MAX_CONTAINERS);
     if (!config->process)
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\" has no process to run", id);
     int rc = vci_rootfs_check(config->rootfs, err);
@@ -110,7 +114,7 @@ int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_er
     struct vc_ctr ctr = {
         .size = sizeof ctr,
         .id = c->id,
-        .spec = {.data = c->spec, .len = strlen(c->spec)},
+        .spec = { .data = c->spec, .len = strlen(c->spec) },
         .rootfs = rootfs,
     };
     rc = VCI_CALL(agent, deadline, err, agent, ctr_create, &ctr);
@@ -120,7 +124,7 @@ int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_er
     c->state = VCI_READY;
     c->exit_status = -1;
     c->started_ns = c->finished_ns = 0;
-    c->shim = (struct vc_proc){0};
+    c->shim = (struct vc_proc){ 0 };
     vci_exit_remove(&pod->dir, c->id, NULL);
     return 0;
 }
@@ -148,10 +152,10 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
         .exec_id = exec_id,
         .agent_uri = pod->uri ? pod->uri : "",
         .exit_file = file,
-        .stdio = {stdio[0], stdio[1], stdio[2]},
+        .stdio = { stdio[0], stdio[1], stdio[2] },
         .netns_fd = -1,
     };
-    struct vc_proc proc = {0};
+    struct vc_proc proc = { 0 };
     int rc = VCI_CALL(shim, deadline, err, shim, start, &p, &proc);
     vci_fault_point("shim-started");
     if (rc == 0)
@@ -225,6 +229,45 @@ void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline)
     }
 }
 
+static int knows_shim(const struct vci_pod *pod, const struct vc_proc *p)
+{
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        const struct vci_ctr *c = pod->ctrs[i];
+        if (c->shim.pid == p->pid && c->shim.start_ticks == p->start_ticks)
+            return 1;
+        for (size_t k = 0; k < c->n_execs; k++)
+            if (c->execs[k].shim.pid == p->pid && c->execs[k].shim.start_ticks == p->start_ticks)
+                return 1;
+    }
+    return 0;
+}
+
+size_t vci_pod_end_lost_shims(struct vci_pod *pod)
+{
+    struct vci_ledger_entry *entries = NULL;
+    size_t n = 0, ended = 0;
+    if (vci_ledger_read(&pod->dir, &entries, &n, NULL) < 0)
+        return 0;
+    for (size_t i = n; i-- > 0;) {
+        struct vc_proc p = { 0 };
+        unsigned long long ticks = 0;
+        char what[512];
+        if (entries[i].type != VCI_RES_PROCESS || strcmp(entries[i].owner, vci_kind_name(VC_KIND_SHIM)) != 0 ||
+            sscanf(entries[i].name, "%d %llu", &p.pid, &ticks) != 2)
+            continue;
+        p.start_ticks = ticks;
+        if (knows_shim(pod, &p))
+            continue;
+        int r = vci_undo_one(entries[i].type, entries[i].name, vci_pod_deadline(pod->ctx, "call_timeout"), what,
+                             sizeof what, NULL);
+        ended += r > 0;
+        if (r >= 0)
+            vci_ledger_del(&pod->dir, entries[i].n, NULL);
+    }
+    vci_ledger_entries_free(entries, n);
+    return ended;
+}
+
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
 {
     int rc = 0;
@@ -235,7 +278,7 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     vci_fault_point("container-removed");
     if (rc < 0)
         return rc;
-    vci_ctr_end_shims(pod, c, guest ? vcs_now_ns() + 1000000000 : vcs_now_ns());
+    vci_ctr_end_shims(pod, c, vcs_now_ns() + (guest ? REPORT_NS : 1));
     rc = vci_rootfs_unmount(pod, c->id, err);
     if (rc < 0)
         return rc;
@@ -266,8 +309,8 @@ static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_t
 {
     if (pod->state == VCI_RUNNING || (ready_too && pod->state == VCI_READY))
         return 0;
-    return vci_fail(err, VC_ERR_STATE, 0, "cannot %s a container of pod \"%s\": the pod is %s and must be %srunning", what,
-                    pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
+    return vci_fail(err, VC_ERR_STATE, 0, "cannot %s a container of pod \"%s\": the pod is %s and must be %srunning",
+                    what, pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
 }
 
 /* Make a container in a pod that has a VM already. */
@@ -285,11 +328,12 @@ static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     vci_autoerror vc_error *e = NULL;
     if (vci_ctr_unmake(pod, c, pod->connected, vci_pod_deadline(pod->ctx, "call_timeout"), &e) < 0)
         vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
+    vci_pod_end_lost_shims(pod);
     return rc;
 }
 
-static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, const struct vc_container_config *config, char **ret,
-                      vc_error **err)
+static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, const struct vc_container_config *config,
+                      char **ret, vc_error **err)
 {
     struct vci_ctr *c = NULL;
     int rc = config ? 0 : vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the container");
@@ -326,7 +370,8 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     return rc;
 }
 
-int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err)
+int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id,
+                        vc_error **err)
 {
     struct vci_pod p;
     vc_error *e = NULL;
@@ -349,8 +394,8 @@ static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const
         return vci_rc(err);
     rc = pod_must_run(pod, "start", 0, err);
     if (rc == 0 && c->state != VCI_READY)
-        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready", ctr, id,
-                      vci_state_name(c->state));
+        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready",
+                      ctr, id, vci_state_name(c->state));
     if (rc < 0)
         return rc;
     rc = vci_ctr_run(pod, c, vci_pod_deadline(ctx, "call_timeout"), err);
@@ -394,11 +439,13 @@ static int end_process(struct vci_pod *pod, struct vci_ctr *c, int64_t timeout_m
         return rc;
     }
     if (c->shim.pid > 0 && vcs_proc_wait(&c->shim, call, NULL) < 0)
-        return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end after SIGKILL", c->id, pod->dir.id);
+        return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end after SIGKILL", c->id,
+                        pod->dir.id);
     return 0;
 }
 
-static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms, vc_error **err)
+static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms,
+                    vc_error **err)
 {
     int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
     vci_pod_refresh(pod);
@@ -422,13 +469,13 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         rc = agent ? VCI_CALL(agent, vci_pod_deadline(ctx, "call_timeout"), err, agent, ctr_remove, ctr) : vci_rc(err);
         if (rc < 0)
             return rc;
-        vci_ctr_end_shims(pod, c, vcs_now_ns() + 500000000);
+        vci_ctr_end_shims(pod, c, vcs_now_ns() + REPORT_NS);
     } else if (c->state == VCI_RUNNING || c->shim.pid > 0) {
         enum vci_state was = c->state;
         if (was == VCI_RUNNING && c->shim.pid <= 0)
             c->exit_status = 137;
         else
-            vci_ctr_end_shims(pod, c, vcs_now_ns() + 500000000);
+            vci_ctr_end_shims(pod, c, vcs_now_ns() + REPORT_NS);
     } else if (c->state == VCI_STOPPED && c->finished_ns) {
         return 0;
     }
@@ -450,15 +497,16 @@ int vc_container_stop(vc_context *ctx, const char *pod, const char *container, i
     return vci_api_end(rc, e, err);
 }
 
-static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, uint32_t flags, vc_error **err)
+static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, uint32_t flags,
+                      vc_error **err)
 {
     int rc = open_for_change(pod, ctx, id, err);
     struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
     if (!c)
         return vci_rc(err);
     if ((c->state == VCI_RUNNING || c->state == VCI_PAUSED) && !(flags & VC_FORCE))
-        return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\" of pod \"%s\": it is %s; stop it first", ctr, id,
-                        vci_state_name(c->state));
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\" of pod \"%s\": it is %s; stop it first",
+                        ctr, id, vci_state_name(c->state));
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\": pod \"%s\" is paused", ctr, id);
     int guest = pod->vm && !pod->died && pod->state != VCI_STOPPED;

@@ -30,13 +30,16 @@ static int take_options(const struct vc_context_options *opts, struct vc_context
     if (!opts)
         return 0;
     if (opts->size < sizeof(uint32_t) || opts->size > 65536)
-        return vci_fail(err, VC_ERR_INVAL, 0, "the size of struct vc_context_options is %u: set it with VC_INIT", opts->size);
+        return vci_fail(err, VC_ERR_INVAL, 0, "the size of struct vc_context_options is %u: set it with VC_INIT",
+                        opts->size);
     memcpy(ret, opts, opts->size < sizeof(*ret) ? opts->size : sizeof(*ret));
     if (ret->log_level > VC_LOG_DEBUG)
-        return vci_fail(err, VC_ERR_INVAL, 0, "log level %u is not possible: 1 (error) to 4 (debug), or 0 for the configured one",
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "log level %u is not possible: 1 (error) to 4 (debug), or 0 for the configured one",
                         ret->log_level);
     if (ret->log_format > VC_LOG_FORMAT_JSON)
-        return vci_fail(err, VC_ERR_INVAL, 0, "log format %u is not possible: 1 (text), 2 (JSON), or 0 for the configured one",
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "log format %u is not possible: 1 (text), 2 (JSON), or 0 for the configured one",
                         ret->log_format);
     return 0;
 }
@@ -57,8 +60,9 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
     }
     ctx->log.fd = o.log_fd > 0 ? o.log_fd : -1;
     ctx->log.level = o.log_level ? o.log_level : level_of(vci_conf_str(ctx->conf, "log_level"));
-    ctx->log.format = o.log_format ? o.log_format
-                      : strcmp(vci_conf_str(ctx->conf, "log_format"), "json") ? VC_LOG_FORMAT_TEXT : VC_LOG_FORMAT_JSON;
+    ctx->log.format = o.log_format                                            ? o.log_format
+                      : strcmp(vci_conf_str(ctx->conf, "log_format"), "json") ? VC_LOG_FORMAT_TEXT
+                                                                              : VC_LOG_FORMAT_JSON;
     const char *file = vci_conf_file(ctx->conf);
     ctx->run_root = root_path(ctx->conf, "run_root");
     ctx->state_root = root_path(ctx->conf, "state_root");
@@ -66,7 +70,8 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
     ctx->libexec_dir = root_path(ctx->conf, "libexec_dir");
     ctx->data_dir = root_path(ctx->conf, "data_dir");
     ctx->config_file = file ? strdup(file) : NULL;
-    if (!ctx->run_root || !ctx->state_root || !ctx->plugin_dir || !ctx->libexec_dir || !ctx->data_dir || (file && !ctx->config_file)) {
+    if (!ctx->run_root || !ctx->state_root || !ctx->plugin_dir || !ctx->libexec_dir || !ctx->data_dir ||
+        (file && !ctx->config_file)) {
         vc_context_free(ctx);
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
@@ -101,14 +106,16 @@ int vci_check_id(const char *what, const char *id, vc_error **err)
     if (n >= 1 && n <= 128 && strchr(alnum, id[0]) && strspn(id, rest) == n)
         return 0;
     if (!n)
-        return vci_fail(err, VC_ERR_INVAL, 0, "the %s is %s; it must be 1 to 128 letters, digits, \"_\", \".\" and \"-\"", what,
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "the %s is %s; it must be 1 to 128 letters, digits, \"_\", \".\" and \"-\"", what,
                         id ? "empty" : "missing");
     if (n > 128)
         return vci_fail(err, VC_ERR_INVAL, 0, "the %s \"%.40s...\" is too long: 128 characters are possible", what, id);
-    return vci_fail(err, VC_ERR_INVAL, 0,
-                    "\"%s\" is not possible as %s: it must begin with a letter or digit and go on with letters, digits, \"_\", \".\" and "
-                    "\"-\"",
-                    id, what);
+    return vci_fail(
+        err, VC_ERR_INVAL, 0,
+        "\"%s\" is not possible as %s: it must begin with a letter or digit and go on with letters, digits, \"_\", \".\" and "
+        "\"-\"",
+        id, what);
 }
 
 void vci_make_id(char *buf, size_t n)

@@ -16,9 +16,9 @@
 static const vc_error out_of_memory = { .code = VC_ERR_NOMEM, .sys = ENOMEM, .fixed = 1, .text = "out of memory" };
 
 static const char *const code_names[] = {
-    "ok",        "invalid",    "config",   "unsupported", "not-found", "exists",   "state",
-    "busy",      "timeout",    "cancelled", "permission", "no-memory", "resource", "io",
-    "peer-gone", "protocol",   "corrupt",  "internal",    "no-command", "not-executable",
+    "ok",        "invalid",  "config",    "unsupported", "not-found",  "exists",         "state",
+    "busy",      "timeout",  "cancelled", "permission",  "no-memory",  "resource",       "io",
+    "peer-gone", "protocol", "corrupt",   "internal",    "no-command", "not-executable",
 };
 #define N_CODES ((int)(sizeof(code_names) / sizeof(code_names[0])))
 
@@ -197,12 +197,13 @@ int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *plu
     }
     if (rc > 0 || rc <= -N_CODES) {
         vc_error_free(obj);
-        return vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s answered %d, which is no code of the contract", plugin,
-                        member, rc);
+        return vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s answered %d, which is no code of the contract",
+                        plugin, member, rc);
     }
     if (!obj || obj->fixed || !obj->text[0]) {
         vc_error_free(obj);
-        return vci_fail(err, rc, 0, "plugin \"%s\": %s failed (%s) and gave no reason", plugin, member, vc_error_name(rc));
+        return vci_fail(err, rc, 0, "plugin \"%s\": %s failed (%s) and gave no reason", plugin, member,
+                        vc_error_name(rc));
     }
     obj->code = rc;
     if (err && !*err)

@@ -30,7 +30,7 @@ void vci_fault_point(const char *name)
         if (fd >= 0)
             dprintf(fd, "%ld %s\n", n, name);
     }
-    if (at && atol(at) == n)
+    if (at && strtol(at, NULL, 10) == n)
         kill(getpid(), SIGKILL);
 }
 

@@ -31,7 +31,6 @@ static int sweep_containers(struct sweep *s, struct vci_pod *pod, vc_error **err
             continue;
         char what[200];
         snprintf(what, sizeof what, "removed the half-made container %s", c->id);
-        /* Shims of a container that never was in the record are in the ledger only. */
         rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(s->ctx, "call_timeout"), err);
         if (rc < 0)
             return rc;
@@ -84,15 +83,18 @@ static int sweep_pod(struct sweep *s, const char *id, vc_error **err)
                 tell(s, id, "finished a stop that was interrupted");
         } else {
             rc = sweep_containers(s, &pod, err);
+            if (rc == 0 && pod.boot_same && vci_pod_end_lost_shims(&pod))
+                tell(s, id, "ended the shim of a process that was never recorded");
         }
     }
     vci_pod_close(&pod);
     return rc;
 }
 
-int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char *what), void *arg, size_t *ret_removed, vc_error **err)
+int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char *what), void *arg, size_t *ret_removed,
+          vc_error **err)
 {
-    struct sweep s = {.ctx = ctx, .report = report, .arg = arg};
+    struct sweep s = { .ctx = ctx, .report = report, .arg = arg };
     vc_error *e = NULL;
     char **ids = NULL;
     size_t n = 0;

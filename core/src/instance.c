@@ -6,8 +6,8 @@
 
 #define STATE_MAX (64u * 1024) /* what an instance may save */
 
-int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name, const char *state,
-                  size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
+int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
+                  const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
 {
     *i = (struct vci_inst){ .ctx = ctx, .dir = dir };
     const struct vci_plugin *p;
@@ -17,11 +17,12 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
     if (r)
         return r;
     if (state && (state_version < p->desc.state_version_min || state_version > p->desc.state_version)) {
-        r = vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the state of %s plugin \"%s\" has version %u; the installed one reads %u to %u",
+        r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                     "the state of %s plugin \"%s\" has version %u; the installed one reads %u to %u",
                      vci_kind_name(kind), name, state_version, p->desc.state_version_min, p->desc.state_version);
     } else if (state_len > STATE_MAX) {
-        r = vci_fail(err, VC_ERR_CORRUPT, 0, "the state of %s plugin \"%s\" is too long (%zu bytes; %u are possible)", vci_kind_name(kind),
-                     name, state_len, STATE_MAX);
+        r = vci_fail(err, VC_ERR_CORRUPT, 0, "the state of %s plugin \"%s\" is too long (%zu bytes; %u are possible)",
+                     vci_kind_name(kind), name, state_len, STATE_MAX);
     } else {
         i->plugin = p;
         vci_host_init(&i->host, i);
@@ -33,12 +34,14 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
                   : p->inst.create(&i->host, &call, i->section, id, &handle);
         r = vci_error_from_plugin(err, (vc_error *)call.err, r, name, state ? "restore" : "create");
         if (r == 0 && !handle)
-            r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s gave no instance", name, state ? "restore" : "create");
+            r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s gave no instance", name,
+                         state ? "restore" : "create");
         if (r == 0) {
             i->handle = handle;
             i->caps = p->inst.caps(handle);
             if (i->caps & ~p->desc.caps_max)
-                r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
+                r = vci_fail(err, VC_ERR_INTERNAL, 0,
+                             "plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
                              name, (unsigned long long)i->caps, (unsigned long long)p->desc.caps_max);
         }
     }
@@ -66,7 +69,8 @@ int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret
     int r = VCI_CALL_INST(i, 0, err, save, sink);
     const char *bytes = r ? NULL : vci_sink_str(sink, &len);
     if (r == 0 && len > STATE_MAX)
-        r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": it saves %zu bytes; %u are possible", i->plugin->desc.name, len, STATE_MAX);
+        r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": it saves %zu bytes; %u are possible",
+                     i->plugin->desc.name, len, STATE_MAX);
     char *copy = r == 0 && bytes ? malloc(len + 1) : NULL;
     if (r == 0 && !copy)
         r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");

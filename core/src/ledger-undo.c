@@ -87,7 +87,8 @@ static int delete_link(void *arg)
         struct ifinfomsg i;
         struct rtattr a;
         char name[IFNAMSIZ];
-    } req = { .n = { .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK }, .i = { .ifi_family = AF_UNSPEC } };
+    } req = { .n = { .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+              .i = { .ifi_family = AF_UNSPEC } };
     size_t len = strlen(name);
     if (len >= IFNAMSIZ)
         return 0; /* no link has such a name */
@@ -194,8 +195,8 @@ int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *wha
         uint32_t type;
         const char *text;
     } names[] = {
-        { VCI_RES_PROCESS, "process" },      { VC_RES_MOUNT, "mount" },  { VC_RES_PATH, "path" },
-        { VC_RES_NETNS, "network namespace" }, { VC_RES_LINK, "link" }, { VC_RES_CGROUP, "control group" },
+        { VCI_RES_PROCESS, "process" },        { VC_RES_MOUNT, "mount" }, { VC_RES_PATH, "path" },
+        { VC_RES_NETNS, "network namespace" }, { VC_RES_LINK, "link" },   { VC_RES_CGROUP, "control group" },
         { VCI_RES_MOUNTPOINT, "mount point" },
     };
     const char *text = "thing";
@@ -219,7 +220,8 @@ int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *wha
     case VCI_RES_MOUNTPOINT:
         return undo_mountpoint(name);
     default:
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "a thing of type %u (\"%s\") was recorded by a newer release and cannot be removed by this one",
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                        "a thing of type %u (\"%s\") was recorded by a newer release and cannot be removed by this one",
                         type, name);
     }
 }

@@ -17,11 +17,11 @@
 #include <vc/host.h>
 
 #include "instance.h"
+#include "ledger-undo.h"
 #include "lib/buf.h"
 #include "lib/io.h"
-#include "ledger-undo.h"
 
-#define LEDGER_MAX (64u * 1024 * 1024)
+#define LEDGER_MAX    (64u * 1024 * 1024)
 #define COMPACT_ABOVE (128 * 1024) /* bytes at which removed entries are thrown out */
 
 /* proc_done may come from any thread while a call runs: appending must not mix with opening. */
@@ -72,7 +72,8 @@ static void drop(struct list *l, size_t i)
 static const char *get_text(struct json_object *o, const char *key)
 {
     struct json_object *v;
-    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : NULL;
+    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+                                                                                             : NULL;
 }
 
 static int get_number(struct json_object *o, const char *key, uint32_t *ret)
@@ -146,8 +147,8 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
         r = o && json_object_is_type(o, json_type_object) ? apply(l, o, (unsigned)(p - text)) : 1;
         json_object_put(o);
         if (r == 1 && nl != p)
-            vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: the line at byte %zu is not complete and is left out", dir->run_path,
-                    (size_t)(p - text));
+            vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: the line at byte %zu is not complete and is left out",
+                    dir->run_path, (size_t)(p - text));
     }
     if (tok)
         json_tokener_free(tok);
@@ -245,7 +246,8 @@ static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n
             /* The disk is full: take the half line back, so that the next one stands alone. */
             off_t end = lseek(dir->ledger_fd, 0, SEEK_CUR);
             if (ftruncate(dir->ledger_fd, end - n) < 0)
-                vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: a half line could not be taken back", dir->run_path);
+                vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: a half line could not be taken back",
+                        dir->run_path);
             errno = ENOSPC;
             n = -1;
         }
@@ -259,7 +261,8 @@ static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n
     return r;
 }
 
-int vci_ledger_add(struct vci_pod_dir *dir, uint32_t type, const char *owner, const char *name, unsigned *ret_n, vc_error **err)
+int vci_ledger_add(struct vci_pod_dir *dir, uint32_t type, const char *owner, const char *name, unsigned *ret_n,
+                   vc_error **err)
 {
     struct vcs_buf line = { 0 };
     if (put_add(&line, type, owner, name) < 0) {
@@ -294,8 +297,8 @@ int vci_ledger_del_name(struct vci_pod_dir *dir, uint32_t type, const char *name
     return append(dir, &line, NULL, err);
 }
 
-int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)(void *, const char *, const char *), void *arg,
-                    vc_error **err)
+int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)(void *, const char *, const char *),
+                    void *arg, vc_error **err)
 {
     struct list l = { 0 };
     size_t size, left = 0;

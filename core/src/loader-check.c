@@ -6,6 +6,7 @@
 
 #include "conf-impl.h"
 
+/* clang-format off */
 #define TABLE_MAX 65536u
 #define OPTIONS_MAX 1024u
 #define END_OF(T, last) (offsetof(T, last) + sizeof(((T *)0)->last)) /* size of a table as minor 0 had it */
@@ -34,12 +35,14 @@ static const struct member inst_members[] = {
 static const struct member hypervisor_members[] = {
     MUST(hv_t, vm_create), MUST(hv_t, vm_start), MUST(hv_t, vm_stop), MUST(hv_t, vm_state), MUST(hv_t, agent_endpoint),
     MUST(hv_t, console), MUST(hv_t, pids),
-    WITH(hv_t, device_add, VC_HV_CAP_HOTPLUG), WITH(hv_t, device_del, VC_HV_CAP_HOTPLUG), WITH(hv_t, vm_pause, VC_HV_CAP_PAUSE),
-    WITH(hv_t, vm_resume, VC_HV_CAP_PAUSE), WITH(hv_t, resize, VC_HV_CAP_RESIZE),
+    WITH(hv_t, device_add, VC_HV_CAP_HOTPLUG), WITH(hv_t, device_del, VC_HV_CAP_HOTPLUG),
+    WITH(hv_t, vm_pause, VC_HV_CAP_PAUSE), WITH(hv_t, vm_resume, VC_HV_CAP_PAUSE),
+    WITH(hv_t, resize, VC_HV_CAP_RESIZE),
 };
 static const struct member agent_members[] = {
     MUST(ag_t, connect), MUST(ag_t, disconnect), MUST(ag_t, ping), MUST(ag_t, sandbox_create), MUST(ag_t, sandbox_destroy),
-    MUST(ag_t, ctr_create), MUST(ag_t, ctr_start), MUST(ag_t, ctr_remove), MUST(ag_t, exec), MUST(ag_t, signal), MUST(ag_t, wait),
+    MUST(ag_t, ctr_create), MUST(ag_t, ctr_start), MUST(ag_t, ctr_remove), MUST(ag_t, exec), MUST(ag_t, signal),
+    MUST(ag_t, wait),
     UNLESS(ag_t, tty_resize, VC_AG_CAP_NO_GUEST),
     WITH(ag_t, stdio, VC_AG_CAP_STDIO), WITH(ag_t, ps, VC_AG_CAP_PS), WITH(ag_t, net_update, VC_AG_CAP_NET),
     WITH(ag_t, stats, VC_AG_CAP_STATS), WITH(ag_t, ctr_pause, VC_AG_CAP_PAUSE), WITH(ag_t, ctr_resume, VC_AG_CAP_PAUSE),
@@ -63,14 +66,16 @@ static const struct kind_rules {
     { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t) },
     { network_members, sizeof(network_members) / sizeof(struct member), END_OF(nw_t, teardown), sizeof(nw_t) },
 };
+/* clang-format on */
 
 /* R4. */
 static int check_size(const char *path, const char *what, uint32_t size, size_t min, vc_error **err)
 {
     if (size < min || size > TABLE_MAX || size % sizeof(void *))
-        return vci_fail(err, VC_ERR_INVAL, 0,
-                        "%s: the size of its %s is %u; it must be a multiple of %zu from %zu to %u: build it with the SDK's headers", path,
-                        what, size, sizeof(void *), min, TABLE_MAX);
+        return vci_fail(
+            err, VC_ERR_INVAL, 0,
+            "%s: the size of its %s is %u; it must be a multiple of %zu from %zu to %u: build it with the SDK's headers",
+            path, what, size, sizeof(void *), min, TABLE_MAX);
     return 0;
 }
 
@@ -80,8 +85,8 @@ static void copy_table(void *dst, size_t dst_size, const void *src, uint32_t src
     memcpy(dst, src, src_size < dst_size ? src_size : dst_size);
 }
 
-static int check_members(const char *path, const char *table, const void *ops, const struct member *m, size_t n, uint64_t caps,
-                         vc_error **err)
+static int check_members(const char *path, const char *table, const void *ops, const struct member *m, size_t n,
+                         uint64_t caps, vc_error **err)
 {
     for (size_t i = 0; i < n; i++) {
         void (*fn)(void);
@@ -89,8 +94,8 @@ static int check_members(const char *path, const char *table, const void *ops, c
         if (fn || (m[i].cap && !(caps & m[i].cap)) || (m[i].unless && (caps & m[i].unless)))
             continue;
         if (m[i].cap)
-            return vci_fail(err, VC_ERR_INVAL, 0, "%s: its capabilities promise the %s member \"%s\", which is missing", path, table,
-                            m[i].name);
+            return vci_fail(err, VC_ERR_INVAL, 0, "%s: its capabilities promise the %s member \"%s\", which is missing",
+                            path, table, m[i].name);
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: the required %s member \"%s\" is missing", path, table, m[i].name);
     }
     return 0;
@@ -99,36 +104,43 @@ static int check_members(const char *path, const char *table, const void *ops, c
 static int check_head(const char *path, const struct vc_plugin *d, vc_error **err)
 {
     if (d->magic != VC_PLUGIN_MAGIC)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s is no plugin of this project: it has the magic number 0x%08x, not 0x%08x", path, d->magic,
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%s is no plugin of this project: it has the magic number 0x%08x, not 0x%08x", path, d->magic,
                         VC_PLUGIN_MAGIC);
     if (d->abi_major != VC_ABI_MAJOR)
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "%s was built for version %u of the plugin contract; this library has version %u", path,
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                        "%s was built for version %u of the plugin contract; this library has version %u", path,
                         d->abi_major, VC_ABI_MAJOR);
     if (d->min_host_minor > VC_ABI_MINOR)
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "%s needs version %u.%u of the plugin contract; this library has %u.%u", path,
-                        VC_ABI_MAJOR, d->min_host_minor, VC_ABI_MAJOR, VC_ABI_MINOR);
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                        "%s needs version %u.%u of the plugin contract; this library has %u.%u", path, VC_ABI_MAJOR,
+                        d->min_host_minor, VC_ABI_MAJOR, VC_ABI_MINOR);
     return check_size(path, "descriptor", d->size, END_OF(struct vc_plugin, ops), err);
 }
 
 static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind, const char *name, vc_error **err)
 {
     if (d->kind != kind)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself a plugin of kind \"%s\" (%u), but it lies in the directory of \"%s\"", path,
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%s calls itself a plugin of kind \"%s\" (%u), but it lies in the directory of \"%s\"", path,
                         vci_kind_name(d->kind), d->kind, vci_kind_name(kind));
     const char *const texts[] = { d->name, d->vendor, d->version, d->description };
     static const char *const labels[] = { "name", "vendor", "version", "description" };
     for (size_t i = 0; i < 4; i++)
         if (!texts[i] || !texts[i][0] || strnlen(texts[i], 1025) > 1024)
             return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s is %s", path, labels[i],
-                            !texts[i] ? "missing" : !texts[i][0] ? "empty" : "longer than 1 KiB");
+                            !texts[i]      ? "missing"
+                            : !texts[i][0] ? "empty"
+                                           : "longer than 1 KiB");
     if (strcmp(d->name, name))
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": file name and name must be the same", path, d->name);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": file name and name must be the same", path,
+                        d->name);
     if (d->caps_max >> 48)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: its capabilities (0x%llx) have bits above 47, which must be 0", path,
                         (unsigned long long)d->caps_max);
     if (d->state_version_min > d->state_version)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: it writes state version %u but reads only from version %u on", path, d->state_version,
-                        d->state_version_min);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: it writes state version %u but reads only from version %u on", path,
+                        d->state_version, d->state_version_min);
     if (!d->inst || !d->ops)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: its table \"%s\" is missing", path, d->inst ? "ops" : "inst");
     return 0;
@@ -137,16 +149,19 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
 static int key_ok(const char *key)
 {
     size_t n = strnlen(key, 65);
-    return n >= 1 && n <= 64 && key[0] >= 'a' && key[0] <= 'z' && strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
+    return n >= 1 && n <= 64 && key[0] >= 'a' && key[0] <= 'z' &&
+           strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
 
-static int check_option(const char *path, const struct vc_option *o, const struct vc_option *all, uint32_t i, vc_error **err)
+static int check_option(const char *path, const struct vc_option *o, const struct vc_option *all, uint32_t i,
+                        vc_error **err)
 {
     char why[400];
     if (!o->key)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option %u has no key", path, i);
     if (!key_ok(o->key))
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option key \"%.80s\" is not possible: a-z first, then a-z, 0-9 and \"_\"", path, o->key);
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%s: option key \"%.80s\" is not possible: a-z first, then a-z, 0-9 and \"_\"", path, o->key);
     for (uint32_t j = 0; j < i; j++)
         if (!strcmp(all[j].key, o->key))
             return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" is declared twice", path, o->key);
@@ -176,7 +191,8 @@ static int take_options(const char *path, struct vc_plugin *d, vc_error **err)
     if (!n)
         return 0;
     if (!from || n > OPTIONS_MAX)
-        return vci_fail(err, VC_ERR_INVAL, 0, from ? "%s: it declares %u options; %u are possible" : "%s: its table of %u options is missing",
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        from ? "%s: it declares %u options; %u are possible" : "%s: its table of %u options is missing",
                         path, n, OPTIONS_MAX);
     int r = check_size(path, "option rows", stride, END_OF(struct vc_option, doc), err);
     if (r)
@@ -192,7 +208,8 @@ static int take_options(const char *path, struct vc_plugin *d, vc_error **err)
     return r;
 }
 
-int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *name, struct vci_plugin *p, vc_error **err)
+int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *name, struct vci_plugin *p,
+                     vc_error **err)
 {
     const struct kind_rules *k = &rules[kind];
     int r = check_head(p->path, entry, err);
@@ -213,7 +230,8 @@ int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *n
     copy_table(&p->ops, k->size, d->ops, *(const uint32_t *)d->ops);
     d->inst = &p->inst;
     d->ops = &p->ops;
-    r = check_members(p->path, "instance", &p->inst, inst_members, sizeof(inst_members) / sizeof(inst_members[0]), d->caps_max, err);
+    r = check_members(p->path, "instance", &p->inst, inst_members, sizeof(inst_members) / sizeof(inst_members[0]),
+                      d->caps_max, err);
     if (r == 0)
         r = check_members(p->path, vci_kind_name(kind), &p->ops, k->members, k->n, d->caps_max, err);
     if (r)

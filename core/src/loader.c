@@ -75,8 +75,8 @@ static int not_installed(const vc_context *ctx, uint32_t kind, const char *name,
     for (size_t i = 0; i < n; i++)
         vcs_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
     const char *all = vcs_buf_str(&list);
-    vci_fail(err, VC_ERR_NOTFOUND, 0, "no %s plugin \"%s\" in %s/%s; installed: %s", vci_kind_name(kind), name, ctx->plugin_dir,
-             vci_kind_name(kind), n && all ? all : "none");
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "no %s plugin \"%s\" in %s/%s; installed: %s", vci_kind_name(kind), name,
+             ctx->plugin_dir, vci_kind_name(kind), n && all ? all : "none");
     vcs_buf_done(&list);
     vci_plugin_names_free(names, n);
     return VC_ERR_NOTFOUND;
@@ -137,7 +137,8 @@ static void free_plugin(struct vci_plugin *p)
     free(p);
 }
 
-static int load(vc_context *ctx, uint32_t kind, const char *name, const char *path, struct vci_plugin **ret, vc_error **err)
+static int load(vc_context *ctx, uint32_t kind, const char *name, const char *path, struct vci_plugin **ret,
+                vc_error **err)
 {
     const struct vc_plugin *entry = NULL;
     int r = check_file(ctx, kind, name, path, err);
@@ -168,7 +169,8 @@ int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const stru
 {
     char path[PATH_MAX];
     if (!vci_plugin_name_ok(name))
-        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first",
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "\"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first",
                         name);
     if (snprintf(path, sizeof(path), "%s/%s/%s.so", ctx->plugin_dir, vci_kind_name(kind), name) >= (int)sizeof(path))
         return vci_fail(err, VC_ERR_CONFIG, 0, "the path of plugin_dir is too long");

@@ -23,7 +23,10 @@ static size_t printable(const unsigned char *p, size_t n)
 {
     if (p[0] < 0x80)
         return p[0] >= 0x20 && p[0] != 0x7f;
-    size_t len = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    size_t len = p[0] >= 0xc2 && p[0] < 0xe0   ? 2
+                 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                               : 0;
     if (!len || len > n)
         return 0;
     for (size_t i = 1; i < len; i++)
@@ -94,8 +97,8 @@ static void emit(const vc_context *ctx, uint32_t level, const char *pod, const c
 
     int64_t mono = vcs_now_ns();
     if (ctx->log.format == VC_LOG_FORMAT_JSON) {
-        n = (size_t)snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"mono_ns\":%lld", when, level_name(level),
-                             (long long)mono);
+        n = (size_t)snprintf(line, sizeof(line), "{\"time\":\"%s\",\"level\":\"%s\",\"mono_ns\":%lld", when,
+                             level_name(level), (long long)mono);
         if (pod) {
             n += (size_t)snprintf(line + n, sizeof(line) - n, ",\"pod\":");
             n += put_json(line + n, sizeof(line) - n - 64, pod);
@@ -108,8 +111,8 @@ static void emit(const vc_context *ctx, uint32_t level, const char *pod, const c
         n += put_json(line + n, sizeof(line) - n - 8, msg);
         line[n++] = '}';
     } else {
-        n = (size_t)snprintf(line, sizeof(line) - 1, "%s %s%s%s %s", when, level_name(level), pod ? " pod=" : "", pod ? pod : "",
-                             msg);
+        n = (size_t)snprintf(line, sizeof(line) - 1, "%s %s%s%s %s", when, level_name(level), pod ? " pod=" : "",
+                             pod ? pod : "", msg);
         if (n > sizeof(line) - 2)
             n = sizeof(line) - 2;
         if (phase)

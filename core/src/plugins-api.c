@@ -10,7 +10,7 @@
 #include "lib/io.h"
 
 #define FIRST_KIND VC_KIND_HYPERVISOR
-#define LAST_KIND VC_KIND_NETWORK
+#define LAST_KIND  VC_KIND_NETWORK
 
 static int no_memory(vc_error **err)
 {
@@ -80,7 +80,8 @@ int vc_plugin_list(vc_context *ctx, const char *kind, struct vc_plugin_info ***r
 {
     uint32_t only = kind ? vci_kind_of(kind) : 0;
     if (kind && !only)
-        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is no kind of plugin: hypervisor, agent, proxy, shim or network", kind);
+        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is no kind of plugin: hypervisor, agent, proxy, shim or network",
+                        kind);
     struct vc_plugin_info **list = NULL;
     size_t n = 0;
     int r = 0;
@@ -128,8 +129,8 @@ static void type_text(const struct vc_option *o, char *buf, size_t size)
 static int help_text(const struct vci_plugin *p, struct vcs_buf *b)
 {
     const struct vc_plugin *d = &p->desc;
-    int bad = vcs_buf_printf(b, "%s/%s %s (%s)\n  %s\n  %s\n\n", vci_kind_name(d->kind), d->name, d->version, d->vendor, d->description,
-                             p->path) < 0;
+    int bad = vcs_buf_printf(b, "%s/%s %s (%s)\n  %s\n  %s\n\n", vci_kind_name(d->kind), d->name, d->version, d->vendor,
+                             d->description, p->path) < 0;
     char section[64], type[400];
     snprintf(section, sizeof(section), "%s_%s", vci_kind_name(d->kind), d->name);
     for (char *c = section; *c; c++)
@@ -214,7 +215,8 @@ static int none_has(const vc_context *ctx, const char *name, vc_error **err)
         vci_plugin_names_free(names, n);
     }
     const char *all = b.len ? vcs_buf_str(&b) : NULL;
-    vci_fail(err, VC_ERR_NOTFOUND, 0, "no plugin \"%s\" in %s; installed: %s", name, ctx->plugin_dir, all ? all : "none");
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "no plugin \"%s\" in %s; installed: %s", name, ctx->plugin_dir,
+             all ? all : "none");
     vcs_buf_done(&b);
     return VC_ERR_NOTFOUND;
 }
@@ -229,7 +231,8 @@ int vc_plugin_help(vc_context *ctx, const char *name, int json, char **ret_text,
             return no_memory(err);
         only = vci_kind_of(kind);
         if (!only)
-            return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\": \"%s\" is no kind of plugin: hypervisor, agent, proxy, shim or network", name,
+            return vci_fail(err, VC_ERR_INVAL, 0,
+                            "\"%s\": \"%s\" is no kind of plugin: hypervisor, agent, proxy, shim or network", name,
                             kind);
         name = slash + 1;
     }
@@ -254,7 +257,9 @@ int vc_plugin_help(vc_context *ctx, const char *name, int json, char **ret_text,
     if (r == 0 && !found)
         r = none_has(ctx, name, err);
     if (r == 0 && json)
-        bad |= vcs_buf_printf(&b, "%s\n", json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0;
+        bad |= vcs_buf_printf(
+                   &b, "%s\n",
+                   json_object_to_json_string_ext(all, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE)) < 0;
     json_object_put(all);
     if (r) {
         vcs_buf_done(&b);
@@ -278,7 +283,8 @@ static int check_one(vc_context *ctx, uint32_t kind, struct vcs_buf *report, vc_
     for (size_t n = 0; n < i.section->n && r == 0; n++) {
         const struct vci_entry *e = &i.section->e[n];
         if (e->set && e->opt->type == VC_OPT_PATH && (e->opt->flags & VC_OPT_MUST_EXIST) && access(e->str, F_OK) < 0)
-            r = vci_fail(err, VC_ERR_CONFIG, errno, "%s plugin \"%s\": \"%s\" is %s", vci_kind_name(kind), name, e->opt->key, e->str);
+            r = vci_fail(err, VC_ERR_CONFIG, errno, "%s plugin \"%s\": \"%s\" is %s", vci_kind_name(kind), name,
+                         e->opt->key, e->str);
     }
     int bad = vcs_buf_printf(report, "%s: %s %s, %s\n", vci_kind_name(kind), name, p->desc.version, p->path) < 0;
     if (r == 0 && p->desc.probe) {

@@ -11,7 +11,7 @@
 #include "lib/proc.h"
 #include "pod.h"
 
-static const char *const state_names[] = {"ready", "running", "paused", "stopped", "making"};
+static const char *const state_names[] = { "ready", "running", "paused", "stopped", "making" };
 
 const char *vci_state_name(enum vci_state state)
 {
@@ -147,7 +147,8 @@ struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c,
     for (size_t i = 0; i < c->n_execs; i++)
         if (strcmp(c->execs[i].id, exec_id) == 0)
             return &c->execs[i];
-    vci_fail(err, VC_ERR_NOTFOUND, 0, "container \"%s\" of pod \"%s\" has no process \"%s\"", c->id, pod->dir.id, exec_id);
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "container \"%s\" of pod \"%s\" has no process \"%s\"", c->id, pod->dir.id,
+             exec_id);
     return NULL;
 }
 
@@ -304,8 +305,7 @@ int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     free(pod->op);
     pod->op = copy;
-    if (vcs_proc_identify(getpid(), &pod->op_by) < 0)
-        pod->op_by = (struct vc_proc){.pid = getpid()};
+    pod->op_by = (struct vc_proc){ .pid = getpid() }; /* for people; whether it still goes on is what the lock says */
     return vci_pod_save(pod, err);
 }
 
@@ -339,7 +339,7 @@ static int copy_str(json_object *o, const char *key, char **ret)
 
 static struct vc_proc proc_of(json_object *a)
 {
-    struct vc_proc p = {0};
+    struct vc_proc p = { 0 };
     if (a && json_object_is_type(a, json_type_array) && json_object_array_length(a) == 2) {
         p.pid = json_object_get_int(json_object_array_get_idx(a, 0));
         p.start_ticks = (uint64_t)json_object_get_int64(json_object_array_get_idx(a, 1));
@@ -459,8 +459,9 @@ static const char *parse_pod(struct vci_pod *pod, json_object *o)
     pod->memory = (uint64_t)get_int(o, "memory", 0);
     pod->created_ns = get_int(o, "created_ns", 0);
     pod->proxy = proc_of(get(o, "proxy", json_type_array));
-    if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 || copy_str(o, "uri", &pod->uri) < 0 ||
-        copy_strv(o, "dns", &pod->dns) < 0 || copy_strv(o, "annotations", &pod->annotations) < 0)
+    if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 ||
+        copy_str(o, "uri", &pod->uri) < 0 || copy_strv(o, "dns", &pod->dns) < 0 ||
+        copy_strv(o, "annotations", &pod->annotations) < 0)
         return "";
     const char *bad = parse_stack(pod, o);
     if (bad)
@@ -554,7 +555,8 @@ int vci_pod_check_whole(const struct vci_pod *pod, vc_error **err)
 {
     if (!pod->op)
         return 0;
-    return vci_fail(err, VC_ERR_STATE, 0,
-                    "the last operation on pod \"%s\" (%s, by process %d) was interrupted: remove the pod with gc or a forced delete",
-                    pod->dir.id, pod->op, pod->op_by.pid);
+    return vci_fail(
+        err, VC_ERR_STATE, 0,
+        "the last operation on pod \"%s\" (%s, by process %d) was interrupted: remove the pod with gc or a forced delete",
+        pod->dir.id, pod->op, pod->op_by.pid);
 }

@@ -18,17 +18,20 @@ static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, 
     if (config->flags & ~known)
         return vci_fail(err, VC_ERR_INVAL, 0, "pod flags 0x%x are not known", config->flags & ~known);
     if (config->memory && config->memory < MIN_MEMORY)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%llu bytes of memory are too few for a virtual machine: the size is in bytes",
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%llu bytes of memory are too few for a virtual machine: the size is in bytes",
                         (unsigned long long)config->memory);
     pod->flags = config->flags;
     pod->vcpus = config->vcpus;
     pod->memory = config->memory;
     pod->created_ns = vci_realtime_ns();
     pod->state = VCI_READY;
-    if (config->hostname && (!*config->hostname || strlen(config->hostname) > 63 ||
-                             strspn(config->hostname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") !=
-                                 strlen(config->hostname)))
-        return vci_fail(err, VC_ERR_INVAL, 0, "\"%.80s\" is not a host name: use up to 63 letters, digits, \"-\" and \".\"",
+    if (config->hostname &&
+        (!*config->hostname || strlen(config->hostname) > 63 ||
+         strspn(config->hostname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") !=
+             strlen(config->hostname)))
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "\"%.80s\" is not a host name: use up to 63 letters, digits, \"-\" and \".\"",
                         config->hostname);
     pod->hostname = config->hostname ? strdup(config->hostname) : strndup(pod->dir.id, 63);
     pod->dns = vci_strv_copy(config->dns);
@@ -78,7 +81,8 @@ static int finish(struct vci_pod *pod, vc_error **err)
     return vci_pod_save(pod, err);
 }
 
-static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_config *config, int run, char **ret, vc_error **err)
+static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_config *config, int run, char **ret,
+                      vc_error **err)
 {
     char made[13];
     if (!config)
@@ -173,7 +177,8 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
     vci_pod_refresh(pod);
     rc = vci_pod_check_whole(pod, err);
     if (rc == 0 && pod->state != VCI_READY && pod->state != VCI_STOPPED)
-        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start pod \"%s\": it is %s already", id, vci_state_name(pod->state));
+        rc =
+            vci_fail(err, VC_ERR_STATE, 0, "cannot start pod \"%s\": it is %s already", id, vci_state_name(pod->state));
     int boot = pod->state == VCI_STOPPED || !pod->vm;
     if (rc == 0 && boot && pod->vm) /* its VM died: what it left goes first */
         rc = vci_pod_teardown(pod, 0, err);

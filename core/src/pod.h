@@ -6,10 +6,10 @@
 #include "instance.h"
 #include "store.h"
 
-#define VCI_SHARE_TAG "kataShared"
-#define VCI_KINDS 5     /* VC_KIND_* are 1..5 */
+#define VCI_SHARE_TAG      "kataShared"
+#define VCI_KINDS          5 /* VC_KIND_* are 1..5 */
 #define VCI_MAX_CONTAINERS 1024
-#define VCI_MAX_EXECS 256 /* per container: beyond it the oldest ended ones are forgotten */
+#define VCI_MAX_EXECS      256 /* per container: beyond it the oldest ended ones are forgotten */
 
 /* The order is that of the table of transitions in pod-state.c. */
 enum vci_state { VCI_READY, VCI_RUNNING, VCI_PAUSED, VCI_STOPPED, VCI_MAKING };
@@ -67,8 +67,8 @@ struct vci_pod {
     struct vc_proc *vmm; /* the VMM's processes, the main one first */
     size_t n_vmm;
     struct vc_proc proxy;
-    char *uri;     /* what agents and shims connect to */
-    int netns_fd;  /* of this process only */
+    char *uri;    /* what agents and shims connect to */
+    int netns_fd; /* of this process only */
 
     struct vci_ctr **ctrs;
     size_t n_ctrs;
@@ -160,7 +160,8 @@ int vci_pod_do_delete(struct vci_pod *pod, vc_error **err);
 
 /* ---- container.c ---- */
 /* Check a container's configuration, add it to the pod and make its specification: nothing outside happens. */
-int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret, vc_error **err);
+int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret,
+                    vc_error **err);
 /* Keep its specification beside pod.json, for when the pod is booted again. */
 int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err);
 /* Its specification in c->spec, read when need be. */
@@ -174,6 +175,9 @@ int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_err
 void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline);
 /* Remove what it has outside and in the guest (when `guest`). */
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err);
+/* End shims that are in the ledger and belong to nothing in the record: their starter failed or was killed.  How many
+ * ran. */
+size_t vci_pod_end_lost_shims(struct vci_pod *pod);
 /* Start a shim; exec_id "" = the first process. */
 int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, uint32_t terminal, uint32_t stdio_flags,
                    const int32_t stdio[3], int64_t deadline, struct vc_proc *ret, vc_error **err);
@@ -190,7 +194,8 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
 
 /* ---- spec.c: text in, text out ---- */
 /* OCI config.json of a container; *ret is malloc'ed. */
-int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret, vc_error **err);
+int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
+                   vc_error **err);
 /* OCI `process` object of a further process. */
 int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_t *ret_terminal, vc_error **err);
 /* Does a `process` object (or the one of a config.json) ask for a terminal? */

@@ -12,8 +12,8 @@ struct vc_process {
     char container[129], exec_id[129];
 };
 
-static int process_open(vc_context *ctx, struct vc_process *p, const char *pod, const char *container, const char *exec_id,
-                        vc_error **err)
+static int process_open(vc_context *ctx, struct vc_process *p, const char *pod, const char *container,
+                        const char *exec_id, vc_error **err)
 {
     int rc = vci_pod_open(&p->pod, ctx, pod, VCI_LOCK_NONE, err);
     if (rc == 0 && !vci_pod_find(&p->pod, container, err))
@@ -28,8 +28,8 @@ static int process_open(vc_context *ctx, struct vc_process *p, const char *pod, 
     return vci_stack_agent(&p->pod, vci_pod_deadline(ctx, "call_timeout"), err) ? 0 : vci_rc(err);
 }
 
-int vc_process_open(vc_context *ctx, const char *pod, const char *container, const char *exec_id, vc_process **ret_process,
-                    vc_error **err)
+int vc_process_open(vc_context *ctx, const char *pod, const char *container, const char *exec_id,
+                    vc_process **ret_process, vc_error **err)
 {
     vc_error *e = NULL;
     struct vc_process *p = calloc(1, sizeof *p);
@@ -48,7 +48,7 @@ int vc_process_open(vc_context *ctx, const char *pod, const char *container, con
 int vc_process_streams(vc_process *process, int ret_fds[3], vc_error **err)
 {
     vc_error *e = NULL;
-    int32_t fds[3] = {-1, -1, -1};
+    int32_t fds[3] = { -1, -1, -1 };
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
     int rc = VCI_CALL(agent, vci_pod_deadline(process->pod.ctx, "call_timeout"), &e, agent, stdio, process->container,
                       process->exec_id, fds);
@@ -70,8 +70,8 @@ int vc_process_resize(vc_process *process, uint32_t rows, uint32_t cols, vc_erro
 {
     vc_error *e = NULL;
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
-    int rc = VCI_CALL(agent, vci_pod_deadline(process->pod.ctx, "call_timeout"), &e, agent, tty_resize, process->container,
-                      process->exec_id, rows, cols);
+    int rc = VCI_CALL(agent, vci_pod_deadline(process->pod.ctx, "call_timeout"), &e, agent, tty_resize,
+                      process->container, process->exec_id, rows, cols);
     return vci_api_end(rc, e, err);
 }
 
@@ -91,7 +91,9 @@ int vc_process_wait(vc_process *process, int32_t *ret_status, vc_error **err)
 int vc_process_report(vc_process *process, int32_t status, vc_error **err)
 {
     vc_error *e = NULL;
-    int rc = status >= 0 && status <= 255 ? 0 : vci_fail(&e, VC_ERR_INVAL, 0, "%d is not an exit status: they are 0 to 255", status);
+    int rc = status >= 0 && status <= 255
+                 ? 0
+                 : vci_fail(&e, VC_ERR_INVAL, 0, "%d is not an exit status: they are 0 to 255", status);
     if (rc == 0)
         rc = vci_exit_write(&process->pod.dir, process->container, process->exec_id, status, &e);
     return vci_api_end(rc, e, err);

@@ -30,7 +30,7 @@
 #endif
 #define ATTR_RDONLY 0x00000001u
 #define ATTR_NOSUID 0x00000002u
-#define ATTR_NODEV 0x00000004u
+#define ATTR_NODEV  0x00000004u
 
 struct attr {
     uint64_t set, clear, propagation, userns_fd;
@@ -59,14 +59,15 @@ int vci_rootfs_shared(const struct vci_pod *pod)
 /* Open what stands at `path` inside the tree; no link is followed.  -errno. */
 static int open_inside(int rootfd, const char *path, int flags)
 {
-    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS};
+    struct open_how how = { .flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS };
     int fd = (int)syscall(SYS_openat2, rootfd, path, &how, sizeof how);
     return fd < 0 ? -errno : fd;
 }
 
 /* Make one directory that is missing.  What is noted before is its path, and after that its inode too: undoing
  * removes only an empty directory, and when the inode is known only that one. */
-static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const char *path, const char *name, vc_error **err)
+static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const char *path, const char *name,
+                    vc_error **err)
 {
     vcs_autofree char *intent = NULL, *full = NULL;
     unsigned n = 0, n_full = 0;
@@ -84,9 +85,10 @@ static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const c
         vci_ledger_del(&pod->dir, n, NULL);
         if (e == EEXIST)
             return 0;
-        return vci_fail(err, vci_code_of(e), e,
-                        "the root file system %s has no mount point %s and it cannot be made: make an empty directory there",
-                        rootfs, path);
+        return vci_fail(
+            err, vci_code_of(e), e,
+            "the root file system %s has no mount point %s and it cannot be made: make an empty directory there",
+            rootfs, path);
     }
     vci_fault_point("mountpoint-made");
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -125,7 +127,8 @@ static int make_path(struct vci_pod *pod, const char *rootfs, int rootfd, const 
         if (fd == -ELOOP) /* a link: the guest resolves it inside the container */
             return 0;
         if (fd < 0)
-            return vci_fail(err, vci_code_of(-fd), -fd, "cannot use %s in the root file system %s as a mount point", p, rootfs);
+            return vci_fail(err, vci_code_of(-fd), -fd, "cannot use %s in the root file system %s as a mount point", p,
+                            rootfs);
         vcs_cleanup_fd(&dir);
         dir = fd;
         *end = keep;
@@ -182,7 +185,7 @@ static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, vc_e
 /* A private copy of the tree below `path`, with its attributes set before anybody can see it. */
 static int clone_tree(const struct vci_ctr *c, vc_error **err)
 {
-    struct attr attr = {.set = ATTR_NOSUID | ATTR_NODEV | (c->readonly ? ATTR_RDONLY : 0), .propagation = MS_PRIVATE};
+    struct attr attr = { .set = ATTR_NOSUID | ATTR_NODEV | (c->readonly ? ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, c->rootfs, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
     if (fd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make a bind mount of %s", c->rootfs);
@@ -204,7 +207,8 @@ static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/%s", pod->dir.run_path, name);
     int fd = vcs_open_beneath(pod->dir.run_fd, name, O_PATH | O_DIRECTORY, 0);
     if (fd < 0)
-        return vci_fail(err, fd == -ENOENT ? VC_ERR_NOTFOUND : vci_code_of(-fd), -fd, "cannot open %s/%s", pod->dir.run_path, name);
+        return vci_fail(err, fd == -ENOENT ? VC_ERR_NOTFOUND : vci_code_of(-fd), -fd, "cannot open %s/%s",
+                        pod->dir.run_path, name);
     return fd;
 }
 

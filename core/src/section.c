@@ -31,7 +31,8 @@ static void describe(const struct vc_option *opt, char *buf, size_t size)
         break;
     case VC_OPT_SIZE:
         if (ranged)
-            snprintf(buf, size, "a size from %lld to %lld bytes, such as \"256M\"", (long long)opt->min, (long long)opt->max);
+            snprintf(buf, size, "a size from %lld to %lld bytes, such as \"256M\"", (long long)opt->min,
+                     (long long)opt->max);
         else
             snprintf(buf, size, "a size such as \"256M\" or a number of bytes");
         break;
@@ -177,7 +178,9 @@ static int from_setting(const struct vc_option *opt, const struct vci_setting *s
     case VCI_V_TEXT:
         return from_text(opt, s->str, e);
     case VCI_V_STR:
-        return opt->type == VC_OPT_INT || opt->type == VC_OPT_BOOL || opt->type == VC_OPT_LIST ? -EINVAL : from_text(opt, s->str, e);
+        return opt->type == VC_OPT_INT || opt->type == VC_OPT_BOOL || opt->type == VC_OPT_LIST
+                   ? -EINVAL
+                   : from_text(opt, s->str, e);
     case VCI_V_INT:
         snprintf(digits, sizeof(digits), "%lld", (long long)s->num);
         return opt->type == VC_OPT_INT || opt->type == VC_OPT_SIZE ? from_text(opt, digits, e) : -EINVAL;
@@ -275,8 +278,8 @@ int vci_nearest(const char *word, const char *words, char *buf, size_t size)
 }
 
 /* An unknown key: say which are known, and which one was probably meant. */
-static int unknown_key(const struct vci_setting *s, const struct vc_option *options, size_t n, size_t stride, const char *what,
-                       vc_error **err)
+static int unknown_key(const struct vci_setting *s, const struct vc_option *options, size_t n, size_t stride,
+                       const char *what, vc_error **err)
 {
     struct vcs_buf words = { 0 };
     for (size_t i = 0; i < n; i++)
@@ -284,8 +287,9 @@ static int unknown_key(const struct vci_setting *s, const struct vc_option *opti
     const char *all = vcs_buf_str(&words);
     char near[64] = "";
     int found = all && vci_nearest(s->key, all, near, sizeof(near));
-    vci_fail(err, VC_ERR_CONFIG, 0, "%s: unknown key \"%s\"%s%s%s%s%s; known keys: %s", s->where, s->key, what ? " in section " : "",
-             what ? what : "", found ? ", did you mean \"" : "", near, found ? "\"?" : "", n && all ? all : "none");
+    vci_fail(err, VC_ERR_CONFIG, 0, "%s: unknown key \"%s\"%s%s%s%s%s; known keys: %s", s->where, s->key,
+             what ? " in section " : "", what ? what : "", found ? ", did you mean \"" : "", near, found ? "\"?" : "",
+             n && all ? all : "none");
     vcs_buf_done(&words);
     return VC_ERR_CONFIG;
 }
@@ -299,12 +303,12 @@ static int bad_value(const struct vci_setting *s, const struct vc_option *opt, c
     describe(opt, want, sizeof(want));
     if (opt->flags & VC_OPT_SECRET)
         snprintf(have, sizeof(have), "%s", r == -ERANGE ? "out of range" : "something else");
-    return vci_fail(err, VC_ERR_CONFIG, 0, "%s: \"%s\"%s%s is %s; it must be %s", s->where, s->key, what ? " in section " : "",
-                    what ? what : "", have, want);
+    return vci_fail(err, VC_ERR_CONFIG, 0, "%s: \"%s\"%s%s is %s; it must be %s", s->where, s->key,
+                    what ? " in section " : "", what ? what : "", have, want);
 }
 
-int vci_section_build(const struct vci_group *group, const struct vc_option *options, size_t n, size_t stride, const char *what,
-                      struct vc_config **ret, vc_error **err)
+int vci_section_build(const struct vci_group *group, const struct vc_option *options, size_t n, size_t stride,
+                      const char *what, struct vc_config **ret, vc_error **err)
 {
     struct vc_config *c = calloc(1, sizeof(*c) + n * sizeof(c->e[0]));
     if (!c)
@@ -331,8 +335,9 @@ int vci_section_build(const struct vci_group *group, const struct vc_option *opt
         if (e->opt->flags & VC_OPT_REQUIRED) {
             char want[512];
             describe(e->opt, want, sizeof(want));
-            r = vci_fail(err, VC_ERR_CONFIG, 0, "%s%s\"%s\"%s%s is missing; it must be %s", group && group->where ? group->where : "",
-                         group && group->where ? ": " : "", e->opt->key, what ? " in section " : "", what ? what : "", want);
+            r = vci_fail(err, VC_ERR_CONFIG, 0, "%s%s\"%s\"%s%s is missing; it must be %s",
+                         group && group->where ? group->where : "", group && group->where ? ": " : "", e->opt->key,
+                         what ? " in section " : "", what ? what : "", want);
         } else if (e->opt->def) {
             if (from_text(e->opt, e->opt->def, e) < 0)
                 r = vci_fail(err, VC_ERR_NOMEM, 0, "no default for \"%s\": out of memory", e->opt->key);

@@ -68,7 +68,8 @@ static int host_log_enabled(const vc_host *host, int32_t level)
     return host->ctx && level >= VC_LOG_ERROR && vci_log_on(inst_of(host)->ctx, (uint32_t)level);
 }
 
-static int host_err_set(const vc_host *host, vc_err *err, int32_t code, int32_t sys_errno, const char *msg, uint64_t len)
+static int host_err_set(const vc_host *host, vc_err *err, int32_t code, int32_t sys_errno, const char *msg,
+                        uint64_t len)
 {
     (void)host;
     vci_error_fill((vc_error *)err, code, sys_errno, msg, len > 4096 ? 4096 : (size_t)len);
@@ -214,7 +215,8 @@ static int to_call(const struct vc_call *call, vc_error *err, int rc)
     return rc;
 }
 
-static int host_spawn(const vc_host *host, const struct vc_call *call, const struct vc_spawn *spawn, struct vc_proc *out)
+static int host_spawn(const vc_host *host, const struct vc_call *call, const struct vc_spawn *spawn,
+                      struct vc_proc *out)
 {
     struct vci_pod_dir *dir = dir_of(host);
     if (!dir)
@@ -255,7 +257,8 @@ static int host_proc_done(const vc_host *host, const struct vc_proc *proc)
     return vci_ledger_del_name(dir, VCI_RES_PROCESS, name, NULL);
 }
 
-static int host_netns_run(const vc_host *host, const struct vc_call *call, int32_t netns_fd, int (*fn)(void *), void *arg)
+static int host_netns_run(const vc_host *host, const struct vc_call *call, int32_t netns_fd, int (*fn)(void *),
+                          void *arg)
 {
     int result = 0;
     int r = vci_netns_run(netns_fd, fn, arg, &result);

@@ -109,10 +109,11 @@ _Noreturn static void child(const struct plan *p)
     /* It lives long and must not keep the caller's directory busy; all paths it gets are absolute. */
     if (chdir("/") < 0)
         child_fail(gate, STEP_SESSION);
-    /* Signals were blocked before the clone; none of the caller's handlers may run here. */
-    struct sigaction dfl = { .sa_handler = SIG_DFL };
-    for (int sig = 1; sig < NSIG; sig++)
-        sigaction(sig, &dfl, NULL);
+    /* Signals were blocked before the clone; none of the caller's handlers may run here.  Zero is SIG_DFL to the
+     * kernel, and libc's function would leave out the two signals that it uses itself. */
+    static const uint64_t dfl[8];
+    for (int sig = 1; sig < _NSIG; sig++)
+        syscall(SYS_rt_sigaction, sig, dfl, NULL, (size_t)_NSIG / 8);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -147,18 +148,22 @@ static int await_exec(int gate, const char *path, vc_error **err)
         return vci_fail(err, VC_ERR_IO, n < 0 ? (int)n : 0, "cannot start %s: its process did not report", path);
     switch (r.step) {
     case STEP_NETNS:
-        return vci_fail(err, vci_code_of(r.sys), r.sys, "cannot start %s: its network namespace cannot be entered", path);
+        return vci_fail(err, vci_code_of(r.sys), r.sys, "cannot start %s: its network namespace cannot be entered",
+                        path);
     case STEP_FDS:
         return vci_fail(err, vci_code_of(r.sys), r.sys, "cannot start %s: its descriptors cannot be set up", path);
     case STEP_SESSION:
-        return vci_fail(err, vci_code_of(r.sys), r.sys, "cannot start %s: no new session, or the root directory cannot be entered", path);
+        return vci_fail(err, vci_code_of(r.sys), r.sys,
+                        "cannot start %s: no new session, or the root directory cannot be entered", path);
     case STEP_CTTY:
-        return vci_fail(err, vci_code_of(r.sys), r.sys, "cannot start %s: its standard input cannot be its controlling terminal", path);
+        return vci_fail(err, vci_code_of(r.sys), r.sys,
+                        "cannot start %s: its standard input cannot be its controlling terminal", path);
     default:
         break;
     }
     if (r.sys == ENOENT)
-        return vci_fail(err, VC_ERR_NOTFOUND, r.sys, "cannot start %s: it, or the interpreter it names, is not there", path);
+        return vci_fail(err, VC_ERR_NOTFOUND, r.sys, "cannot start %s: it, or the interpreter it names, is not there",
+                        path);
     if (r.sys == EACCES || r.sys == EPERM)
         return vci_fail(err, VC_ERR_PERM, r.sys, "cannot start %s: it may not be executed", path);
     return vci_fail(err, VC_ERR_IO, r.sys, "cannot start %s", path);
@@ -167,27 +172,32 @@ static int await_exec(int gate, const char *path, vc_error **err)
 static int check_spawn(const struct vc_spawn *s, vc_error **err)
 {
     if (s->size < offsetof(struct vc_spawn, cgroup) + sizeof(s->cgroup))
-        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: the size of its parameters is %u, below the %zu of the contract", s->size, sizeof(*s));
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: the size of its parameters is %u, below the %zu of the contract",
+                        s->size, sizeof(*s));
     if (!s->path || s->path[0] != '/')
-        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: \"%s\" is not an absolute path of a program", s->path ? s->path : "");
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: \"%s\" is not an absolute path of a program",
+                        s->path ? s->path : "");
     if (!s->argv || !s->argv[0])
         return vci_fail(err, VC_ERR_INVAL, 0, "spawn: no arguments for %s: its own name is the first", s->path);
     if (s->n_fds > FDS_MAX || (s->n_fds && !s->fds))
-        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot be given %u descriptors; %d are possible", s->path, s->n_fds, FDS_MAX);
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot be given %u descriptors; %d are possible", s->path,
+                        s->n_fds, FDS_MAX);
     for (uint32_t i = 0; i < s->n_fds; i++)
         if (s->fds[i] < 0)
             return vci_fail(err, VC_ERR_INVAL, 0, "spawn: descriptor %u for %s is %d", i, s->path, s->fds[i]);
     if ((s->flags & VC_SPAWN_CTTY) && (s->flags & VC_SPAWN_SAME_SESSION))
-        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot both stay in the session and get a terminal of its own", s->path);
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot both stay in the session and get a terminal of its own",
+                        s->path);
     if (s->cgroup)
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "spawn: %s cannot be put into cgroup \"%s\": pods have no cgroup on the host", s->path,
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                        "spawn: %s cannot be put into cgroup \"%s\": pods have no cgroup on the host", s->path,
                         s->cgroup);
     return 0;
 }
 
 /* Record it, then let it go on. */
-static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t pid, int gate, const char *path, struct vc_proc *out,
-                              vc_error **err)
+static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t pid, int gate, const char *path,
+                              struct vc_proc *out, vc_error **err)
 {
     struct vc_proc proc;
     char name[64];
@@ -213,15 +223,17 @@ static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t 
     return r;
 }
 
-int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, struct vc_proc *out,
-              vc_error **err)
+int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s,
+              struct vc_proc *out, vc_error **err)
 {
-    static const char *const default_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    static const char *const default_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                               NULL };
     int r = check_spawn(s, err);
     if (r)
         return r;
     if (dir && dir->lock_fd < 0)
-        return vci_fail(err, VC_ERR_STATE, 0, "cannot start %s: the pod is not locked, so its process could not be recorded", s->path);
+        return vci_fail(err, VC_ERR_STATE, 0,
+                        "cannot start %s: the pod is not locked, so its process could not be recorded", s->path);
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot start %s", s->path);

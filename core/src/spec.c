@@ -8,13 +8,23 @@
 #include "pod.h"
 
 static const char *const default_caps[] = {
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETFCAP",
-    "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", NULL,
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID", "CAP_KILL",       "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP", "CAP_SETGID",       "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", NULL,
 };
 static const char *const masked_paths[] = {
-    "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi",
-    "/proc/timer_list", "/proc/timer_stats", "/sys/dev/block", "/sys/devices/virtual/powercap", "/sys/firmware",
-    "/sys/fs/selinux", NULL,
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/dev/block",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/selinux",
+    NULL,
 };
 static const char *const readonly_paths[] = {
     "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
@@ -22,13 +32,13 @@ static const char *const readonly_paths[] = {
 static const struct {
     const char *destination, *type, *source, *options;
 } default_mounts[] = {
-    {"/proc", "proc", "proc", "nosuid noexec nodev"},
-    {"/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k"},
-    {"/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5"},
-    {"/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k"},
-    {"/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev"},
-    {"/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"},
-    {"/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro"},
+    { "/proc", "proc", "proc", "nosuid noexec nodev" },
+    { "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k" },
+    { "/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5" },
+    { "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k" },
+    { "/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev" },
+    { "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro" },
+    { "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro" },
 };
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -78,7 +88,8 @@ static int parse_object(const char *what, const char *text, json_object **ret, v
     json_object *o = json_tokener_parse_verbose(text, &e);
     if (!o || !json_object_is_type(o, json_type_object)) {
         json_object_put(o);
-        return vci_fail(err, VC_ERR_INVAL, 0, "the %s is not a JSON object%s%s", what, e == json_tokener_success ? "" : ": ",
+        return vci_fail(err, VC_ERR_INVAL, 0, "the %s is not a JSON object%s%s", what,
+                        e == json_tokener_success ? "" : ": ",
                         e == json_tokener_success ? "" : json_tokener_error_desc(e));
     }
     *ret = o;
@@ -106,7 +117,8 @@ static int set_user(json_object *process, const char *user, vc_error **err)
     const char *colon = strchr(user, ':'), *end = user + strlen(user);
     int64_t uid = 0, gid = 0;
     if (colon ? colon == user || colon + 1 == end || strchr(colon + 1, ':') : user == end)
-        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a user: write USER or USER:GROUP, each a name or a number", user);
+        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a user: write USER or USER:GROUP, each a name or a number",
+                        user);
     int numeric = number(user, colon ? colon : end, &uid) && (!colon || number(colon + 1, end, &gid));
     json_object *u = member(process, "user");
     json_object_object_add(u, "uid", json_object_new_int64(numeric ? uid : 0));
@@ -140,7 +152,7 @@ static int set_groups(json_object *process, const char *const *groups, vc_error 
 
 static int set_caps(json_object *process, const char *const *caps, int given, vc_error **err)
 {
-    static const char *const sets[] = {"bounding", "effective", "permitted", "inheritable", "ambient"};
+    static const char *const sets[] = { "bounding", "effective", "permitted", "inheritable", "ambient" };
     for (size_t i = 0; caps[i]; i++)
         if (strncmp(caps[i], "CAP_", 4) != 0 || !caps[i][4])
             return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a capability: write it like CAP_NET_ADMIN", caps[i]);
@@ -227,7 +239,7 @@ static int given_process(const struct vc_process_config *c, json_object **ret, v
     if (rc < 0)
         return rc;
     json_object_object_del(o, "terminal");
-    struct vc_process_config only = {.size = sizeof only, .terminal = c->terminal, .rows = c->rows, .cols = c->cols};
+    struct vc_process_config only = { .size = sizeof only, .terminal = c->terminal, .rows = c->rows, .cols = c->cols };
     rc = fill_process(o, &only, err);
     if (rc < 0)
         json_object_put(o);
@@ -300,7 +312,8 @@ static int check_base(json_object *spec, vc_error **err)
         json_object_object_foreach(hooks, key, list)
         {
             if (json_object_is_type(list, json_type_array) && json_object_array_length(list))
-                return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the specification has hooks (%s), which are not supported", key);
+                return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the specification has hooks (%s), which are not supported",
+                                key);
         }
     }
     if (!json_object_object_get_ex(spec, "mounts", &mounts))
@@ -314,7 +327,8 @@ static int check_base(json_object *spec, vc_error **err)
             return vci_fail(err, VC_ERR_INVAL, 0, "mount %zu of the specification has no absolute destination", i);
         int bind = json_object_object_get_ex(m, "type", &v) && strcmp(json_object_get_string(v) ?: "", "bind") == 0;
         size_t n = json_object_object_get_ex(m, "options", &options) && json_object_is_type(options, json_type_array)
-                       ? json_object_array_length(options) : 0;
+                       ? json_object_array_length(options)
+                       : 0;
         for (size_t k = 0; k < n; k++) {
             const char *o = json_object_get_string(json_object_array_get_idx(options, k)) ?: "";
             bind |= strcmp(o, "bind") == 0 || strcmp(o, "rbind") == 0;
@@ -376,7 +390,8 @@ static int set_rlimits(json_object *process, const char *const *rlimits, vc_erro
         else
             hard = soft;
         if (!ok || soft > hard)
-            return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a limit: write it like RLIMIT_NOFILE=1024:4096, soft not above hard",
+            return vci_fail(err, VC_ERR_INVAL, 0,
+                            "\"%s\" is not a limit: write it like RLIMIT_NOFILE=1024:4096, soft not above hard",
                             *rlimits);
         json_object *o = json_object_new_object();
         json_object_object_add(o, "type", json_object_new_string_len(*rlimits, (int)(eq - *rlimits)));
@@ -389,7 +404,7 @@ static int set_rlimits(json_object *process, const char *const *rlimits, vc_erro
 
 static int set_linux(json_object *spec, const struct vc_container_config *c, vc_error **err)
 {
-    static const char *const namespaces[] = {"pid", "ipc", "uts", "mount"};
+    static const char *const namespaces[] = { "pid", "ipc", "uts", "mount" };
     json_object *l = member(spec, "linux"), *res = member(l, "resources");
     if (!has(l, "namespaces")) {
         json_object *list = json_object_new_array();
@@ -407,12 +422,14 @@ static int set_linux(json_object *spec, const struct vc_container_config *c, vc_
     if (!c->spec_json && !has(l, "readonlyPaths"))
         json_object_object_add(l, "readonlyPaths", strv(readonly_paths));
     if (c->memory_limit > INT64_MAX || c->cpu_quota < 0 || c->pids_limit < 0)
-        return vci_fail(err, VC_ERR_INVAL, 0, "a limit of the container is out of range: limits are positive, or 0 for none");
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "a limit of the container is out of range: limits are positive, or 0 for none");
     if (c->memory_limit)
         json_object_object_add(member(res, "memory"), "limit", json_object_new_int64((int64_t)c->memory_limit));
     if (c->cpu_quota) {
         json_object_object_add(member(res, "cpu"), "quota", json_object_new_int64(c->cpu_quota));
-        json_object_object_add(member(res, "cpu"), "period", json_object_new_uint64(c->cpu_period ? c->cpu_period : 100000));
+        json_object_object_add(member(res, "cpu"), "period",
+                               json_object_new_uint64(c->cpu_period ? c->cpu_period : 100000));
     }
     if (c->cpu_shares)
         json_object_object_add(member(res, "cpu"), "shares", json_object_new_uint64(c->cpu_shares));
@@ -437,7 +454,8 @@ static int set_process(json_object *spec, const struct vc_container_config *c, v
     return set_rlimits(member(spec, "process"), c->rlimits, err);
 }
 
-int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret, vc_error **err)
+int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
+                   vc_error **err)
 {
     json_object *spec = NULL;
     int rc = config->spec_json ? parse_object("specification (config.json)", config->spec_json, &spec, err) : 0;
@@ -451,7 +469,8 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
     if (rc == 0)
         rc = set_process(spec, config, err);
     json_object *root = member(spec, "root"), *ro = NULL;
-    int readonly = config->readonly_rootfs || (json_object_object_get_ex(root, "readonly", &ro) && json_object_get_boolean(ro));
+    int readonly =
+        config->readonly_rootfs || (json_object_object_get_ex(root, "readonly", &ro) && json_object_get_boolean(ro));
     json_object_object_add(root, "path", str("rootfs"));
     json_object_object_add(root, "readonly", json_object_new_boolean(readonly));
     if (!has(spec, "hostname") && hostname)

@@ -36,7 +36,8 @@ void vc_pod_status_free(struct vc_pod_status *s)
     for (size_t i = 0; i < s->n_containers; i++)
         vc_container_status_free(s->containers[i]);
     free(s->containers);
-    const char *all[] = {s->id, s->state, s->reason, s->hypervisor, s->agent, s->proxy, s->shim, s->network, s->hostname};
+    const char *all[] = { s->id,    s->state, s->reason,  s->hypervisor, s->agent,
+                          s->proxy, s->shim,  s->network, s->hostname };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free_str(all[i]);
     free(s);
@@ -60,7 +61,8 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     s->created_ns = c->created_ns;
     s->started_ns = c->started_ns;
     s->finished_ns = c->finished_ns;
-    if (dup_to(&s->id, c->id) < 0 || dup_to(&s->state, vci_state_name(c->state)) < 0 || dup_to(&s->rootfs, c->rootfs) < 0) {
+    if (dup_to(&s->id, c->id) < 0 || dup_to(&s->state, vci_state_name(c->state)) < 0 ||
+        dup_to(&s->rootfs, c->rootfs) < 0) {
         vc_container_status_free(s);
         return NULL;
     }
@@ -74,7 +76,8 @@ static const char *reason_of(const struct vci_pod *pod, char *buf, size_t size)
     else if (pod->died && !pod->boot_same)
         snprintf(buf, size, "the host was restarted");
     else if (pod->died)
-        snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped", pod->n_vmm ? pod->vmm[0].pid : 0);
+        snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped",
+                 pod->n_vmm ? pod->vmm[0].pid : 0);
     else
         buf[0] = '\0';
     return buf;
@@ -96,9 +99,9 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod)
             goto fail;
     if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, vci_state_name(pod->state)) < 0 ||
         dup_to(&s->reason, reason_of(pod, reason, sizeof reason)) < 0 || dup_to(&s->hostname, pod->hostname) < 0 ||
-        dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 || dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 ||
-        dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 || dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 ||
-        dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
+        dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 ||
+        dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 || dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 ||
+        dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 || dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
         goto fail;
     return s;
 fail:
@@ -113,8 +116,8 @@ static struct vc_pod_status *broken_status(const char *id, const char *reason)
         return NULL;
     s->size = sizeof *s;
     if (dup_to(&s->id, id) < 0 || dup_to(&s->state, "broken") < 0 || dup_to(&s->reason, reason) < 0 ||
-        dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 || dup_to(&s->shim, "") < 0 ||
-        dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0) {
+        dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 ||
+        dup_to(&s->shim, "") < 0 || dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0) {
         vc_pod_status_free(s);
         return NULL;
     }
@@ -181,7 +184,8 @@ int vc_pod_list(vc_context *ctx, struct vc_pod_status ***ret_list, size_t *ret_n
     return 0;
 }
 
-int vc_container_status(vc_context *ctx, const char *pod, const char *container, struct vc_container_status **ret_status, vc_error **err)
+int vc_container_status(vc_context *ctx, const char *pod, const char *container,
+                        struct vc_container_status **ret_status, vc_error **err)
 {
     struct vci_pod p;
     vc_error *e = NULL;

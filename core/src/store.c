@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.c: pods on disk: directories, locks and state files.
  *
- * Nothing here calls fsync.  What a pod is made of (processes, mounts, sockets) does not survive a reboot, and the state
- * carries the boot id, so a power cut can at worst lose or truncate the record of a pod that is gone anyway: then
+ * Nothing here calls fsync.  What a pod is made of (processes, mounts, sockets) does not survive a reboot, and the
+ * state carries the boot id, so a power cut can at worst lose or truncate the record of a pod that is gone anyway: then
  * it is reported as CORRUPT and can be deleted by force. */
 #include "store.h"
 
@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 
@@ -25,15 +26,16 @@
 #include "lib/io.h"
 
 #define STATE_VERSION 1
-#define STATE_MAX (16u * 1024 * 1024)
-#define STATE_FILE "pod.json"
-#define STATE_TMP "pod.json.new"
+#define STATE_MAX     (16u * 1024 * 1024)
+#define STATE_FILE    "pod.json"
+#define STATE_TMP     "pod.json.new"
 
 /* ROOT/pods[/ID] into buf. */
 static int pods_path(const char *root, const char *id, char *buf, size_t size, vc_error **err)
 {
     if (snprintf(buf, size, "%s/pods%s%s", root, id ? "/" : "", id ? id : "") >= (int)size)
-        return vci_fail(err, VC_ERR_CONFIG, 0, "the path below %s is too long (%zu bytes are possible)", root, size - 1);
+        return vci_fail(err, VC_ERR_CONFIG, 0, "the path below %s is too long (%zu bytes are possible)", root,
+                        size - 1);
     return 0;
 }
 
@@ -137,7 +139,8 @@ static int take_lock(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_err
         int64_t left = deadline_ns ? deadline_ns - vcs_now_ns() : INT64_MAX;
         if (left <= 0) {
             lock_holder(d->lock_fd, who, sizeof(who));
-            return vci_fail(err, VC_ERR_TIMEOUT, 0, "pod \"%s\" stayed in use until the deadline: its lock is held by %s", d->id, who);
+            return vci_fail(err, VC_ERR_TIMEOUT, 0,
+                            "pod \"%s\" stayed in use until the deadline: its lock is held by %s", d->id, who);
         }
         struct timespec ts = { .tv_nsec = left < pause_ns ? (long)left : pause_ns };
         nanosleep(&ts, NULL);
@@ -255,7 +258,8 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
     return 0;
 }
 
-int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err)
+int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
+                   vc_error **err)
 {
     char run[PATH_MAX], state[PATH_MAX];
     int r = vci_check_id("pod id", id, err);
@@ -301,24 +305,39 @@ static int mounted_below(const char *path, char *where, size_t size)
     return found;
 }
 
+/* What getdents64(2) fills in; libc has a name for it only in recent releases. */
+struct kernel_dirent {
+    uint64_t ino;
+    int64_t off;
+    unsigned short reclen;
+    unsigned char type;
+    char name[];
+};
+
 /* Remove what stands in the run directory, the lock excepted. */
 static int empty_run(struct vci_pod_dir *dir, vc_error **err)
 {
-    int fd = openat(dir->run_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
+    _Alignas(struct kernel_dirent) char buf[4096];
+    if (lseek(dir->run_fd, 0, SEEK_SET) < 0)
         return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
+    for (;;) {
+        long n = syscall(SYS_getdents64, dir->run_fd, buf, sizeof(buf));
+        if (n < 0)
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
+        if (n == 0)
+            return 0;
+        for (long at = 0; at < n;) {
+            const struct kernel_dirent *e = (const struct kernel_dirent *)(const void *)(buf + at);
+            at += e->reclen;
+            if (!strcmp(e->name, ".") || !strcmp(e->name, "..") || !strcmp(e->name, "lock"))
+                continue;
+            int r =
+                e->type == DT_DIR || unlinkat(dir->run_fd, e->name, 0) < 0 ? vcs_remove_tree(dir->run_fd, e->name) : 0;
+            if (r < 0)
+                return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s/%s", dir->id, dir->run_path,
+                                e->name);
+        }
     }
-    for (struct dirent *e; (e = readdir(d));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, "lock"))
-            continue;
-        int r = e->d_type == DT_DIR || unlinkat(dir->run_fd, e->d_name, 0) < 0 ? vcs_remove_tree(dir->run_fd, e->d_name) : 0;
-        if (r < 0)
-            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s/%s", dir->id, dir->run_path, e->d_name);
-    }
-    return 0;
 }
 
 /* Does the run directory hold directories, in which something could be mounted?  A directory has a link from each. */
@@ -326,6 +345,23 @@ static int has_directories(const struct vci_pod_dir *dir)
 {
     struct stat st;
     return fstat(dir->run_fd, &st) < 0 || st.st_nlink != 2;
+}
+
+/* Remove the lock and the directory.  One that waits for the lock sees that its file is gone.  A newcomer can have made
+ * it anew in between, and may be removing the same directory now: so again, until it is away. */
+static int remove_run(const struct vci_pod_dir *dir)
+{
+    for (int i = 0; i < 10000; i++) {
+        struct stat st;
+        unlinkat(dir->run_fd, "lock", 0);
+        if (rmdir(dir->run_path) == 0 || errno == ENOENT)
+            return 0;
+        if (errno != ENOTEMPTY)
+            return -errno;
+        if (fstat(dir->run_fd, &st) == 0 && st.st_nlink == 0)
+            return 0; /* what stands there now is another pod's */
+    }
+    return -ENOTEMPTY;
 }
 
 int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
@@ -336,7 +372,8 @@ int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
         return r;
     /* Looked for first: a pod that cannot be removed whole stays a pod. */
     if (dir->run_fd >= 0 && has_directories(dir) && mounted_below(dir->run_path, where, sizeof(where)))
-        return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id, where);
+        return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id,
+                        where);
     if (dir->state_fd >= 0) {
         unlinkat(dir->state_fd, STATE_FILE, 0);
         vci_fault_point("store-state-unlinked");
@@ -350,11 +387,7 @@ int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
         if (r)
             return r;
         vci_fault_point("store-run-emptied");
-        /* One that waits for the lock sees that its file is gone.  A newcomer can have made it anew: once more then. */
-        do {
-            unlinkat(dir->run_fd, "lock", 0);
-            r = rmdir(dir->run_path) == 0 || errno == ENOENT ? 0 : -errno;
-        } while (r == -ENOTEMPTY && faccessat(dir->run_fd, "lock", F_OK, 0) == 0);
+        r = remove_run(dir);
         if (r < 0)
             return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, dir->run_path);
     }
@@ -451,6 +484,21 @@ static const char *this_boot(void)
     return boot_id;
 }
 
+/* Plain write(2): the SDK's function asks first whether it is a socket, and this is written several times per call. */
+static int write_all(int fd, const unsigned char *p, size_t n)
+{
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+        if (done < 0 && errno != EINTR)
+            return -errno;
+        if (done > 0) {
+            p += done;
+            n -= (size_t)done;
+        }
+    }
+    return 0;
+}
+
 int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err)
 {
     if (dir->state_fd < 0) {
@@ -465,7 +513,8 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
             return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make %s", dir->id, state);
     }
     size_t len;
-    const char *text = json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
+    const char *text =
+        json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
     struct vcs_buf buf = { 0 };
     if (!text || vcs_buf_printf(&buf, "{\"version\":%d,\"boot_id\":\"%s\",\"data\":", STATE_VERSION, this_boot()) < 0 ||
         vcs_buf_append(&buf, text, len) < 0 || vcs_buf_append(&buf, "}\n", 2) < 0) {
@@ -474,11 +523,12 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     }
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
     int r = 0;
-    vcs_autoclose int fd = openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    vcs_autoclose int fd =
+        openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         r = -errno;
     if (r == 0)
-        r = vcs_write_full(fd, vcs_buf_data(&buf), buf.len);
+        r = write_all(fd, vcs_buf_data(&buf), buf.len);
     vcs_buf_done(&buf);
     vci_fault_point("store-state-written");
     if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, STATE_FILE) < 0)
@@ -486,8 +536,8 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     if (r < 0) {
         if (fd >= 0)
             unlinkat(dir->state_fd, STATE_TMP, 0);
-        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s/pods/%s/" STATE_FILE, dir->id, dir->ctx->state_root,
-                        dir->id);
+        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s/pods/%s/" STATE_FILE, dir->id,
+                        dir->ctx->state_root, dir->id);
     }
     vci_fault_point("store-state-renamed");
     return 0;
@@ -495,16 +545,19 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
 
 static int corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
 {
-    return vci_fail(err, VC_ERR_CORRUPT, 0, "pod \"%s\": %s/pods/%s/" STATE_FILE " cannot be used: %s; delete the pod with force",
-                    dir->id, dir->ctx->state_root, dir->id, why);
+    return vci_fail(err, VC_ERR_CORRUPT, 0,
+                    "pod \"%s\": %s/pods/%s/" STATE_FILE " cannot be used: %s; delete the pod with force", dir->id,
+                    dir->ctx->state_root, dir->id, why);
 }
 
 /* The whole file into buf. */
 static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **err)
 {
-    vcs_autoclose int fd = dir->state_fd < 0 ? -1 : openat(dir->state_fd, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    vcs_autoclose int fd =
+        dir->state_fd < 0 ? -1 : openat(dir->state_fd, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
-        return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
+        return vci_fail(err, VC_ERR_NOTFOUND, 0,
+                        "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
     if (fd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open its " STATE_FILE, dir->id);
     for (size_t want = 16384;; want *= 2) {
@@ -541,15 +594,16 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
         r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     } else if (je != json_tokener_success) {
         snprintf(why, sizeof(why), buf.len ? "%s at byte %zu" : "it is empty",
-                 je == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(je), json_tokener_get_parse_end(tok));
+                 je == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(je),
+                 json_tokener_get_parse_end(tok));
         r = corrupt(dir, why, err);
     } else if (!json_object_is_type(all, json_type_object) || !json_object_object_get_ex(all, "version", &version) ||
                !json_object_is_type(version, json_type_int)) {
         r = corrupt(dir, "it is no state of a pod (it has no version)", err);
     } else if (json_object_get_int64(version) > STATE_VERSION) {
         r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
-                     "pod \"%s\": its state was written by a newer release (version %lld; this one reads up to %d)", dir->id,
-                     (long long)json_object_get_int64(version), STATE_VERSION);
+                     "pod \"%s\": its state was written by a newer release (version %lld; this one reads up to %d)",
+                     dir->id, (long long)json_object_get_int64(version), STATE_VERSION);
     } else if (json_object_get_int64(version) < 1 || !json_object_object_get_ex(all, "boot_id", &boot) ||
                !json_object_is_type(boot, json_type_string) || !json_object_object_get_ex(all, "data", &data) ||
                !json_object_is_type(data, json_type_object)) {

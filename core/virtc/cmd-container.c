@@ -30,7 +30,10 @@ static error_t args_parse(int key, char *arg, struct argp_state *state)
 {
     struct ctr_args *a = state->input;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = a->command && a->n_ids == 2 ? (void *)&a->c.process : (void *)&a->c; return 0;
+    case ARGP_KEY_INIT:
+        if (a->command) /* only those commands have shared options */
+            state->child_inputs[0] = a->n_ids == 2 ? (void *)&a->c.process : (void *)&a->c;
+        return 0;
     case OPT_IN: a->c.process.in = arg; return 0;
     case OPT_OUT: a->c.process.out = arg; return 0;
     case OPT_ERR: a->c.process.err = arg; return 0;
@@ -216,6 +219,29 @@ static int ctr_stop(struct virtc *vt, int argc, char **argv)
     return with_args(vt, argc, argv, &argp, &a, do_stop);
 }
 
+static int do_wait(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
+{
+    vc_error *err = NULL;
+    int32_t status = 0;
+    int64_t ms = a->timeout < 0 ? -1 : (int64_t)a->timeout * 1000;
+    if (vc_container_wait(ctx, a->pod, a->container, a->exec_id, ms, &status, &err) < 0)
+        return virtc_error(vt, err, VIRTC_FAILED);
+    printf(vt->json ? "{\"exit_status\":%d}\n" : "%d\n", status);
+    return 0;
+}
+
+static int ctr_wait(struct virtc *vt, int argc, char **argv)
+{
+    struct ctr_args a = {.n_ids = 2, .timeout = -1};
+    static const struct argp_option opts[] = {
+        {"timeout", 'T', "SECONDS", 0, "Give up after this time (default: wait for ever)", 0},
+        {"exec", OPT_EXEC, "ID", 0, "For the command that `virtc container exec --detach' named so", 0},
+        {0}};
+    static const struct argp argp = {opts, args_parse, "POD CONTAINER",
+                                     "Wait until a container's first process has ended, and print its exit code.", NULL, NULL, NULL};
+    return with_args(vt, argc, argv, &argp, &a, do_wait);
+}
+
 static int do_delete(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
 {
     vc_error *err = NULL;
@@ -325,6 +351,7 @@ const struct command container_commands[] = {
     {"exec", "[OPTION...] POD CONTAINER -- COMMAND...", "Run one more command in it", ctr_exec},
     {"kill", "[--all] POD CONTAINER [SIGNAL]", "Send it a signal", ctr_kill},
     {"stop", "[--timeout S] POD CONTAINER", "Stop it", ctr_stop},
+    {"wait", "[--timeout S] POD CONTAINER", "Wait for its end and print its exit code", ctr_wait},
     {"delete", "[--force] POD CONTAINER", "Remove it", ctr_delete},
     {"status", "POD CONTAINER", "Show it", ctr_status},
     {"list", "POD", "List the containers of a pod", ctr_list},

@@ -17,7 +17,7 @@ void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
 static const struct command commands[] = {
     {"run", "[OPTION...] [--] COMMAND [ARG...]", "Run a command in a new container in a new VM and exit with its exit code", cmd_run},
     {"pod", "create|start|stop|delete|status|list", "Work with pods: virtual machines that hold containers", NULL},
-    {"container", "create|start|exec|kill|stop|delete|status|list", "Work with the containers of a pod", NULL},
+    {"container", "create|start|exec|kill|wait|stop|delete|status|list", "Work with the containers of a pod", NULL},
     {"plugin", "list|help NAME", "Show the installed plugins and their options", NULL},
     {"config", "check|show", "Check or show the configuration", NULL},
     {"gc", "", "Remove what commands that were killed have left behind", cmd_gc},
@@ -119,8 +119,7 @@ int virtc_dispatch(struct virtc *vt, const struct command *table, const char *do
         print_group_help(stderr, argv[0], doc, table);
         return VIRTC_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "-?") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "-?") == 0) {
         print_group_help(stdout, argv[0], doc, table);
         return 0;
     }

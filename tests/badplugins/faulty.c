@@ -37,13 +37,16 @@ static int order(struct faulty *f, const struct vc_call *call, const char *membe
     return vcs_fail(f->host, call, (int)f->code, 0, "%s fails as it was ordered to", member);
 }
 
+#if FAULTY_KIND == 1 || FAULTY_KIND == 3 || FAULTY_KIND == 4
 static int start_process(struct faulty *f, const struct vc_call *call, const char *name, struct vc_proc *out)
 {
-    static const char *const argv[] = {"sleep", "1000", NULL};
-    struct vc_proc proc = {0};
+    static const char *const argv[] = { "sleep", "1000", NULL };
+    struct vc_proc proc = { 0 };
     if (!f->process)
         return VC_OK;
-    struct vc_spawn s = {.size = sizeof s, .path = "/bin/sleep", .argv = argv, .netns_fd = -1, .stdio = {-1, -1, -1}};
+    struct vc_spawn s = {
+        .size = sizeof s, .path = "/bin/sleep", .argv = argv, .netns_fd = -1, .stdio = { -1, -1, -1 }
+    };
     if (f->n == MAX_PROCS)
         return vcs_fail(f->host, call, VC_E_RESOURCE, 0, "there are %d processes already", MAX_PROCS);
     int rc = f->host->spawn(f->host, call, &s, &proc);
@@ -55,8 +58,10 @@ static int start_process(struct faulty *f, const struct vc_call *call, const cha
         *out = proc;
     return VC_OK;
 }
+#endif
 
-static int create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id, vc_inst **out)
+static int create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                  vc_inst **out)
 {
     (void)call;
     (void)pod_id;
@@ -84,14 +89,15 @@ static int save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
     char line[400];
     int rc = order(f, call, "save");
     for (unsigned i = 0; rc == 0 && i < f->n; i++) {
-        snprintf(line, sizeof line, "%d %llu %s\n", f->procs[i].pid, (unsigned long long)f->procs[i].start_ticks, f->names[i]);
+        snprintf(line, sizeof line, "%d %llu %s\n", f->procs[i].pid, (unsigned long long)f->procs[i].start_ticks,
+                 f->names[i]);
         rc = vcs_put(f->host, out, line);
     }
     return rc;
 }
 
-static int restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id, uint32_t version,
-                   struct vc_bytes state, vc_inst **out)
+static int restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                   uint32_t version, struct vc_bytes state, vc_inst **out)
 {
     (void)version;
     int rc = create(host, call, cfg, pod_id, out);
@@ -101,7 +107,7 @@ static int restore(const vc_host *host, const struct vc_call *call, const vc_con
         unsigned long long ticks;
         int pid;
         if (f->n < MAX_PROCS && sscanf(p, "%d %llu %299s", &pid, &ticks, f->names[f->n]) == 3)
-            f->procs[f->n++] = (struct vc_proc){.pid = pid, .start_ticks = ticks};
+            f->procs[f->n++] = (struct vc_proc){ .pid = pid, .start_ticks = ticks };
         p = memchr(p, '\n', (size_t)(end - p));
         if (!p)
             break;
@@ -183,8 +189,14 @@ static int pids(vc_inst *inst, const struct vc_call *call, vc_sink *procs)
 }
 
 static const struct vc_hypervisor_ops ops = {
-    .size = sizeof ops, .vm_create = vm_create, .vm_start = vm_start, .vm_stop = vm_stop, .vm_state = vm_state,
-    .agent_endpoint = agent_endpoint, .console = agent_endpoint, .pids = pids,
+    .size = sizeof ops,
+    .vm_create = vm_create,
+    .vm_start = vm_start,
+    .vm_stop = vm_stop,
+    .vm_state = vm_state,
+    .agent_endpoint = agent_endpoint,
+    .console = agent_endpoint,
+    .pids = pids,
 };
 #elif FAULTY_KIND == 2
 static int agent_connect(vc_inst *inst, const struct vc_call *call, const char *uri)
@@ -239,7 +251,8 @@ static int agent_exec(vc_inst *inst, const struct vc_call *call, const char *ctr
     return plain(inst, call, "exec");
 }
 
-static int agent_signal(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t sig, uint32_t flags)
+static int agent_signal(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t sig,
+                        uint32_t flags)
 {
     (void)ctr;
     (void)exec_id;
@@ -256,7 +269,8 @@ static int agent_wait(vc_inst *inst, const struct vc_call *call, const char *ctr
     return plain(inst, call, "wait");
 }
 
-static int agent_stdio(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t out_fds[3])
+static int agent_stdio(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id,
+                       int32_t out_fds[3])
 {
     (void)ctr;
     (void)exec_id;
@@ -264,7 +278,8 @@ static int agent_stdio(vc_inst *inst, const struct vc_call *call, const char *ct
     return plain(inst, call, "stdio");
 }
 
-static int tty_resize(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t rows, uint32_t cols)
+static int tty_resize(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t rows,
+                      uint32_t cols)
 {
     (void)ctr;
     (void)exec_id;
@@ -274,12 +289,24 @@ static int tty_resize(vc_inst *inst, const struct vc_call *call, const char *ctr
 }
 
 static const struct vc_agent_ops ops = {
-    .size = sizeof ops, .connect = agent_connect, .disconnect = disconnect, .ping = ping, .sandbox_create = sandbox_create,
-    .sandbox_destroy = sandbox_destroy, .ctr_create = ctr_create, .ctr_start = ctr_start, .ctr_remove = ctr_remove,
-    .exec = agent_exec, .signal = agent_signal, .wait = agent_wait, .stdio = agent_stdio, .tty_resize = tty_resize,
+    .size = sizeof ops,
+    .connect = agent_connect,
+    .disconnect = disconnect,
+    .ping = ping,
+    .sandbox_create = sandbox_create,
+    .sandbox_destroy = sandbox_destroy,
+    .ctr_create = ctr_create,
+    .ctr_start = ctr_start,
+    .ctr_remove = ctr_remove,
+    .exec = agent_exec,
+    .signal = agent_signal,
+    .wait = agent_wait,
+    .stdio = agent_stdio,
+    .tty_resize = tty_resize,
 };
 #elif FAULTY_KIND == 3
-static int proxy_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params, struct vc_proc *proc, vc_sink *uri)
+static int proxy_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
+                       struct vc_proc *proc, vc_sink *uri)
 {
     (void)params;
     (void)uri;
@@ -298,9 +325,12 @@ static int proxy_status(vc_inst *inst, const struct vc_call *call, uint32_t *sta
     return plain(inst, call, "status");
 }
 
-static const struct vc_proxy_ops ops = {.size = sizeof ops, .start = proxy_start, .stop = proxy_stop, .status = proxy_status};
+static const struct vc_proxy_ops ops = {
+    .size = sizeof ops, .start = proxy_start, .stop = proxy_stop, .status = proxy_status
+};
 #elif FAULTY_KIND == 4
-static int shim_start(vc_inst *inst, const struct vc_call *call, const struct vc_shim_params *params, struct vc_proc *proc)
+static int shim_start(vc_inst *inst, const struct vc_call *call, const struct vc_shim_params *params,
+                      struct vc_proc *proc)
 {
     char name[300];
     snprintf(name, sizeof name, "%s:%s", params->container_id, params->exec_id);
@@ -315,7 +345,8 @@ static int shim_stop(vc_inst *inst, const struct vc_call *call, const char *ctr,
     return plain(inst, call, "stop");
 }
 
-static int shim_status(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t *state, int32_t *status)
+static int shim_status(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t *state,
+                       int32_t *status)
 {
     (void)ctr;
     (void)exec_id;
@@ -325,7 +356,9 @@ static int shim_status(vc_inst *inst, const struct vc_call *call, const char *ct
     return plain(inst, call, "status");
 }
 
-static const struct vc_shim_ops ops = {.size = sizeof ops, .start = shim_start, .stop = shim_stop, .status = shim_status};
+static const struct vc_shim_ops ops = {
+    .size = sizeof ops, .start = shim_start, .stop = shim_stop, .status = shim_status
+};
 #else
 static int setup(vc_inst *inst, const struct vc_call *call, const struct vc_net_request *req, int32_t *out_nsfd)
 {
@@ -359,20 +392,32 @@ static int teardown(vc_inst *inst, const struct vc_call *call)
 }
 
 static const struct vc_network_ops ops = {
-    .size = sizeof ops, .setup = setup, .scan = scan, .attach = attach, .detach = detach, .guest_config = scan, .teardown = teardown,
+    .size = sizeof ops,
+    .setup = setup,
+    .scan = scan,
+    .attach = attach,
+    .detach = detach,
+    .guest_config = scan,
+    .teardown = teardown,
 };
 #endif
 
 static const struct vc_inst_ops inst_ops = {
-    .size = sizeof inst_ops, .create = create, .restore = restore, .save = save, .check = check, .cleanup = cleanup,
-    .close = close_inst, .caps = caps,
+    .size = sizeof inst_ops,
+    .create = create,
+    .restore = restore,
+    .save = save,
+    .check = check,
+    .cleanup = cleanup,
+    .close = close_inst,
+    .caps = caps,
 };
 
 static const struct vc_option options[] = {
-    {.key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails."},
-    {.key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with."},
-    {.key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest."},
-    {.key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps."},
+    { .key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails." },
+    { .key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with." },
+    { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },
+    { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },
 };
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {

@@ -91,7 +91,7 @@ static void find_cgroup2(void)
 
 void box_setup(void)
 {
-    static const char *const dirs[] = {"", "/bin", "/dev", "/proc", "/sys", "/etc", "/tmp", "/data", "/home"};
+    static const char *const dirs[] = {"", "/bin", "/dev", "/proc", "/sys", "/etc", "/tmp", "/data", "/opt"};
     signal(SIGPIPE, SIG_IGN);
     if (geteuid() != 0) {
         errno = EPERM;
@@ -108,7 +108,7 @@ void box_setup(void)
             skip(path);
     }
     copy_busybox();
-    box_file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:web:/home/www:/bin/sh\n");
+    box_file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34:web:/var/www:/bin/sh\n");
     box_file("etc/group", "root:x:0:\nweb:x:34:\naudio:x:63:www,other\nvideo:x:44:other,www\nstaff:x:50:other\n");
     find_cgroup2();
 }

@@ -91,7 +91,7 @@ static void test_exec(void **state)
     exec_ok(process("hostname; readlink /proc/1/exe"), "inside\n");
     start();
     assert_int_equal(box_expect(init_child.out, "up"), 0);
-    exec_ok(process("readlink /proc/1/exe; ls /; exit 5"), "/bin/busybox\nbin\ndata\ndev\netc\nhome\nproc\nsys\ntmp\n");
+    exec_ok(process("readlink /proc/1/exe; ls /; exit 5"), "/bin/busybox\nbin\ndata\ndev\netc\nopt\nproc\nsys\ntmp\n");
     assert_int_equal(r.status, 5);
     Oci__Process *p = process("id -u; id -g; pwd; echo $HOME $X");
     Oci__User u = OCI__USER__INIT;
@@ -101,7 +101,7 @@ static void test_exec(void **state)
     p->cwd = (char *)(uintptr_t)"/data";
     p->env = env;
     p->n_env = 2;
-    exec_ok(p, "33\n34\n/data\n/home/www y\n");
+    exec_ok(p, "33\n34\n/data\n/var/www y\n");
     exec_ok(process("kill -9 $$"), "");
     assert_int_equal(r.status, 137);
 

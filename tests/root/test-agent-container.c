@@ -113,7 +113,7 @@ static void test_mounts(void **state)
     /* Nothing of the machine is left in the namespace, and nothing was made in the root directory. */
     box_init(&b, "");
     assert_output("ls -A /; ls -A / | wc -l; ls -A /data /tmp",
-                  "bin\ndata\ndev\netc\nhome\nproc\nsys\ntmp\n8\n/data:\n\n/tmp:\n");
+                  "bin\ndata\ndev\netc\nopt\nproc\nsys\ntmp\n8\n/data:\n\n/tmp:\n");
     char path[8300];
     snprintf(path, sizeof(path), "%s/dev/null", box_root);
     assert_int_equal(access(path, F_OK), -1);
@@ -194,13 +194,13 @@ static void test_protected_paths(void **state)
 {
     (void)state;
     char *masked[] = {(char *)(uintptr_t)"/etc/passwd", (char *)(uintptr_t)"/sys/fs", (char *)(uintptr_t)"/not/there"};
-    char *ro[] = {(char *)(uintptr_t)"/home", (char *)(uintptr_t)"/proc/sys"};
+    char *ro[] = {(char *)(uintptr_t)"/opt", (char *)(uintptr_t)"/proc/sys"};
     box_init(&b, "");
     b.lin.masked_paths = masked;
     b.lin.n_masked_paths = 3;
     b.lin.readonly_paths = ro;
     b.lin.n_readonly_paths = 2;
-    assert_output("cat /etc/passwd; ls -A /sys/fs; touch /home/x 2>/dev/null || echo refused;"
+    assert_output("cat /etc/passwd; ls -A /sys/fs; touch /opt/x 2>/dev/null || echo refused;"
                   "echo 1 2>/dev/null >/proc/sys/kernel/shm_rmid_forced || echo refused", "refused\nrefused\n");
 }
 
@@ -210,10 +210,10 @@ static void test_users(void **state)
     static const char script[] = "id -u; id -g; id -G; echo $HOME";
     box_init(&b, "");
     b.user.username = (char *)(uintptr_t)"www";
-    assert_output(script, "33\n34\n34 44 63\n/home/www\n");
+    assert_output(script, "33\n34\n34 44 63\n/var/www\n");
     box_init(&b, "");
     b.user.username = (char *)(uintptr_t)"www:staff";
-    assert_output(script, "33\n50\n50\n/home/www\n");
+    assert_output(script, "33\n50\n50\n/var/www\n");
     box_init(&b, "");
     b.user.username = (char *)(uintptr_t)"1234:99";
     assert_output(script, "1234\n99\n99\n/\n");
@@ -446,8 +446,8 @@ static void test_program_errors(void **state)
     b.req.oci = NULL;
     assert_fails(VCS_RPC_INVALID, "linux section");
     box_init(&b, "");
-    b.process.cwd = (char *)(uintptr_t)"/home";
-    assert_output("pwd", "/home\n");
+    b.process.cwd = (char *)(uintptr_t)"/opt";
+    assert_output("pwd", "/opt\n");
 }
 
 /* Nothing of the agent is open in the container, not even by a working directory below /proc/self/fd. */

@@ -27,7 +27,8 @@ __attribute__((unused)) static int tmp_setup(void **state)
 {
     (void)state;
     const char *base = getenv("TMPDIR");
-    snprintf(tmp_dir, sizeof(tmp_dir), "%s/vc-test-XXXXXX", base && base[0] == '/' && strlen(base) < 80 ? base : "/tmp");
+    snprintf(tmp_dir, sizeof(tmp_dir), "%s/vc-test-XXXXXX",
+             base && base[0] == '/' && strlen(base) < 80 ? base : "/tmp");
     umask(022);
     unsetenv("VCCORE_CONFIG");
     return mkdtemp(tmp_dir) ? 0 : -1;
@@ -63,8 +64,9 @@ __attribute__((unused)) static void put_file(const char *name, const char *text,
 __attribute__((unused)) static vc_context *make_context(const char *more)
 {
     char text[2048];
-    snprintf(text, sizeof(text), "run_root = \"%s/run\";\nstate_root = \"%s/state\";\nplugin_dir = \"%s/plugins\";\n%s\n", tmp_dir,
-             tmp_dir, tmp_dir, more);
+    snprintf(text, sizeof(text),
+             "run_root = \"%s/run\";\nstate_root = \"%s/state\";\nplugin_dir = \"%s/plugins\";\n%s\n", tmp_dir, tmp_dir,
+             tmp_dir, more);
     put_file("vccore.conf", text, 0600);
     struct vc_context_options o;
     VC_INIT(&o);
@@ -76,10 +78,10 @@ __attribute__((unused)) static vc_context *make_context(const char *more)
     return ctx;
 }
 
-#define assert_contains(text, part) \
-    do { \
-        if (!strstr((text), (part))) \
-            fail_msg("\"%s\" is not in \"%s\"", (part), (text)); \
+#define assert_contains(text, part)                                                                                    \
+    do {                                                                                                               \
+        if (!strstr((text), (part)))                                                                                   \
+            fail_msg("\"%s\" is not in \"%s\"", (part), (text));                                                       \
     } while (0)
 
 /* The call failed with this code and a sentence that holds `part`; the error is freed. */

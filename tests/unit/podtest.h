@@ -24,7 +24,7 @@
 
 #include <vccore/vccore.h>
 
-static char pt_root[PATH_MAX]; /* of this test program */
+static char pt_root[PATH_MAX + 32]; /* of this test program */
 
 #define PT_PATH(buf, ...) snprintf((buf), sizeof(buf), __VA_ARGS__)
 
@@ -52,12 +52,13 @@ static inline int pt_rm(const char *path, const struct stat *st, int type, struc
 static inline int pt_setup(void **state)
 {
     static const char *const plugins[][2] = {
-        {"plugins/hypervisor/mock", "hypervisor/mock"}, {"plugins/agent/noop", "agent/noop"}, {"plugins/proxy/noop", "proxy/noop"},
-        {"plugins/shim/noop", "shim/noop"}, {"plugins/network/noop", "network/noop"},
+        { "plugins/hypervisor/mock", "hypervisor/mock" }, { "plugins/agent/noop", "agent/noop" },
+        { "plugins/proxy/noop", "proxy/noop" },           { "plugins/shim/noop", "shim/noop" },
+        { "plugins/network/noop", "network/noop" },
     };
-    static const char *const kinds[] = {"hypervisor", "agent", "proxy", "shim", "network"};
+    static const char *const kinds[] = { "hypervisor", "agent", "proxy", "shim", "network" };
     const char *build = getenv("VC_BUILD_DIR") ? getenv("VC_BUILD_DIR") : ".";
-    char from[PATH_MAX], to[PATH_MAX + 64], real[PATH_MAX - 256];
+    char from[PATH_MAX + 128], to[PATH_MAX + 128], real[PATH_MAX];
     (void)state;
     if (!realpath(build, real))
         return -1;
@@ -65,8 +66,10 @@ static inline int pt_setup(void **state)
     PT_PATH(pt_root, "%s/tests/unit/pods-XXXXXX", real);
     if (!mkdtemp(pt_root) || chmod(pt_root, 0755) < 0)
         return -1;
-    static const char *const dirs[] = {"plugins", "run", "state", "rootfs", "plugins/hypervisor", "plugins/agent", "plugins/proxy",
-                                       "plugins/shim", "plugins/network"};
+    static const char *const dirs[] = {
+        "plugins",       "run",           "state",        "rootfs",         "plugins/hypervisor",
+        "plugins/agent", "plugins/proxy", "plugins/shim", "plugins/network"
+    };
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
         PT_PATH(to, "%s/%s", pt_root, dirs[i]);
         if (mkdir(to, 0755) < 0)
@@ -84,7 +87,8 @@ static inline int pt_setup(void **state)
     FILE *f = fopen(to, "we");
     if (!f)
         return -1;
-    fprintf(f, "run_root = \"%s/run\"; state_root = \"%s/state\"; plugin_dir = \"%s/plugins\";\n", pt_root, pt_root, pt_root);
+    fprintf(f, "run_root = \"%s/run\"; state_root = \"%s/state\"; plugin_dir = \"%s/plugins\";\n", pt_root, pt_root,
+            pt_root);
     return fclose(f);
 }
 
@@ -97,10 +101,11 @@ static inline int pt_teardown(void **state)
 /* A context with a stack ("mock" with noop ones, or "faulty") and up to four more settings. */
 static inline vc_context *pt_context(const char *stack, const char *a, const char *b, const char *c, const char *d)
 {
-    static const char *const mock[] = {"hypervisor=mock", "agent=noop", "proxy=noop", "shim=noop", "network=noop"};
-    static const char *const faulty[] = {"hypervisor=faulty", "agent=faulty", "proxy=faulty", "shim=faulty", "network=faulty"};
-    const char *overrides[10] = {NULL}, *more[] = {a, b, c, d};
-    char file[PATH_MAX + 32];
+    static const char *const mock[] = { "hypervisor=mock", "agent=noop", "proxy=noop", "shim=noop", "network=noop" };
+    static const char *const faulty[] = { "hypervisor=faulty", "agent=faulty", "proxy=faulty", "shim=faulty",
+                                          "network=faulty" };
+    const char *overrides[10] = { NULL }, *more[] = { a, b, c, d };
+    char file[PATH_MAX + 128];
     size_t n = 0;
     for (; n < 5; n++)
         overrides[n] = strcmp(stack, "mock") == 0 ? mock[n] : faulty[n];
@@ -125,10 +130,10 @@ struct pt_pod {
     struct vc_pod_config pod;
     struct vc_container_config ctr[8], *list[8];
     struct vc_process_config process;
-    char ids[8][8], rootfs[PATH_MAX + 32];
+    char ids[8][8], rootfs[PATH_MAX + 128];
 };
 
-static const char *const pt_true[] = {"true", NULL};
+static const char *const pt_true[] = { "true", NULL };
 
 static inline struct vc_pod_config *pt_pod(struct pt_pod *p, const char *id, size_t n)
 {
@@ -153,7 +158,7 @@ static inline struct vc_pod_config *pt_pod(struct pt_pod *p, const char *id, siz
 /* Entries of a directory below the root; 0 when it does not exist. */
 static inline size_t pt_count(const char *below)
 {
-    char path[PATH_MAX + 64];
+    char path[PATH_MAX + 128];
     PT_PATH(path, "%s/%s", pt_root, below);
     DIR *d = opendir(path);
     size_t n = 0;
@@ -201,20 +206,21 @@ static inline void pt_nothing_left(void)
     assert_int_equal(pt_children(), 0);
 }
 
-#define PT_OK(call) \
-    do { \
-        vc_error *err = NULL; \
-        if ((call) < 0) \
-            fail_msg("%s: %s", #call, vc_error_text(err)); \
+#define PT_OK(call)                                                                                                    \
+    do {                                                                                                               \
+        vc_error *err = NULL;                                                                                          \
+        if ((call) < 0)                                                                                                \
+            fail_msg("%s: %s", #call, vc_error_text(err));                                                             \
     } while (0)
 /* The call fails with the code, and its sentence holds the words. */
-#define PT_FAILS(code, words, call) \
-    do { \
-        vc_error *err = NULL; \
-        int rc_ = (call); \
-        if (rc_ != (code) || vc_error_code(err) != (code) || !strstr(vc_error_text(err), (words))) \
-            fail_msg("%s: %d (%s) \"%s\", wanted %d \"%s\"", #call, rc_, vc_error_name(rc_), vc_error_text(err), (code), (words)); \
-        vc_error_free(err); \
+#define PT_FAILS(code, words, call)                                                                                    \
+    do {                                                                                                               \
+        vc_error *err = NULL;                                                                                          \
+        int rc_ = (call);                                                                                              \
+        if (rc_ != (code) || vc_error_code(err) != (code) || !strstr(vc_error_text(err), (words)))                     \
+            fail_msg("%s: %d (%s) \"%s\", wanted %d \"%s\"", #call, rc_, vc_error_name(rc_), vc_error_text(err),       \
+                     (code), (words));                                                                                 \
+        vc_error_free(err);                                                                                            \
     } while (0)
 
 #endif

@@ -38,8 +38,8 @@ static int setup(void **state)
     if (!mkdtemp(dir) || (rootfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0 || mkdirat(rootfd, "etc", 0755) < 0)
         return -1;
     put_text("etc/passwd", "# comment\n\nroot:x:0:0::/root:/bin/sh\nbroken:x:nan:1\nbad:x:-1:5::/:\n"
-                           "big:x:4294967295:1::/:\n1000:x:77:78::/home/digits:\nshort:x:5:6\n"
-                           "joe:x:1000:100:Joe, the user:/home/joe:/bin/sh\nlast:x:9:10::/home/last");
+                           "big:x:4294967295:1::/:\n1000:x:77:78::/var/digits:\nshort:x:5:6\n"
+                           "joe:x:1000:100:Joe, the user:/var/joe:/bin/sh\nlast:x:9:10::/var/last");
     put_text("etc/group", "root:x:0:\nstaff:x:50:joe\nmany:x:60:ann,joe,bob\njoey:x:61:joey\nself:x:100:joe\nodd:x:62\n"
                           "last:x:63:x,joe");
     return 0;
@@ -70,10 +70,10 @@ static void test_names(void **state)
     assert_int_equal(id.gid, 100);
     assert_int_equal(id.n_gids, 4);
     assert_memory_equal(id.gids, groups, sizeof(groups));
-    assert_string_equal(id.home, "/home/joe");
+    assert_string_equal(id.home, "/var/joe");
     assert_int_equal(resolve("last"), 0); /* no newline at the end */
     assert_int_equal(id.uid, 9);
-    assert_string_equal(id.home, "/home/last");
+    assert_string_equal(id.home, "/var/last");
     assert_int_equal(resolve("short"), 0);
     assert_string_equal(id.home, "");
     assert_int_equal(resolve("joe:staff"), 0);
@@ -133,7 +133,7 @@ static void test_number_fields(void **state)
     assert_int_equal(id.uid, 1000);
     assert_int_equal(id.gid, 5);
     assert_int_equal(id.n_gids, 4);
-    assert_string_equal(id.home, "/home/joe");
+    assert_string_equal(id.home, "/var/joe");
     extra[0] = (char *)(uintptr_t)"what";
     assert_int_equal(vca_user_resolve(rootfd, &u, "", extra, 2, 1, &id, &f), -1);
     assert_non_null(strstr(f.text, "'what'"));

@@ -50,11 +50,13 @@ static void escapes_what_a_terminal_would_obey(void **state)
         { "\033[2J", "\\x1b[2J" },
         { "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
         { "\xe2\x82\xac \xf0\x9f\x90\xa7", "\xe2\x82\xac \xf0\x9f\x90\xa7" },
-        { "\xc2\x9b" "31m", "\\xc2\\x9b31m" },          /* C1 control sequence introducer */
-        { "\xc0\xaf", "\\xc0\\xaf" },                   /* overlong */
-        { "\xed\xa0\x80", "\\xed\\xa0\\x80" },          /* surrogate */
+        { "\xc2\x9b"
+          "31m",
+          "\\xc2\\x9b31m" },                   /* C1 control sequence introducer */
+        { "\xc0\xaf", "\\xc0\\xaf" },          /* overlong */
+        { "\xed\xa0\x80", "\\xed\\xa0\\x80" }, /* surrogate */
         { "\xff\xfe", "\\xff\\xfe" },
-        { "\xe2\x82", "\\xe2\\x82" },                   /* cut off */
+        { "\xe2\x82", "\\xe2\\x82" }, /* cut off */
         { "\x7f", "\\x7f" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -74,7 +76,8 @@ static void checks_plugins(void **state)
     vc_error *err = NULL;
     assert_int_equal(vci_error_from_plugin(&err, vci_error_new(), 0, "p", "m"), 0);
     assert_null(err);
-    assert_error(vci_error_from_plugin(&err, vci_error_new(), VC_ERR_PEER, "p", "m"), &err, VC_ERR_PEER, "plugin \"p\": m failed");
+    assert_error(vci_error_from_plugin(&err, vci_error_new(), VC_ERR_PEER, "p", "m"), &err, VC_ERR_PEER,
+                 "plugin \"p\": m failed");
     assert_error(vci_error_from_plugin(&err, vci_error_new(), 5, "p", "m"), &err, VC_ERR_INTERNAL, "answered 5");
     assert_error(vci_error_from_plugin(&err, vci_error_new(), -99, "p", "m"), &err, VC_ERR_INTERNAL, "answered -99");
     vc_error *obj = vci_error_new();
@@ -163,9 +166,12 @@ static void logs_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(makes_one_sentence), cmocka_unit_test(is_bounded),
-        cmocka_unit_test(escapes_what_a_terminal_would_obey), cmocka_unit_test(checks_plugins),
-        cmocka_unit_test(checks_ids), cmocka_unit_test(logs_lines),
+        cmocka_unit_test(makes_one_sentence),
+        cmocka_unit_test(is_bounded),
+        cmocka_unit_test(escapes_what_a_terminal_would_obey),
+        cmocka_unit_test(checks_plugins),
+        cmocka_unit_test(checks_ids),
+        cmocka_unit_test(logs_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static void test_owner_gone(void **state)
 
 static void write_file(const char *below, const char *text)
 {
-    char path[PATH_MAX + 64];
+    char path[PATH_MAX + 128];
     PT_PATH(path, "%s/%s", pt_root, below);
     FILE *f = fopen(path, "we");
     assert_non_null(f);
@@ -94,7 +94,7 @@ static void write_file(const char *below, const char *text)
 static void test_half_made(void **state)
 {
     (void)state;
-    char path[PATH_MAX + 64];
+    char path[PATH_MAX + 128];
     struct vc_pod_status **list = NULL;
     size_t n = 0;
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
@@ -117,7 +117,10 @@ static void test_damaged(void **state)
 {
     (void)state;
     static const char *const records[] = {
-        "", "{", "[]", "{\"version\":1}",
+        "",
+        "{",
+        "[]",
+        "{\"version\":1}",
         "{\"version\":1,\"boot_id\":\"x\",\"data\":{\"id\":\"bad\",\"state\":\"odd\"}}",
         "{\"version\":1,\"boot_id\":\"x\",\"data\":{\"id\":\"other\",\"state\":\"ready\"}}",
         "{\"version\":1,\"boot_id\":\"x\",\"data\":{\"id\":\"bad\",\"state\":\"ready\",\"instances\":7}}",
@@ -145,7 +148,7 @@ static void test_reboot(void **state)
 {
     (void)state;
     struct pt_pod p;
-    char path[PATH_MAX + 64], text[65536], *boot;
+    char path[PATH_MAX + 128], text[65536], *boot;
     struct vc_pod_status *s = NULL;
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
     for (int again = 0; again < 2; again++) {
@@ -187,7 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_owner_gone), cmocka_unit_test(test_half_made),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_reboot),
+        cmocka_unit_test(test_damaged),       cmocka_unit_test(test_reboot),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

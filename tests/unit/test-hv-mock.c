@@ -39,8 +39,8 @@ static int teardown(void **state)
 static int restore(const char *text, vc_inst **ret)
 {
     call = fakehost_call(&fh, 1000);
-    return vc_plugin_entry.inst->restore(&fh.host, &call, fakehost_config(&fh), "pod1", 1, (struct vc_bytes){ text, strlen(text) },
-                                         ret);
+    return vc_plugin_entry.inst->restore(&fh.host, &call, fakehost_config(&fh), "pod1", 1,
+                                         (struct vc_bytes){ text, strlen(text) }, ret);
 }
 
 static char *save(void)
@@ -175,9 +175,20 @@ static void test_devices(void **state)
 static void test_bad_state(void **state)
 {
     static const char *const bad[] = {
-        "", "mock", "mock\n", "mock\nflying\n", "qemu\nrunning\n", "mock\nrunning\ndev 1\n", "mock\nrunning\ndev 9 x\n",
-        "mock\nrunning\ndev 0 x\n", "mock\nrunning\ndev 1 a/b\n", "mock\nrunning\ndev 1 a\ndev 1 a\n", "mock\nrunning\ndev 1 a b\n",
-        "mock\nstopped\ndev 1 a\n", "mock\nrunning\ndev 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "mock\nrunning\nrubbish\n",
+        "",
+        "mock",
+        "mock\n",
+        "mock\nflying\n",
+        "qemu\nrunning\n",
+        "mock\nrunning\ndev 1\n",
+        "mock\nrunning\ndev 9 x\n",
+        "mock\nrunning\ndev 0 x\n",
+        "mock\nrunning\ndev 1 a/b\n",
+        "mock\nrunning\ndev 1 a\ndev 1 a\n",
+        "mock\nrunning\ndev 1 a b\n",
+        "mock\nstopped\ndev 1 a\n",
+        "mock\nrunning\ndev 1 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n",
+        "mock\nrunning\nrubbish\n",
     };
     vc_inst *again = NULL;
 

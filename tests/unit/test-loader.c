@@ -71,8 +71,10 @@ static void loads_a_good_one(void **state)
     vci_inst_close(&i);
     free(text);
     /* State of another version is refused by the core, before the plugin sees it. */
-    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 1, 2, 0, &err), &err, VC_ERR_UNSUPPORTED, "reads 1 to 1");
-    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 70000, 1, 0, &err), &err, VC_ERR_CORRUPT, "too long");
+    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 1, 2, 0, &err), &err, VC_ERR_UNSUPPORTED,
+                 "reads 1 to 1");
+    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 70000, 1, 0, &err), &err, VC_ERR_CORRUPT,
+                 "too long");
 }
 
 static void loads_one_of_a_later_minor(void **state)
@@ -102,9 +104,11 @@ static void refuses_each_broken_rule(void **state)
         const char *part;
     } cases[] = {
         { "bad-magic", VC_ERR_INVAL, "it has the magic number 0x46554e4b, not 0x31504356" },
-        { "bad-major", VC_ERR_UNSUPPORTED, "was built for version 2 of the plugin contract; this library has version 1" },
+        { "bad-major", VC_ERR_UNSUPPORTED,
+          "was built for version 2 of the plugin contract; this library has version 1" },
         { "bad-minor", VC_ERR_UNSUPPORTED, "needs version 1.9 of the plugin contract; this library has 1.0" },
-        { "bad-kind", VC_ERR_INVAL, "calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\"" },
+        { "bad-kind", VC_ERR_INVAL,
+          "calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\"" },
         { "bad-name", VC_ERR_INVAL, "calls itself \"something-else\"" },
         { "bad-desc-size", VC_ERR_INVAL, "the size of its descriptor is 64" },
         { "bad-ops-size", VC_ERR_INVAL, "the size of its table \"ops\" is 24" },
@@ -158,7 +162,8 @@ static void refuses_files_that_others_can_change(void **state)
 
     assert_int_equal(symlink("good.so", tmp_path("plugins/proxy/link.so")), 0);
     install("good", "proxy", "good", 0644);
-    assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "link", &p, &err), &err, VC_ERR_PERM, "link.so is a symbolic link");
+    assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "link", &p, &err), &err, VC_ERR_PERM,
+                 "link.so is a symbolic link");
 
     mkdir(tmp_path("plugins/proxy/dir.so"), 0755);
     assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "dir", &p, &err), &err, VC_ERR_INVAL, "is not a regular file");
@@ -166,7 +171,8 @@ static void refuses_files_that_others_can_change(void **state)
     mkdir(tmp_path("plugins/shim"), 0755);
     install("good", "shim", "good", 0644);
     chmod(tmp_path("plugins/shim"), 0777);
-    assert_error(vci_plugin_load(ctx, VC_KIND_SHIM, "good", &p, &err), &err, VC_ERR_PERM, "plugins/shim is writable by everybody");
+    assert_error(vci_plugin_load(ctx, VC_KIND_SHIM, "good", &p, &err), &err, VC_ERR_PERM,
+                 "plugins/shim is writable by everybody");
     /* Sticky does not help when it is not root's. */
     if (geteuid() != 0) {
         chmod(tmp_path("plugins/shim"), 01777);
@@ -188,12 +194,14 @@ static void lists_what_is_installed(void **state)
     install("bad-magic", "proxy", "bad-magic", 0644);
     put_file("plugins/proxy/README", "no plugin", 0644);
     char want[256];
-    snprintf(want, sizeof(want), "no proxy plugin \"foo\" in %s/plugins/proxy; installed: bad-magic, good, longer", tmp_dir);
+    snprintf(want, sizeof(want), "no proxy plugin \"foo\" in %s/plugins/proxy; installed: bad-magic, good, longer",
+             tmp_dir);
     assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "foo", &p, &err), &err, VC_ERR_NOTFOUND, want);
     assert_error(vci_plugin_load(ctx, VC_KIND_AGENT, "foo", &p, &err), &err, VC_ERR_NOTFOUND, "installed: none");
     const char *const bad[] = { "../x", "a/b", "", "-x", "A", "x.so", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, bad[i], &p, &err), &err, VC_ERR_INVAL, "is not possible as the name of a plugin");
+        assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, bad[i], &p, &err), &err, VC_ERR_INVAL,
+                     "is not possible as the name of a plugin");
 
     struct vc_plugin_info **list = NULL;
     size_t n = 0;

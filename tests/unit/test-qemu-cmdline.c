@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test-qemu-cmdline.c: the QEMU command line against golden files: NAME.conf describes a VM, NAME.args holds its command
- * line, one argument a line.  VC_REGENERATE=1 writes the .args files anew. */
+/* test-qemu-cmdline.c: the QEMU command line against golden files: NAME.conf describes a VM, NAME.args holds its
+ * command line, one argument a line.  VC_REGENERATE=1 writes the .args files anew. */
 #include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,9 +34,14 @@ static void set(struct input *in, const char *key, const char *value)
         const char *key;
         char **at;
     } strings[] = {
-        { "path", &in->config.path }, { "kernel", &in->config.kernel }, { "initrd", &in->config.initrd },
-        { "cpu", &in->config.cpu }, { "config_params", &in->config.kernel_params }, { "shared_dir", &in->vm.shared_dir },
-        { "share_tag", &in->vm.share_tag }, { "pod_params", &in->vm.kernel_params },
+        { "path", &in->config.path },
+        { "kernel", &in->config.kernel },
+        { "initrd", &in->config.initrd },
+        { "cpu", &in->config.cpu },
+        { "config_params", &in->config.kernel_params },
+        { "shared_dir", &in->vm.shared_dir },
+        { "share_tag", &in->vm.share_tag },
+        { "pod_params", &in->vm.kernel_params },
     };
 
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
@@ -78,12 +83,17 @@ static void defaults(struct input *in)
 {
     memset(in, 0, sizeof(*in));
     in->config = (struct qemu_config){
-        .path = keep(in, "/usr/bin/qemu-system-x86_64"), .kernel = keep(in, "/usr/share/vccore/guest/vmlinux"),
-        .initrd = keep(in, "/usr/share/vccore/guest/vc-initramfs.cpio"), .cpu = keep(in, "auto"),
-        .kernel_params = keep(in, ""), .root_ports = 4, .sandbox = true,
+        .path = keep(in, "/usr/bin/qemu-system-x86_64"),
+        .kernel = keep(in, "/usr/share/vccore/guest/vmlinux"),
+        .initrd = keep(in, "/usr/share/vccore/guest/vc-initramfs.cpio"),
+        .cpu = keep(in, "auto"),
+        .kernel_params = keep(in, ""),
+        .root_ports = 4,
+        .sandbox = true,
     };
     in->vm.channel = QEMU_CHANNEL_SERIAL;
-    in->launch = (struct qemu_launch){ .firmware = "/usr/share/qemu/qboot.rom", .qmp_fd = 3, .agent_fd = 4, .vhost_fd = -1 };
+    in->launch =
+        (struct qemu_launch){ .firmware = "/usr/share/qemu/qboot.rom", .qmp_fd = 3, .agent_fd = 4, .vhost_fd = -1 };
 }
 
 static void read_conf(struct input *in, const char *path)
@@ -168,7 +178,8 @@ static void test_skeleton(void **state)
     (void)state;
     defaults(&a);
     defaults(&b);
-    set(&a, "shared_dir", "/run/a"), set(&a, "share_tag", "s"), set(&b, "shared_dir", "/run/b"), set(&b, "share_tag", "s");
+    set(&a, "shared_dir", "/run/a"), set(&a, "share_tag", "s"), set(&b, "shared_dir", "/run/b"),
+        set(&b, "share_tag", "s");
     assert_int_equal(qemu_cmdline(&a.config, &a.vm, &a.launch, &aa, &why), 0);
     assert_int_equal(qemu_cmdline(&b.config, &b.vm, &b.launch, &ab, &why), 0);
     assert_int_equal(aa.n, ab.n);
@@ -201,18 +212,31 @@ static void test_refused(void **state)
         const char *dir, *tag, *params;
         bool ok;
     } cases[] = {
-        { NULL, NULL, NULL, true },           { "/a b,c\"d", "tag", "a=b c", true }, { "/a", NULL, NULL, false },
-        { NULL, "tag", NULL, false },         { "relative", "tag", NULL, false },    { "/a\nb", "tag", NULL, false },
-        { "/a", "tag,x=y", NULL, false },     { "/a", "", NULL, false },             { "/a", "t t", NULL, false },
-        { NULL, NULL, "a=\"b c\"", false },   { NULL, NULL, "a\nb", false },         { NULL, NULL, "a='b'", false },
-        { NULL, NULL, "a\\b", false },        { NULL, NULL, "\303\244", false },
+        { NULL, NULL, NULL, true },
+        { "/a b,c\"d", "tag", "a=b c", true },
+        { "/a", NULL, NULL, false },
+        { NULL, "tag", NULL, false },
+        { "relative", "tag", NULL, false },
+        { "/a\nb", "tag", NULL, false },
+        { "/a", "tag,x=y", NULL, false },
+        { "/a", "", NULL, false },
+        { "/a", "t t", NULL, false },
+        { NULL, NULL, "a=\"b c\"", false },
+        { NULL, NULL, "a\nb", false },
+        { NULL, NULL, "a='b'", false },
+        { NULL, NULL, "a\\b", false },
+        { NULL, NULL, "\303\244", false },
         { "/a", "12345678901234567890123456789012", NULL, false },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct qemu_vm vm = { .memory = 64u << 20, .max_memory = 64u << 20, .vcpus = 1, .max_vcpus = 1,
-                              .shared_dir = (char *)cases[i].dir, .share_tag = (char *)cases[i].tag,
+        struct qemu_vm vm = { .memory = 64u << 20,
+                              .max_memory = 64u << 20,
+                              .vcpus = 1,
+                              .max_vcpus = 1,
+                              .shared_dir = (char *)cases[i].dir,
+                              .share_tag = (char *)cases[i].tag,
                               .kernel_params = (char *)cases[i].params };
 
         if ((qemu_vm_invalid(&vm) == NULL) != cases[i].ok)
@@ -227,14 +251,22 @@ static void test_numbers(void **state)
         uint32_t cpus, max_cpus;
         bool ok;
     } cases[] = {
-        { 64 << 20, 64 << 20, 1, 1, true },   { 32 << 20, 64 << 20, 1, 1, false }, { (64 << 20) + 1, 65 << 20, 1, 1, false },
-        { 128 << 20, 64 << 20, 1, 1, false }, { 64 << 20, 64 << 20, 0, 1, false }, { 64 << 20, 64 << 20, 2, 1, false },
-        { 64 << 20, 64 << 20, 240, 240, true }, { 64 << 20, 64 << 20, 1, 241, false }, { UINT64_C(1) << 43, UINT64_C(1) << 43, 1, 1, false },
+        { 64 << 20, 64 << 20, 1, 1, true },
+        { 32 << 20, 64 << 20, 1, 1, false },
+        { (64 << 20) + 1, 65 << 20, 1, 1, false },
+        { 128 << 20, 64 << 20, 1, 1, false },
+        { 64 << 20, 64 << 20, 0, 1, false },
+        { 64 << 20, 64 << 20, 2, 1, false },
+        { 64 << 20, 64 << 20, 240, 240, true },
+        { 64 << 20, 64 << 20, 1, 241, false },
+        { UINT64_C(1) << 43, UINT64_C(1) << 43, 1, 1, false },
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct qemu_vm vm = { .memory = cases[i].mem, .max_memory = cases[i].max, .vcpus = cases[i].cpus, .max_vcpus = cases[i].max_cpus };
+        struct qemu_vm vm = {
+            .memory = cases[i].mem, .max_memory = cases[i].max, .vcpus = cases[i].cpus, .max_vcpus = cases[i].max_cpus
+        };
 
         if ((qemu_vm_invalid(&vm) == NULL) != cases[i].ok)
             fail_msg("case %zu", i);

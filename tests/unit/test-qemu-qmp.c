@@ -81,7 +81,7 @@ static int status(uint32_t *state)
 }
 
 #define RUNNING "S {\"return\": {\"status\": \"running\", \"singlestep\": false, \"running\": true}, \"id\": @}"
-#define RESUME "S {\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}"
+#define RESUME  "S {\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RESUME\"}"
 
 static void test_answer(void **state)
 {
@@ -108,8 +108,9 @@ static void test_states(void **state)
         int result;
         uint32_t state;
     } cases[] = {
-        { "paused", 0, VC_VM_PAUSED }, { "prelaunch", 0, VC_VM_PAUSED }, { "guest-panicked", 0, VC_VM_STOPPED },
-        { "internal-error", 0, VC_VM_STOPPED }, { "shutdown", 0, VC_VM_STOPPED }, { "on-holiday", VC_E_PROTOCOL, 99 },
+        { "paused", 0, VC_VM_PAUSED },          { "prelaunch", 0, VC_VM_PAUSED },
+        { "guest-panicked", 0, VC_VM_STOPPED }, { "internal-error", 0, VC_VM_STOPPED },
+        { "shutdown", 0, VC_VM_STOPPED },       { "on-holiday", VC_E_PROTOCOL, 99 },
     };
 
     (void)state;
@@ -130,11 +131,12 @@ static void test_states(void **state)
 static void test_error(void **state)
 {
     static const char *const script[] = {
-        "A", "C cont", "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"Node node-rp0 is in use\"}}", "W", NULL
+        "A", "C cont", "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"Node node-rp0 is in use\"}}",
+        "W", NULL
     };
     static const char *const gone[] = {
-        "A", "C device_del", "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'nope' not found\"}}", "W",
-        NULL
+        "A", "C device_del",
+        "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'nope' not found\"}}", "W", NULL
     };
 
     (void)state;
@@ -153,9 +155,20 @@ static void test_error(void **state)
 static void test_garbage(void **state)
 {
     static const char *const bad[] = {
-        "S ", "S hello", "S []", "S 7", "S {\"return\": {}", "S {\"return\": {}} {\"x\": 1}", "S {\"return\": {}, \"id\": 99}",
-        "S {\"return\": {}}", "S {\"id\": @}", "S {\"return\": {}, \"id\": \"@\"}", "S {\"error\": \"x\", \"id\": 77}",
-        "S [[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]", "S \303\050", "G 1200000",
+        "S ",
+        "S hello",
+        "S []",
+        "S 7",
+        "S {\"return\": {}",
+        "S {\"return\": {}} {\"x\": 1}",
+        "S {\"return\": {}, \"id\": 99}",
+        "S {\"return\": {}}",
+        "S {\"id\": @}",
+        "S {\"return\": {}, \"id\": \"@\"}",
+        "S {\"error\": \"x\", \"id\": 77}",
+        "S [[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]",
+        "S \303\050",
+        "G 1200000",
     };
 
     (void)state;
@@ -257,11 +270,21 @@ static struct qemu make_vm(void)
 static void test_undo(void **state)
 {
     static const char *const script[] = {
-        "A", "C blockdev-add", "S {\"return\": {}, \"id\": @}", "C \"drive\":\"node-rp0\"",
-        "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"Bus 'rp0' not found\"}}", "W",
-        "A", "C device_del", "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'dev-rp0' not found\"}}",
-        "C query-named-block-nodes", "S {\"return\": [{\"node-name\": \"other\"}, {\"node-name\": \"node-rp0\"}], \"id\": @}",
-        "C \"blockdev-del\"", "S {\"return\": {}, \"id\": @}", "W", NULL
+        "A",
+        "C blockdev-add",
+        "S {\"return\": {}, \"id\": @}",
+        "C \"drive\":\"node-rp0\"",
+        "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"Bus 'rp0' not found\"}}",
+        "W",
+        "A",
+        "C device_del",
+        "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'dev-rp0' not found\"}}",
+        "C query-named-block-nodes",
+        "S {\"return\": [{\"node-name\": \"other\"}, {\"node-name\": \"node-rp0\"}], \"id\": @}",
+        "C \"blockdev-del\"",
+        "S {\"return\": {}, \"id\": @}",
+        "W",
+        NULL
     };
     struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "a", .path = "/proc/self/exe" };
     struct vc_device_result out = { .size = sizeof(out) };
@@ -280,30 +303,51 @@ static void test_undo(void **state)
 /* The guest may take its time, refuse, or never answer; the event may come before the reply. */
 static void test_unplug(void **state)
 {
-#define DELETED "S {\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"dev-rp0\", \"path\": \"/machine/peripheral/dev-rp0\"}}"
+#define DELETED                                                                                                        \
+    "S {\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"DEVICE_DELETED\", "                         \
+    "\"data\": {\"device\": \"dev-rp0\", \"path\": \"/machine/peripheral/dev-rp0\"}}"
 #define OTHER "S {\"event\": \"DEVICE_DELETED\", \"data\": {\"device\": \"dev-rp1\", \"path\": \"/x\"}}"
-#define NODES "C query-named-block-nodes", "S {\"return\": [{\"node-name\": \"node-rp0\"}], \"id\": @}", "C blockdev-del", "S {\"return\": {}, \"id\": @}"
-    static const char *const after[] = { "A", "C device_del", "S {\"return\": {}, \"id\": @}", OTHER, DELETED, NODES, "W", NULL };
-    static const char *const before[] = { "A", "C device_del", DELETED, "S {\"return\": {}, \"id\": @}", NODES, "W", NULL };
+#define NODES                                                                                                          \
+    "C query-named-block-nodes", "S {\"return\": [{\"node-name\": \"node-rp0\"}], \"id\": @}", "C blockdev-del",       \
+        "S {\"return\": {}, \"id\": @}"
+    static const char *const after[] = {
+        "A", "C device_del", "S {\"return\": {}, \"id\": @}", OTHER, DELETED, NODES, "W", NULL
+    };
+    static const char *const before[] = { "A", "C device_del", DELETED, "S {\"return\": {}, \"id\": @}", NODES, "W",
+                                          NULL };
     static const char *const again[] = {
-        "A", "C device_del", "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"already in the process of unplug\"}}",
-        DELETED, NODES, "W", NULL
+        "A",
+        "C device_del",
+        "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"already in the process of unplug\"}}",
+        DELETED,
+        NODES,
+        "W",
+        NULL
     };
     static const char *const gone[] = {
-        "A", "C device_del", "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"not found\"}}",
-        "C query-named-block-nodes", "S {\"return\": [], \"id\": @}", "W", NULL
+        "A",
+        "C device_del",
+        "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"not found\"}}",
+        "C query-named-block-nodes",
+        "S {\"return\": [], \"id\": @}",
+        "W",
+        NULL
     };
     static const char *const refused[] = {
-        "A", "C device_del", "S {\"return\": {}, \"id\": @}",
-        "S {\"event\": \"DEVICE_UNPLUG_GUEST_ERROR\", \"data\": {\"device\": \"dev-rp0\", \"path\": \"/x\"}}", "W", NULL
+        "A",
+        "C device_del",
+        "S {\"return\": {}, \"id\": @}",
+        "S {\"event\": \"DEVICE_UNPLUG_GUEST_ERROR\", \"data\": {\"device\": \"dev-rp0\", \"path\": \"/x\"}}",
+        "W",
+        NULL
     };
     static const char *const never[] = { "A", "C device_del", "S {\"return\": {}, \"id\": @}", OTHER, "W", NULL };
     static const struct {
         const char *const *script;
         int ms, result;
     } cases[] = {
-        { after, 5000, 0 }, { before, 5000, 0 }, { again, 5000, 0 }, { gone, 5000, 0 }, { refused, 5000, VC_E_BUSY },
-        { never, 100, VC_E_TIMEOUT },
+        { after, 5000, 0 }, { before, 5000, 0 },          { again, 5000, 0 },
+        { gone, 5000, 0 },  { refused, 5000, VC_E_BUSY }, { never, 100, VC_E_TIMEOUT },
     };
 
     (void)state;
@@ -339,22 +383,37 @@ static void unload(struct qemu *q)
     free(q->netns_path);
 }
 
-#define VM "\"vm\":{\"memory\":268435456,\"max_memory\":268435456,\"vcpus\":1,\"max_vcpus\":1,\"accelerator\":2,\"channel\":1}"
+#define VM                                                                                                             \
+    "\"vm\":{\"memory\":268435456,\"max_memory\":268435456,\"vcpus\":1,\"max_vcpus\":1,\"accelerator\":2,\"channel\":1}"
 
 static void test_state(void **state)
 {
-    static const char good[] = "{\"state\":2,\"pid\":77,\"start_ticks\":123," VM
-                               ",\"devices\":[{\"port\":3,\"type\":2,\"id\":\"eth0\"}]}";
+    static const char good[] =
+        "{\"state\":2,\"pid\":77,\"start_ticks\":123," VM ",\"devices\":[{\"port\":3,\"type\":2,\"id\":\"eth0\"}]}";
     static const char *const bad[] = {
-        "", "x", "[]", "null", "{", "{\"state\":9}", "{\"state\":3}", "{\"state\":-1}", "{\"state\":\"2\"}", "{\"state\":1}",
-        "{\"state\":2," VM "}", "{\"state\":1,\"pid\":5," VM "}", "{\"state\":2,\"pid\":99999999999," VM "}",
-        "{\"state\":1," VM ",\"devices\":{}}", "{\"state\":1," VM ",\"devices\":[7]}",
+        "",
+        "x",
+        "[]",
+        "null",
+        "{",
+        "{\"state\":9}",
+        "{\"state\":3}",
+        "{\"state\":-1}",
+        "{\"state\":\"2\"}",
+        "{\"state\":1}",
+        "{\"state\":2," VM "}",
+        "{\"state\":1,\"pid\":5," VM "}",
+        "{\"state\":2,\"pid\":99999999999," VM "}",
+        "{\"state\":1," VM ",\"devices\":{}}",
+        "{\"state\":1," VM ",\"devices\":[7]}",
         "{\"state\":1," VM ",\"devices\":[{\"port\":14,\"type\":1,\"id\":\"a\"}]}",
         "{\"state\":1," VM ",\"devices\":[{\"port\":1,\"type\":1,\"id\":\"a/b\"}]}",
         "{\"state\":1," VM ",\"devices\":[{\"port\":1,\"type\":3,\"id\":\"a\"}]}",
         "{\"state\":1," VM ",\"devices\":[{\"port\":1,\"type\":1,\"id\":\"a\"},{\"port\":1,\"type\":1,\"id\":\"b\"}]}",
         "{\"state\":1," VM ",\"devices\":[{\"port\":1,\"type\":1,\"id\":\"a\"},{\"port\":2,\"type\":1,\"id\":\"a\"}]}",
-        "{\"state\":1," VM ",\"netns_path\":\"relative\"}", "{\"state\":1,\"vm\":7}", "{\"state\":1,\"vm\":{}}",
+        "{\"state\":1," VM ",\"netns_path\":\"relative\"}",
+        "{\"state\":1,\"vm\":7}",
+        "{\"state\":1,\"vm\":{}}",
         "{\"state\":1,\"vm\":{\"memory\":268435456,\"max_memory\":268435456,\"vcpus\":1,\"max_vcpus\":1,\"accelerator\":2,"
         "\"channel\":1,\"shared_dir\":\"/a\\u0000b\",\"share_tag\":\"t\"}}",
         "{\"state\":1,\"vm\":{\"memory\":268435456,\"max_memory\":268435456,\"vcpus\":1,\"max_vcpus\":1,\"accelerator\":2,"
@@ -389,8 +448,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_answer),  T(test_states), T(test_error),  T(test_garbage), T(test_bad_greeting), T(test_silence),
-        T(test_gone),    T(test_cancel), T(test_undo),   T(test_unplug),  T(test_state),
+        T(test_answer), T(test_states), T(test_error), T(test_garbage), T(test_bad_greeting), T(test_silence),
+        T(test_gone),   T(test_cancel), T(test_undo),  T(test_unplug),  T(test_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

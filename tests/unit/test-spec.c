@@ -12,7 +12,7 @@
 
 #include "pod.h"
 
-static const char *const args[] = {"sh", "-c", "echo \"$0\"", NULL};
+static const char *const args[] = { "sh", "-c", "echo \"$0\"", NULL };
 
 static void init(struct vc_container_config *c, struct vc_process_config *p)
 {
@@ -41,10 +41,10 @@ static void fails(const struct vc_container_config *c, int code, const char *wor
     vc_error_free(err);
 }
 
-#define HAS(text, part) \
-    do { \
-        if (!strstr((text), (part))) \
-            fail_msg("%s is not in %s", (part), (text)); \
+#define HAS(text, part)                                                                                                \
+    do {                                                                                                               \
+        if (!strstr((text), (part)))                                                                                   \
+            fail_msg("%s is not in %s", (part), (text));                                                               \
     } while (0)
 
 static void test_defaults(void **state)
@@ -62,9 +62,11 @@ static void test_defaults(void **state)
     char *text = build(&c);
     assert_int_equal(strncmp(text, golden, sizeof golden - 1), 0);
     HAS(text, "\"root\":{\"path\":\"rootfs\",\"readonly\":false},\"hostname\":\"host\"");
-    HAS(text, "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\",\"newinstance\","
-              "\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]}");
-    HAS(text, "\"linux\":{\"resources\":{},\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}]");
+    HAS(text,
+        "{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\",\"newinstance\","
+        "\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]}");
+    HAS(text,
+        "\"linux\":{\"resources\":{},\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}]");
     HAS(text, "\"maskedPaths\":[\"/proc/acpi\"");
     free(text);
 }
@@ -72,9 +74,12 @@ static void test_defaults(void **state)
 static void test_fields(void **state)
 {
     (void)state;
-    static const char *const env[] = {"A=b=c", "EMPTY=", NULL}, *const groups[] = {"10", "wheel", NULL}, *const caps[] = {"CAP_SYS_ADMIN", NULL};
-    static const char *const limits[] = {"RLIMIT_NOFILE=10:20", "RLIMIT_CORE=unlimited", NULL}, *const sysctl[] = {"net.a=1", NULL};
-    static const char *const notes[] = {"k=v=w", NULL};
+    static const char *const env[] = { "A=b=c", "EMPTY=", NULL }, *const groups[] = { "10", "wheel", NULL },
+                             *const caps[] = { "CAP_SYS_ADMIN", NULL };
+    static const char *const limits[] = { "RLIMIT_NOFILE=10:20", "RLIMIT_CORE=unlimited", NULL }, *const sysctl[] = {
+        "net.a=1", NULL
+    };
+    static const char *const notes[] = { "k=v=w", NULL };
     struct vc_container_config c;
     struct vc_process_config p;
     init(&c, &p);
@@ -105,7 +110,8 @@ static void test_fields(void **state)
     HAS(text, "{\"type\":\"RLIMIT_NOFILE\",\"hard\":20,\"soft\":10}");
     HAS(text, "{\"type\":\"RLIMIT_CORE\",\"hard\":18446744073709551615,\"soft\":18446744073709551615}");
     HAS(text, "\"readonly\":true");
-    HAS(text, "\"memory\":{\"limit\":1048576},\"cpu\":{\"quota\":50000,\"period\":100000,\"shares\":512},\"pids\":{\"limit\":9}");
+    HAS(text,
+        "\"memory\":{\"limit\":1048576},\"cpu\":{\"quota\":50000,\"period\":100000,\"shares\":512},\"pids\":{\"limit\":9}");
     HAS(text, "\"sysctl\":{\"net.a\":\"1\"}");
     HAS(text, "\"annotations\":{\"k\":\"v=w\"}");
     assert_true(vci_spec_terminal(text));
@@ -124,8 +130,9 @@ static void test_base(void **state)
     struct vc_process_config p;
     init(&c, &p);
     p.args = NULL;
-    c.spec_json = "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/a\",\"env\":[\"B=1\"],\"user\":{\"uid\":7,\"gid\":8}},"
-                  "\"root\":{\"path\":\"/somewhere\",\"readonly\":true},\"linux\":{\"resources\":null,\"maskedPaths\":[]},\"x\":{\"y\":1}}";
+    c.spec_json =
+        "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/a\",\"env\":[\"B=1\"],\"user\":{\"uid\":7,\"gid\":8}},"
+        "\"root\":{\"path\":\"/somewhere\",\"readonly\":true},\"linux\":{\"resources\":null,\"maskedPaths\":[]},\"x\":{\"y\":1}}";
     char *text = build(&c);
     HAS(text, "\"ociVersion\":\"1.0.0\"");
     HAS(text, "/bin/x");
@@ -147,8 +154,9 @@ static void test_base(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static const char *const empty[] = {"", NULL}, *const bad_env[] = {"NOVALUE", NULL}, *const bad_cap[] = {"SYS_ADMIN", NULL};
-    static const char *const bad_limit[] = {"RLIMIT_NOFILE=20:10", NULL};
+    static const char *const empty[] = { "", NULL }, *const bad_env[] = { "NOVALUE", NULL },
+                             *const bad_cap[] = { "SYS_ADMIN", NULL };
+    static const char *const bad_limit[] = { "RLIMIT_NOFILE=20:10", NULL };
     struct vc_container_config c;
     struct vc_process_config p;
     init(&c, &p);
@@ -203,8 +211,8 @@ static void test_mountpoints(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields), cmocka_unit_test(test_base), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mountpoints),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields),      cmocka_unit_test(test_base),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_mountpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,7 +110,8 @@ static void half_pods(void **state)
     assert_int_equal(rmdir(tmp_path("state/pods/a")), 0);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, NULL), 0);
     assert_int_equal(d.state_fd < 0, 1);
-    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_NOTFOUND, "has no state: making it was interrupted");
+    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_NOTFOUND,
+                 "has no state: making it was interrupted");
     vci_store_close(&d);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
     assert_int_equal(vci_store_remove(&d, NULL), 0);
@@ -145,7 +146,8 @@ static void bad_states(void **state)
         { "{\"version\":0,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_CORRUPT, "no state of a pod" },
         { "{\"version\":1,\"boot_id\":\"x\",\"data\":[]}", VC_ERR_CORRUPT, "no state of a pod" },
         { "{\"version\":1,\"data\":{}}", VC_ERR_CORRUPT, "no state of a pod" },
-        { "{\"version\":2,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_UNSUPPORTED, "written by a newer release (version 2; this one reads up to 1)" },
+        { "{\"version\":2,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_UNSUPPORTED,
+          "written by a newer release (version 2; this one reads up to 1)" },
         { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", VC_ERR_CORRUPT, "at byte" },
     };
     struct vci_pod_dir d;

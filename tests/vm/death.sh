@@ -46,7 +46,7 @@ status=0
 err=$(virtc --set call_timeout=2 container exec d c -- true 2>&1) || status=$?
 is "silent agent: exec fails" "$status" 125
 has "silent agent: says who did not answer" "$err" "agent"
-has "silent agent: says for how long" "$err" "2 s"
+has "silent agent: says for how long" "$err" "2.0 s"
 virtc --set call_timeout=2 pod delete --force d >/dev/null
 is "silent agent: delete --force" $? 0
 nothing_left "silent agent"

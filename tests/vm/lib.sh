@@ -48,13 +48,16 @@ snapshot() { # DIR
     (cd "$1" && find . -printf '%P %y %m %U:%G %l\n' | sort && find . -type f -exec sha256sum {} + | sort -k2)
 }
 
+# A process may end while it is looked at.
+cmdline() { cat "$1/cmdline" 2>/dev/null | tr '\0' ' '; }
+
 # Everything outside the process that pods of this stage could have left.
 world() {
     for p in /proc/[0-9]*; do
-        case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in
+        case $(cmdline "$p") in
         *qemu-system*"$run_root"* | *vc-proxy*"$run_root"* | *vc-shim*"$run_root"*)
             # A zombie that the machine's init has not reaped yet is no process any more.
-            grep -q '^State:.*Z' "$p/status" 2>/dev/null || echo "process $(tr '\0' ' ' <"$p/cmdline")" ;;
+            grep -q '^State:.*Z' "$p/status" 2>/dev/null || echo "process $(cmdline "$p")" ;;
         esac
     done
     grep -F " $run_root/" /proc/self/mountinfo | sed 's/^/mount /'

@@ -7,7 +7,7 @@ make_rootfs "$root"
 
 id=$(virtc pod create --name web)
 is "pod create prints the id" "$id" web
-has "state" "$(virtc pod list)" "web     ready  qemu        kata"
+has "state" "$(virtc pod status web)" "web     ready  qemu        kata"
 refuses "an id that is taken" 1 "web" virtc pod create --name web
 for bad in a/b .. "a b" "$(printf '%0200d' 0)" -x ""; do
     refuses "id \"$bad\"" 1 "id" virtc pod create --name="$bad"
@@ -44,8 +44,12 @@ refuses "exec of a file that is no program" 126 "/etc/keep" $x web one -- /etc/k
 refuses "exec as an unknown user" 125 "whoever" $x --user whoever web one -- true
 refuses "exec in an unknown container" 125 "four" $x web four -- true
 
+( virtc container wait web one >"$work/waited" ) &
+waiter=$!
 virtc container kill web one KILL
 is "kill" $? 0
+wait $waiter
+is "a waiter in another process" "$(cat "$work/waited")" 137
 refuses "a signal that does not exist" 2 "NOSUCH" virtc container kill web two NOSUCH
 virtc container stop --timeout 0 web one >/dev/null # waits for the end
 has "killed: status" "$(virtc --json container status web one)" '"exit_status":137'
@@ -57,7 +61,8 @@ is "container delete" $? 0
 refuses "it is gone" 1 "one" virtc container status web one
 virtc container create --name one --rootfs "$root" web -- sh -c 'exit 42' >/dev/null
 virtc container start web one >/dev/null
-virtc container stop web one >/dev/null
+is "another process waits for the exit code" "$(virtc container wait web one)" 42
+is "also after the fact" "$(virtc container wait web one)" 42
 has "the same id again, in the running pod; exit code seen by another process" "$(virtc --json container status web one)" '"exit_status":42'
 is "output of a container" "$(cat "$work/two.out")" two
 

@@ -40,7 +40,7 @@ script_pid=$!
 exec 9>"$work/keys"
 until grep -q ready "$work/tty.out" 2>/dev/null || ! kill -0 $script_pid 2>/dev/null; do sleep 0.05; done
 dev=$(for p in /proc/[0-9]*; do
-    case $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null) in "virtc container exec -it s c"* | *"/virtc"*" container exec -it s c"*) readlink "$p/fd/0" ;; esac
+    case $(cmdline "$p") in "virtc container exec -it s c"* | *"/virtc"*" container exec -it s c"*) readlink "$p/fd/0" ;; esac
 done | head -n 1)
 stty rows 44 cols 122 <"$dev"
 wait $script_pid

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test-qemu-vm.c: the qemu plugin with a real QEMU: start, questions, pause, plugging, the ways to end, and nothing left.
+/* test-qemu-vm.c: the qemu plugin with a real QEMU: start, questions, pause, plugging, the ways to end, and nothing
+ * left.
  *
  * Boots the guest of `make guest` (VC_BUILD_DIR/guest, or the directory in VC_TEST_GUEST) by emulation. */
 #include <errno.h>
@@ -15,8 +16,8 @@
 #include <unistd.h>
 
 #include <linux/if_tun.h>
-#include <sys/ioctl.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
 
 #include <cmocka.h>
 
@@ -38,19 +39,19 @@ struct vm {
     vc_inst *inst;
 };
 
-#define OK(vm, expr)                                                                              \
-    do {                                                                                          \
-        struct vc_call call = fakehost_call(&(vm)->fh, 60000);                                    \
-        int r_ = (expr);                                                                          \
-        if (r_ != VC_OK)                                                                          \
-            fail_msg("%s: %d: %s", #expr, r_, (vm)->fh.err.text);                                 \
+#define OK(vm, expr)                                                                                                   \
+    do {                                                                                                               \
+        struct vc_call call = fakehost_call(&(vm)->fh, 60000);                                                         \
+        int r_ = (expr);                                                                                               \
+        if (r_ != VC_OK)                                                                                               \
+            fail_msg("%s: %d: %s", #expr, r_, (vm)->fh.err.text);                                                      \
     } while (0)
 
-#define FAILS(vm, ms, code, expr)                                                                 \
-    do {                                                                                          \
-        struct vc_call call = fakehost_call(&(vm)->fh, ms);                                       \
-        assert_int_equal(expr, code);                                                             \
-        assert_true((vm)->fh.err.text[0]);                                                        \
+#define FAILS(vm, ms, code, expr)                                                                                      \
+    do {                                                                                                               \
+        struct vc_call call = fakehost_call(&(vm)->fh, ms);                                                            \
+        assert_int_equal(expr, code);                                                                                  \
+        assert_true((vm)->fh.err.text[0]);                                                                             \
     } while (0)
 
 static char *text_of(vc_sink *sink)
@@ -63,7 +64,9 @@ static char *text_of(vc_sink *sink)
 
 static void vm_open(struct vm *vm)
 {
-    const char *const config[] = { "kernel", kernel, "initrd", initrd, "accelerator", "tcg", "channel", "serial", NULL };
+    const char *const config[] = {
+        "kernel", kernel, "initrd", initrd, "accelerator", "tcg", "channel", "serial", NULL
+    };
 
     memset(vm, 0, sizeof(*vm));
     memcpy(vm->config, config, sizeof(config));
@@ -76,7 +79,10 @@ static void vm_open(struct vm *vm)
 static void vm_boot(struct vm *vm)
 {
     struct vc_vm_config config = {
-        .size = sizeof(config), .netns_fd = -1, .shared_dir = vm->share, .share_tag = "share",
+        .size = sizeof(config),
+        .netns_fd = -1,
+        .shared_dir = vm->share,
+        .share_tag = "share",
     };
 
     vm_open(vm);
@@ -270,7 +276,9 @@ static void test_devices(void **state)
     char disk[160];
     struct vc_device_result res = { .size = sizeof(res) };
     struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "0disk", .path = disk };
-    struct vc_device n = { .size = sizeof(n), .type = VC_DEV_NET, .id = "eth0", .mac = "02:00:00:00:00:01", .n_fds = 1, .queues = 1 };
+    struct vc_device n = {
+        .size = sizeof(n), .type = VC_DEV_NET, .id = "eth0", .mac = "02:00:00:00:00:01", .n_fds = 1, .queues = 1
+    };
     vcs_autoclose int tap = make_tap();
     int32_t fds[1] = { tap };
     int64_t t;
@@ -334,9 +342,17 @@ int main(void)
     const char *build = getenv("VC_BUILD_DIR"), *guest = getenv("VC_TEST_GUEST"), *so = getenv("VC_TEST_PLUGIN");
     char path[4096];
 
-    snprintf(path, sizeof(path), "%s%s", so ? so : build ? build : ".", so ? "" : "/plugins/hypervisor/qemu/.libs/qemu.so");
+    snprintf(path, sizeof(path), "%s%s",
+             so      ? so
+             : build ? build
+                     : ".",
+             so ? "" : "/plugins/hypervisor/qemu/.libs/qemu.so");
     snprintf(kernel, sizeof(kernel), "%s%s/vmlinux", guest ? guest : build ? build : ".", guest ? "" : "/guest");
-    snprintf(initrd, sizeof(initrd), "%s%s/vc-initramfs.cpio", guest ? guest : build ? build : ".", guest ? "" : "/guest");
+    snprintf(initrd, sizeof(initrd), "%s%s/vc-initramfs.cpio",
+             guest   ? guest
+             : build ? build
+                     : ".",
+             guest ? "" : "/guest");
     plugin = fakehost_load(path);
     if (!plugin)
         return 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* netconf.c: network settings, given as JSON text, to the guest. */
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,9 +67,8 @@ static int parse_address(struct json_object *o, struct address *a)
     const char *s = json_object_is_type(o, json_type_string) ? json_object_get_string(o) : "";
     char *slash;
     types__ipaddress__init(&a->msg);
-    if (strlen(s) >= sizeof(a->text))
+    if ((size_t)snprintf(a->text, sizeof(a->text), "%s", s) >= sizeof(a->text))
         return -1;
-    strcpy(a->text, s);
     slash = strchr(a->text, '/');
     if (!slash || slash == a->text || !slash[1])
         return -1;

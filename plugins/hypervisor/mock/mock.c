@@ -15,8 +15,8 @@
 #include "lib/plug.h"
 
 #define MAX_DEVICES 32
-#define MAX_STATE (64 * 1024)
-#define CAPS (VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_NO_GUEST)
+#define MAX_STATE   (64 * 1024)
+#define CAPS        (VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_NO_GUEST)
 
 struct mock {
     const vc_host *host;
@@ -57,7 +57,8 @@ static void mock_close(vc_inst *inst)
     free(m);
 }
 
-static int mock_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id, vc_inst **out)
+static int mock_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                       vc_inst **out)
 {
     struct mock *m = calloc(1, sizeof(*m));
 
@@ -116,8 +117,8 @@ static bool parse(struct mock *m, char *text)
         unsigned type;
         int end = 0;
 
-        if (sscanf(line, "dev %1u %32s%n", &type, id, &end) != 2 || line[end] || type < VC_DEV_BLOCK || type > VC_DEV_VHOST_USER ||
-            !id_ok(id) || find(m, id) >= 0 || !is_up(m) || !insert(m, type, id))
+        if (sscanf(line, "dev %1u %32s%n", &type, id, &end) != 2 || line[end] || type < VC_DEV_BLOCK ||
+            type > VC_DEV_VHOST_USER || !id_ok(id) || find(m, id) >= 0 || !is_up(m) || !insert(m, type, id))
             return false;
     }
     return true;
@@ -131,7 +132,8 @@ static int mock_restore(const vc_host *host, const struct vc_call *call, const v
     int r;
 
     if (state_version != 1 || state.len == 0 || state.len > MAX_STATE || memchr(state.data, 0, state.len))
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of the mock VM is of another version or no text");
+        return vcs_fail(host, call, VC_E_CORRUPT, 0,
+                        "the stored state of the mock VM is of another version or no text");
     if (!(text = strndup(state.data, state.len)))
         return vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while reading the state of a mock VM");
     r = mock_create(host, call, cfg, pod_id, &inst);
@@ -264,7 +266,8 @@ static int mock_pids(vc_inst *inst, const struct vc_call *call, vc_sink *procs)
     return 0;
 }
 
-static int mock_device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out)
+static int mock_device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev,
+                           struct vc_device_result *out)
 {
     struct mock *m = mock_of(inst);
 
@@ -273,8 +276,9 @@ static int mock_device_add(vc_inst *inst, const struct vc_call *call, const stru
     if (dev->type < VC_DEV_BLOCK || dev->type > VC_DEV_VHOST_USER)
         return vcs_fail(m->host, call, VC_E_UNSUPPORTED, 0, "there is no device type %u", dev->type);
     if (!id_ok(dev->id))
-        return vcs_fail(m->host, call, VC_E_INVAL, 0,
-                        "a device id must be 1 to 31 letters, digits, '_', '.' or '-' and begin with a letter or digit");
+        return vcs_fail(
+            m->host, call, VC_E_INVAL, 0,
+            "a device id must be 1 to 31 letters, digits, '_', '.' or '-' and begin with a letter or digit");
     if (find(m, dev->id) >= 0)
         return vcs_fail(m->host, call, VC_E_EXISTS, 0, "the VM has a device %s already", dev->id);
     if (!insert(m, dev->type, dev->id))

@@ -12,41 +12,87 @@
 #define MiB (INT64_C(1) << 20)
 
 const struct vc_option qemu_options[QEMU_N_OPTIONS] = {
-    { .key = "path", .type = VC_OPT_PATH, .flags = VC_OPT_MUST_EXIST, .def = "/usr/bin/qemu-system-x86_64",
+    { .key = "path",
+      .type = VC_OPT_PATH,
+      .flags = VC_OPT_MUST_EXIST,
+      .def = "/usr/bin/qemu-system-x86_64",
       .doc = "The QEMU program." },
-    { .key = "kernel", .type = VC_OPT_PATH, .flags = VC_OPT_MUST_EXIST,
+    { .key = "kernel",
+      .type = VC_OPT_PATH,
+      .flags = VC_OPT_MUST_EXIST,
       .doc = "The guest's kernel, best an uncompressed vmlinux with a PVH entry.  Unset: guest/vmlinux in the data "
              "directory of the installation, which `make guest` makes." },
-    { .key = "initrd", .type = VC_OPT_PATH, .flags = VC_OPT_MUST_EXIST,
+    { .key = "initrd",
+      .type = VC_OPT_PATH,
+      .flags = VC_OPT_MUST_EXIST,
       .doc = "The guest's initramfs, best uncompressed.  Unset: guest/vc-initramfs.cpio in the data directory of the "
              "installation, which `make guest` makes." },
-    { .key = "firmware", .type = VC_OPT_STRING, .def = "auto",
+    { .key = "firmware",
+      .type = VC_OPT_STRING,
+      .def = "auto",
       .doc = "Firmware for the guest: a file name that QEMU finds in its data directory, or a path.  \"auto\" takes "
              "qboot.rom, which boots fastest, when QEMU has it; \"\" takes QEMU's default." },
     { .key = "machine", .type = VC_OPT_ENUM, .def = "q35", .choices = "q35", .doc = "Machine type." },
-    { .key = "cpu", .type = VC_OPT_STRING, .def = "auto",
-      .doc = "CPU model for the guest, as in `qemu -cpu`.  \"auto\" takes host under KVM and max under emulation." },
-    { .key = "accelerator", .type = VC_OPT_ENUM, .def = "auto", .choices = "auto kvm tcg",
-      .doc = "How guest code runs.  auto takes kvm where the processor has virtualization and KVM runs a test guest, "
+    { .key = "cpu",
+      .type = VC_OPT_STRING,
+      .def = "auto",
+      .doc =
+          "CPU model for the guest, as in `qemu -cpu`.  \"auto\" takes host under KVM and an x86-64-v2 model under emulation." },
+    { .key = "accelerator",
+      .type = VC_OPT_ENUM,
+      .def = "auto",
+      .choices = "auto kvm tcg",
+      .doc = "How guest code runs.  auto takes kvm where the processor shows vmx or svm and /dev/kvm can be used, "
              "else tcg (emulation: works everywhere, slower)." },
-    { .key = "channel", .type = VC_OPT_ENUM, .def = "auto", .choices = "auto serial vsock",
-      .doc = "How the agent is reached.  serial is a virtio-serial port; vsock needs /dev/vhost-vsock on the host.  auto "
-             "takes vsock where it can be opened, else serial." },
-    { .key = "memory", .type = VC_OPT_SIZE, .min = 64 * MiB, .max = INT64_C(1) << 42, .def = "256M",
+    { .key = "channel",
+      .type = VC_OPT_ENUM,
+      .def = "auto",
+      .choices = "auto serial vsock",
+      .doc =
+          "How the agent is reached.  serial is a virtio-serial port; vsock needs /dev/vhost-vsock on the host.  auto "
+          "takes vsock where it can be opened, else serial." },
+    { .key = "memory",
+      .type = VC_OPT_SIZE,
+      .min = 64 * MiB,
+      .max = INT64_C(1) << 42,
+      .def = "256M",
       .doc = "Memory of a VM whose pod does not say how much it wants; whole MiB." },
-    { .key = "max_memory", .type = VC_OPT_SIZE, .min = 0, .max = INT64_C(1) << 42, .def = "0",
+    { .key = "max_memory",
+      .type = VC_OPT_SIZE,
+      .min = 0,
+      .max = INT64_C(1) << 42,
+      .def = "0",
       .doc = "To how much memory a VM can grow; whole MiB.  0: it cannot grow." },
-    { .key = "vcpus", .type = VC_OPT_INT, .min = 1, .max = 240, .def = "1",
+    { .key = "vcpus",
+      .type = VC_OPT_INT,
+      .min = 1,
+      .max = 240,
+      .def = "1",
       .doc = "Number of vCPUs of a VM whose pod does not say how many it wants." },
-    { .key = "max_vcpus", .type = VC_OPT_INT, .min = 0, .max = 240, .def = "0",
+    { .key = "max_vcpus",
+      .type = VC_OPT_INT,
+      .min = 0,
+      .max = 240,
+      .def = "0",
       .doc = "To how many vCPUs a VM can grow.  0: it cannot grow." },
-    { .key = "root_ports", .type = VC_OPT_INT, .min = 0, .max = QEMU_MAX_PORTS, .def = "4",
+    { .key = "root_ports",
+      .type = VC_OPT_INT,
+      .min = 0,
+      .max = QEMU_MAX_PORTS,
+      .def = "4",
       .doc = "How many devices (disks, network cards) can be plugged into a running VM." },
-    { .key = "kernel_params", .type = VC_OPT_STRING, .def = "",
+    { .key = "kernel_params",
+      .type = VC_OPT_STRING,
+      .def = "",
       .doc = "Words to add to the guest's kernel command line, separated by blanks." },
-    { .key = "sandbox", .type = VC_OPT_BOOL, .def = "true",
-      .doc = "Start QEMU with its system call filter, which denies it to start programs and to change its privileges." },
-    { .key = "console_log", .type = VC_OPT_BOOL, .def = "false",
+    { .key = "sandbox",
+      .type = VC_OPT_BOOL,
+      .def = "true",
+      .doc =
+          "Start QEMU with its system call filter, which denies it to start programs and to change its privileges." },
+    { .key = "console_log",
+      .type = VC_OPT_BOOL,
+      .def = "false",
       .doc = "Write the guest's console to console.log in the pod's run directory.  For debugging: it slows the boot, "
              "and the guest can make the file as long as it likes." },
 };
@@ -149,8 +195,8 @@ int qemu_config_check_files(const vc_host *host, const struct vc_call *call, con
             sys = errno;
         else if (S_ISREG(st.st_mode))
             continue;
-        return vcs_fail(host, call, VC_E_CONFIG, sys, "%s (option %s of hypervisor qemu) cannot be used%s; %s", files[i].path,
-                        files[i].key, sys ? "" : ": it is not a regular file", files[i].hint);
+        return vcs_fail(host, call, VC_E_CONFIG, sys, "%s (option %s of hypervisor qemu) cannot be used%s; %s",
+                        files[i].path, files[i].key, sys ? "" : ": it is not a regular file", files[i].hint);
     }
     return 0;
 }

@@ -17,9 +17,9 @@
 #include "qmp.h"
 
 #define DEVICE_TIME (INT64_C(15) * 1000000000) /* when the caller sets no deadline */
-#define UNDO_TIME (INT64_C(2) * 1000000000)
-#define RETRY_TIME (INT64_C(2) * 1000000000) /* between two requests to remove a device */
-#define MAX_QUEUES 8
+#define UNDO_TIME   (INT64_C(2) * 1000000000)
+#define RETRY_TIME  (INT64_C(2) * 1000000000) /* between two requests to remove a device */
+#define MAX_QUEUES  8
 
 static int connect_qmp(struct qemu *q, const struct vc_call *call, int64_t deadline_ns, struct qmp *ret)
 {
@@ -66,10 +66,11 @@ static int add_disk(struct qemu *q, struct qmp *c, unsigned port, const struct v
     json_object *file, *o;
 
     if (stat(dev->path, &st) < 0)
-        return vcs_fail(q->host, c->call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be used", dev->path, dev->id);
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return vcs_fail(q->host, c->call, VC_E_INVAL, 0, "the disk %s of device %s is neither a file nor a block device",
+        return vcs_fail(q->host, c->call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be used",
                         dev->path, dev->id);
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return vcs_fail(q->host, c->call, VC_E_INVAL, 0,
+                        "the disk %s of device %s is neither a file nor a block device", dev->path, dev->id);
     snprintf(node, sizeof(node), "node-rp%u", port);
     file = strings("driver", S_ISBLK(st.st_mode) ? "host_device" : "file", "filename", dev->path, NULL);
     o = strings("driver", "raw", "node-name", node, NULL);
@@ -85,8 +86,8 @@ static int add_disk(struct qemu *q, struct qmp *c, unsigned port, const struct v
 }
 
 /* Hand descriptors over one by one; their names, joined by ':', go to `names`. */
-static int send_fds(struct qemu *q, struct qmp *c, unsigned port, char kind, const int32_t *fds, unsigned n, char *names,
-                    size_t size)
+static int send_fds(struct qemu *q, struct qmp *c, unsigned port, char kind, const int32_t *fds, unsigned n,
+                    char *names, size_t size)
 {
     size_t used = 0;
 
@@ -180,33 +181,36 @@ static int check(struct qemu *q, const struct vc_call *call, const struct vc_dev
     size_t n = dev->id ? strlen(dev->id) : 0;
 
     if (dev->type != VC_DEV_BLOCK && dev->type != VC_DEV_NET)
-        return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0, "hypervisor qemu cannot plug devices of type %u, only disks and network cards",
-                        dev->type);
+        return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0,
+                        "hypervisor qemu cannot plug devices of type %u, only disks and network cards", dev->type);
     for (size_t i = 0; i < n; i++)
         if (!isalnum((unsigned char)dev->id[i]) && (i == 0 || !strchr("_.-", dev->id[i])))
             n = 0;
     if (n == 0 || n > 31)
-        return vcs_fail(q->host, call, VC_E_INVAL, 0,
-                        "a device id must be 1 to 31 letters, digits, '_', '.' or '-' and begin with a letter or digit");
+        return vcs_fail(
+            q->host, call, VC_E_INVAL, 0,
+            "a device id must be 1 to 31 letters, digits, '_', '.' or '-' and begin with a letter or digit");
     if (dev->driver && *dev->driver && strcmp(dev->driver, driver))
-        return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0, "device %s: hypervisor qemu has no driver %.64s here, only %s", dev->id,
-                        dev->driver, driver);
+        return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0,
+                        "device %s: hypervisor qemu has no driver %.64s here, only %s", dev->id, dev->driver, driver);
     if (dev->type == VC_DEV_BLOCK && (!dev->path || *dev->path != '/'))
         return vcs_fail(q->host, call, VC_E_INVAL, 0, "device %s: the path of a disk must be absolute", dev->id);
     if (dev->type == VC_DEV_BLOCK)
         return 0;
     if (dev->mac && !mac_ok(dev->mac))
-        return vcs_fail(q->host, call, VC_E_INVAL, 0, "device %s: the MAC address must look like 02:00:00:00:00:01", dev->id);
-    if (!dev->queues || dev->queues > MAX_QUEUES || !dev->fds || (dev->n_fds != dev->queues && dev->n_fds != 2 * dev->queues))
+        return vcs_fail(q->host, call, VC_E_INVAL, 0, "device %s: the MAC address must look like 02:00:00:00:00:01",
+                        dev->id);
+    if (!dev->queues || dev->queues > MAX_QUEUES || !dev->fds ||
+        (dev->n_fds != dev->queues && dev->n_fds != 2 * dev->queues))
         return vcs_fail(q->host, call, VC_E_INVAL, 0,
-                        "device %s: a network card needs 1 to %d tap descriptors and as many or no vhost descriptors", dev->id,
-                        MAX_QUEUES);
+                        "device %s: a network card needs 1 to %d tap descriptors and as many or no vhost descriptors",
+                        dev->id, MAX_QUEUES);
     return 0;
 }
 
 static int plug(struct qemu *q, struct qmp *c, unsigned port, const struct vc_device *dev)
 {
-    char id[24], bus[16], back[16], serial[21];
+    char id[24], bus[24], back[24], serial[21];
     json_object *o;
 
     snprintf(id, sizeof(id), "dev-rp%u", port);
@@ -220,8 +224,9 @@ static int plug(struct qemu *q, struct qmp *c, unsigned port, const struct vc_de
         /* No boot ROM: nothing boots from it, and the file may not be installed. */
         o = strings("driver", "virtio-net-pci", "id", id, "bus", bus, "netdev", back, "romfile", "", NULL);
         if (o && ((dev->mac && json_object_object_add(o, "mac", json_object_new_string(dev->mac)) < 0) ||
-                  (dev->queues > 1 && (json_object_object_add(o, "mq", json_object_new_boolean(1)) < 0 ||
-                                       json_object_object_add(o, "vectors", json_object_new_int((int)dev->queues * 2 + 2)) < 0)))) {
+                  (dev->queues > 1 &&
+                   (json_object_object_add(o, "mq", json_object_new_boolean(1)) < 0 ||
+                    json_object_object_add(o, "vectors", json_object_new_int((int)dev->queues * 2 + 2)) < 0)))) {
             json_object_put(o);
             o = NULL;
         }
@@ -271,8 +276,8 @@ int qemu_plug(struct qemu *q, const struct vc_call *call, const struct vc_device
         ;
     if (port == q->config.root_ports)
         return vcs_fail(q->host, call, VC_E_RESOURCE, 0,
-                        "the VM has no free slot for device %s: all %u are taken; raise root_ports of hypervisor qemu", dev->id,
-                        q->config.root_ports);
+                        "the VM has no free slot for device %s: all %u are taken; raise root_ports of hypervisor qemu",
+                        dev->id, q->config.root_ports);
     if ((r = connect_qmp(q, call, deadline_of(call), &c)) < 0)
         return r;
     q->devices[port].type = dev->type;
@@ -319,7 +324,12 @@ static int remove_device(struct qemu *q, struct qmp *c, const char *name)
         c->call = call;
         c->deadline_ns = end;
     } while (r == VC_E_TIMEOUT && vcs_now_ns() < end);
-    return r;
+    if (r == VC_E_BUSY)
+        return vcs_fail(q->host, call, r, 0, "the guest refused to give the device up");
+    return r < 0 ? vcs_fail(q->host, call, r, 0,
+                            r == VC_E_TIMEOUT ? "the guest did not give the device up in time"
+                                              : "QEMU did not say that the device is gone")
+                 : 0;
 }
 
 int qemu_unplug(struct qemu *q, const struct vc_call *call, const char *id)

@@ -19,11 +19,11 @@
 #include "lib/plug.h"
 #include "qmp.h"
 
-#define SECOND INT64_C(1000000000)
+#define SECOND     INT64_C(1000000000)
 #define START_TIME (30 * SECOND) /* when the caller sets no deadline */
-#define QUIT_TIME (2 * SECOND)   /* for QEMU to end when asked */
-#define KILL_TIME (10 * SECOND)  /* for the kernel to end it when killed */
-#define BACKLOG 16
+#define QUIT_TIME  (2 * SECOND)  /* for QEMU to end when asked */
+#define KILL_TIME  (10 * SECOND) /* for the kernel to end it when killed */
+#define BACKLOG    16
 
 char *qemu_run_path(const struct qemu *q, const char *name)
 {
@@ -144,8 +144,9 @@ static int open_netns(struct qemu *q, const struct vc_call *call, int *ret)
     else if (q->netns_path)
         *ret = open(q->netns_path, O_RDONLY | O_CLOEXEC);
     else
-        return vcs_fail(q->host, call, VC_E_STATE, 0,
-                        "the VM's network namespace has no name, so only the process that called vm_create can start it");
+        return vcs_fail(
+            q->host, call, VC_E_STATE, 0,
+            "the VM's network namespace has no name, so only the process that called vm_create can start it");
     if (*ret < 0)
         return vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot open the VM's network namespace %s",
                         q->netns_path ? q->netns_path : "");
@@ -191,7 +192,9 @@ static void last_words(const struct qemu *q, char *buf, size_t size)
     char text[2048], *line;
     const char *colon;
     off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
-    ssize_t n = end > 0 ? pread(fd, text, sizeof(text) - 1, end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0) : 0;
+    ssize_t n =
+        end > 0 ? pread(fd, text, sizeof(text) - 1, end > (off_t)sizeof(text) - 1 ? end - (off_t)sizeof(text) + 1 : 0)
+                : 0;
 
     while (n > 0 && (unsigned char)text[n - 1] <= ' ')
         n--;
@@ -327,7 +330,8 @@ int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force)
 
             if (q->host->proc_fd(q->host, &q->proc, &fd) == VC_OK) {
                 if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0u) < 0 && errno != ESRCH)
-                    r = vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot kill QEMU (process %d)", q->proc.pid);
+                    r = vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot kill QEMU (process %d)",
+                                 q->proc.pid);
                 close(fd);
             }
             if (r == 0 && (r = await_end(q, call, KILL_TIME)) < 0)

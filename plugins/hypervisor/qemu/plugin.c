@@ -72,7 +72,8 @@ static int new_instance(const vc_host *host, const struct vc_call *call, const v
     return r;
 }
 
-static int qemu_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id, vc_inst **out)
+static int qemu_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
+                       vc_inst **out)
 {
     struct qemu *q = NULL;
     int r = new_instance(host, call, cfg, pod_id, &q);
@@ -166,7 +167,8 @@ static int qemu_vm_create(vc_inst *inst, const struct vc_call *call, const struc
     if (want.netns_fd >= 0) {
         q->netns_fd = fcntl(want.netns_fd, F_DUPFD_CLOEXEC, 3);
         if (q->netns_fd < 0) {
-            r = vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot use the network namespace of pod %s", q->pod_id);
+            r = vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot use the network namespace of pod %s",
+                         q->pod_id);
             qemu_vm_done(&q->vm);
             return r;
         }
@@ -261,7 +263,8 @@ static int set_running(struct qemu *q, const struct vc_call *call, bool run)
     if (r == 0)
         r = qmp_status(&c, &state);
     if (r == 0 && state != (run ? VC_VM_RUNNING : VC_VM_PAUSED))
-        r = vcs_fail(q->host, call, VC_E_PEER, 0, "QEMU did not %s the VM of pod %s", run ? "resume" : "pause", q->pod_id);
+        r = vcs_fail(q->host, call, VC_E_PEER, 0, "QEMU did not %s the VM of pod %s", run ? "resume" : "pause",
+                     q->pod_id);
     qmp_close(&c);
     return r;
 }
@@ -283,7 +286,8 @@ static int qemu_agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sin
     int r;
 
     if (q->state != VC_VM_RUNNING)
-        return vcs_fail(q->host, call, VC_E_STATE, 0, "the VM of pod %s was not started, so its agent cannot be reached", q->pod_id);
+        return vcs_fail(q->host, call, VC_E_STATE, 0,
+                        "the VM of pod %s was not started, so its agent cannot be reached", q->pod_id);
     if (q->vm.channel == QEMU_CHANNEL_VSOCK)
         r = asprintf(&text, "vsock://%u:%d", q->cid, QEMU_VSOCK_PORT);
     else
@@ -322,7 +326,8 @@ static int need_running(struct qemu *q, const struct vc_call *call)
     return qemu_alive(q) ? 0 : vcs_fail(q->host, call, VC_E_STATE, 0, "the VM of pod %s does not run", q->pod_id);
 }
 
-static int qemu_device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out)
+static int qemu_device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev,
+                           struct vc_device_result *out)
 {
     struct qemu *q = begin(inst);
     struct vc_device d = { 0 };
@@ -353,10 +358,13 @@ static int qemu_probe(const vc_host *host, const struct vc_call *call, const vc_
 
     if (r < 0)
         return r;
-    accel = c.accel == QEMU_ACCEL_AUTO ? (qemu_kvm_works(&why) ? "kvm" : "tcg") : c.accel == QEMU_ACCEL_KVM ? "kvm" : "tcg";
+    accel = c.accel == QEMU_ACCEL_AUTO  ? (qemu_kvm_works(&why) ? "kvm" : "tcg")
+            : c.accel == QEMU_ACCEL_KVM ? "kvm"
+                                        : "tcg";
     r = qemu_config_check_files(host, call, &c);
-    if (r == 0 && asprintf(&text, "qemu: %s\nkernel: %s\ninitrd: %s\nfirmware: %s\naccelerator: %s (%s)\n", c.path, c.kernel,
-                           c.initrd, qemu_config_firmware(&c) ? qemu_config_firmware(&c) : "QEMU's default", accel, why) < 0) {
+    if (r == 0 &&
+        asprintf(&text, "qemu: %s\nkernel: %s\ninitrd: %s\nfirmware: %s\naccelerator: %s (%s)\n", c.path, c.kernel,
+                 c.initrd, qemu_config_firmware(&c) ? qemu_config_firmware(&c) : "QEMU's default", accel, why) < 0) {
         text = NULL;
         r = vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while looking at QEMU");
     }

@@ -8,18 +8,18 @@
 
 #include <vc/hypervisor.h>
 
-#define QEMU_MAX_PORTS 14         /* root ports sit at PCI slots 10..1d (hex) of the root bus */
+#define QEMU_MAX_PORTS       14 /* root ports sit at PCI slots 10..1d (hex) of the root bus */
 #define QEMU_FIRST_PORT_SLOT 0x10
-#define QEMU_VSOCK_PORT 1024      /* where the agent listens in the guest */
-#define QEMU_MAX_APPEND 2047      /* longest kernel command line an x86 kernel reads */
-#define QEMU_STATE_VERSION 1
+#define QEMU_VSOCK_PORT      1024 /* where the agent listens in the guest */
+#define QEMU_MAX_APPEND      2047 /* longest kernel command line an x86 kernel reads */
+#define QEMU_STATE_VERSION   1
 
 enum qemu_accel { QEMU_ACCEL_AUTO = 0, QEMU_ACCEL_KVM = 1, QEMU_ACCEL_TCG = 2 };
 enum qemu_channel { QEMU_CHANNEL_AUTO = 0, QEMU_CHANNEL_SERIAL = 1, QEMU_CHANNEL_VSOCK = 2 };
 
 /* The plugin's section of the configuration. */
 struct qemu_config {
-    char *path;          /* the QEMU binary */
+    char *path; /* the QEMU binary */
     char *kernel;
     char *initrd;
     char *firmware;      /* "auto", a name QEMU finds, a path, or "" = QEMU's own default */
@@ -63,18 +63,18 @@ struct qemu_device {
 struct qemu {
     const vc_host *host;
     char *pod_id;
-    char *run;          /* VC_PATH_RUN */
+    char *run; /* VC_PATH_RUN */
     struct qemu_config config;
-    uint32_t state;     /* VC_VM_* as far as this plugin brought it: NONE, CREATED, RUNNING, STOPPED */
+    uint32_t state; /* VC_VM_* as far as this plugin brought it: NONE, CREATED, RUNNING, STOPPED */
     struct qemu_vm vm;
     struct vc_proc proc;
     uint32_t cid;
     bool has_console;
-    int netns_fd;       /* -1 = the caller's */
+    int netns_fd; /* -1 = the caller's */
     bool wants_netns;
-    char *netns_path;   /* where another process finds that namespace; NULL = nowhere */
+    char *netns_path; /* where another process finds that namespace; NULL = nowhere */
     struct qemu_device devices[QEMU_MAX_PORTS];
-    int cancel_fd;      /* eventfd, readable once `cancel` was called */
+    int cancel_fd; /* eventfd, readable once `cancel` was called */
 };
 
 /* NULL-terminated list of strings, each malloc'ed. */
@@ -106,8 +106,8 @@ void qemu_vm_done(struct qemu_vm *vm);
 /* ---- cmdline.c ---- */
 /* Build the argument vector: pure, the same input gives the same output.  0, or VC_E_CONFIG or VC_E_NOMEM with a
  * static sentence in *ret_why; *ret is filled on success only. */
-int qemu_cmdline(const struct qemu_config *c, const struct qemu_vm *vm, const struct qemu_launch *l, struct qemu_args *ret,
-                 const char **ret_why);
+int qemu_cmdline(const struct qemu_config *c, const struct qemu_vm *vm, const struct qemu_launch *l,
+                 struct qemu_args *ret, const char **ret_why);
 void qemu_args_done(struct qemu_args *a);
 
 /* ---- accel.c ---- */

@@ -16,7 +16,7 @@
 #include "lib/io.h"
 #include "lib/plug.h"
 
-#define QMP_MAX_FDS 16
+#define QMP_MAX_FDS   16
 #define QMP_MAX_DEPTH 16
 
 /* Wait until the socket can be read or written. */
@@ -65,8 +65,8 @@ static int next_line(struct qmp *c, char **ret, size_t *ret_len)
         }
         c->scanned = c->in.len;
         if (c->in.len >= QMP_MAX_MESSAGE)
-            return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU sent a message of more than %u bytes on its monitor",
-                            QMP_MAX_MESSAGE);
+            return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
+                            "QEMU sent a message of more than %u bytes on its monitor", QMP_MAX_MESSAGE);
         at = vcs_buf_reserve(&c->in, 4096);
         if (!at)
             return vcs_fail(c->host, c->call, VC_E_NOMEM, 0, "out of memory while reading from QEMU's monitor");
@@ -91,7 +91,8 @@ static const char *member(json_object *o, const char *key)
 {
     json_object *v;
 
-    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+                                                                                             : "";
 }
 
 static void note_event(struct qmp *c, json_object *msg)
@@ -99,8 +100,8 @@ static void note_event(struct qmp *c, json_object *msg)
     const char *name = member(msg, "event");
     json_object *data;
 
-    if (!c->watch_device || !json_object_object_get_ex(msg, "data", &data) || !json_object_is_type(data, json_type_object) ||
-        strcmp(member(data, "device"), c->watch_device))
+    if (!c->watch_device || !json_object_object_get_ex(msg, "data", &data) ||
+        !json_object_is_type(data, json_type_object) || strcmp(member(data, "device"), c->watch_device))
         return;
     if (!strcmp(name, "DEVICE_DELETED"))
         c->deleted = true;
@@ -130,7 +131,8 @@ static int next_message(struct qmp *c, json_object **ret)
     vcs_buf_consume(&c->in, len);
     if (err != json_tokener_success || !json_object_is_type(msg, json_type_object)) {
         json_object_put(msg);
-        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU sent something on its monitor that is no JSON object");
+        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
+                        "QEMU sent something on its monitor that is no JSON object");
     }
     if (json_object_object_get_ex(msg, "event", NULL)) {
         note_event(c, msg);
@@ -151,7 +153,8 @@ static int connect_to(struct qmp *c, const char *path)
     int r;
 
     if (dir_fd < 0)
-        return vcs_fail(c->host, c->call, errno == ENOENT ? VC_E_PEER : VC_E_IO, errno, "cannot reach QEMU's monitor %s", path);
+        return vcs_fail(c->host, c->call, errno == ENOENT ? VC_E_PEER : VC_E_IO, errno,
+                        "cannot reach QEMU's monitor %s", path);
     r = snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d%s", dir_fd, name);
     if (r < 0 || (size_t)r >= sizeof(sa.sun_path))
         return vcs_fail(c->host, c->call, VC_E_INVAL, 0, "the name of QEMU's monitor %s is too long", path);
@@ -166,7 +169,7 @@ static int connect_to(struct qmp *c, const char *path)
     return vcs_fail(c->host, c->call, r, errno, "cannot connect to QEMU's monitor %s", path);
 }
 
-static int greet(struct qmp *c)
+int qmp_greet(struct qmp *c)
 {
     json_object *msg = NULL, *qmp;
     int r;
@@ -189,7 +192,7 @@ int qmp_open(struct qmp *ret, const vc_host *host, const struct vc_call *call, c
     *ret = (struct qmp){ .host = host, .call = call, .fd = -1, .cancel_fd = cancel_fd, .deadline_ns = deadline_ns };
     r = connect_to(ret, path);
     if (r == 0)
-        r = greet(ret);
+        r = qmp_greet(ret);
     if (r < 0)
         qmp_close(ret);
     return r;
@@ -269,17 +272,18 @@ static int take_reply(struct qmp *c, const char *command, json_object *msg, json
 
     if (!json_object_object_get_ex(msg, "id", &id) || !json_object_is_type(id, json_type_int) ||
         json_object_get_int64(id) != (int64_t)c->last_id)
-        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU answered another question than the command %s", command);
+        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU answered another question than the command %s",
+                        command);
     if (json_object_object_get_ex(msg, "error", &value)) {
         bool gone = json_object_is_type(value, json_type_object) && !strcmp(member(value, "class"), "DeviceNotFound");
         const char *desc = json_object_is_type(value, json_type_object) ? member(value, "desc") : "";
 
-        return vcs_fail(c->host, c->call, gone ? VC_E_NOTFOUND : VC_E_IO, 0, "QEMU refused the command %s: %.512s", command,
-                        *desc ? desc : "it gave no reason");
+        return vcs_fail(c->host, c->call, gone ? VC_E_NOTFOUND : VC_E_IO, 0, "QEMU refused the command %s: %.512s",
+                        command, *desc ? desc : "it gave no reason");
     }
     if (!json_object_object_get_ex(msg, "return", &value))
-        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU's answer to the command %s is neither result nor error",
-                        command);
+        return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
+                        "QEMU's answer to the command %s is neither result nor error", command);
     if (ret)
         *ret = json_object_get(value);
     return 0;
@@ -314,10 +318,13 @@ int qmp_wait_deleted(struct qmp *c)
             return r;
         if (msg) {
             json_object_put(msg);
-            return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU sent an answer on its monitor that nobody asked for");
+            return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
+                            "QEMU sent an answer on its monitor that nobody asked for");
         }
     }
-    return c->deleted ? 0 : vcs_fail(c->host, c->call, VC_E_BUSY, 0, "the guest refused to give the device %s up", c->watch_device);
+    return c->deleted ? 0
+                      : vcs_fail(c->host, c->call, VC_E_BUSY, 0, "the guest refused to give the device %s up",
+                                 c->watch_device);
 }
 
 int qmp_status(struct qmp *c, uint32_t *ret_state)
@@ -328,11 +335,21 @@ int qmp_status(struct qmp *c, uint32_t *ret_state)
     } words[] = {
         { "running", VC_VM_RUNNING },
         /* Its vCPUs will never run again. */
-        { "shutdown", VC_VM_STOPPED }, { "guest-panicked", VC_VM_STOPPED }, { "internal-error", VC_VM_STOPPED },
-        { "paused", VC_VM_PAUSED }, { "suspended", VC_VM_PAUSED }, { "prelaunch", VC_VM_PAUSED },
-        { "inmigrate", VC_VM_PAUSED }, { "postmigrate", VC_VM_PAUSED }, { "finish-migrate", VC_VM_PAUSED },
-        { "io-error", VC_VM_PAUSED }, { "watchdog", VC_VM_PAUSED }, { "debug", VC_VM_PAUSED },
-        { "save-vm", VC_VM_PAUSED }, { "restore-vm", VC_VM_PAUSED }, { "colo", VC_VM_PAUSED },
+        { "shutdown", VC_VM_STOPPED },
+        { "guest-panicked", VC_VM_STOPPED },
+        { "internal-error", VC_VM_STOPPED },
+        { "paused", VC_VM_PAUSED },
+        { "suspended", VC_VM_PAUSED },
+        { "prelaunch", VC_VM_PAUSED },
+        { "inmigrate", VC_VM_PAUSED },
+        { "postmigrate", VC_VM_PAUSED },
+        { "finish-migrate", VC_VM_PAUSED },
+        { "io-error", VC_VM_PAUSED },
+        { "watchdog", VC_VM_PAUSED },
+        { "debug", VC_VM_PAUSED },
+        { "save-vm", VC_VM_PAUSED },
+        { "restore-vm", VC_VM_PAUSED },
+        { "colo", VC_VM_PAUSED },
     };
     json_object *o = NULL;
     uint32_t state = VC_VM_NONE;

@@ -20,7 +20,7 @@ struct qmp {
     int cancel_fd;       /* readable = give up; -1 = none */
     int64_t deadline_ns; /* of the whole connection */
     struct vcs_buf in;
-    size_t scanned;      /* bytes of `in` already searched for a line end */
+    size_t scanned; /* bytes of `in` already searched for a line end */
     uint64_t last_id;
     /* The event that is being waited for; set before the command that causes it. */
     const char *watch_device;
@@ -31,6 +31,8 @@ struct qmp {
  * VC_E_PEER: nobody listens or QEMU ended; VC_E_TIMEOUT, VC_E_CANCELLED, VC_E_PROTOCOL, VC_E_NOMEM, VC_E_IO. */
 int qmp_open(struct qmp *ret, const vc_host *host, const struct vc_call *call, const char *path, int cancel_fd,
              int64_t deadline_ns);
+/* The second half of qmp_open, on a connection that is there: read the greeting, leave the negotiation mode. */
+int qmp_greet(struct qmp *c);
 void qmp_close(struct qmp *c);
 
 /* Run a command.  `args` (may be NULL) is consumed.  `fds` go with it as ancillary data.  *ret, when wanted, is the

@@ -39,10 +39,11 @@ static bool fill_vm(json_object *o, const struct qemu *q)
 {
     const struct qemu_vm *vm = &q->vm;
 
-    return add_int(o, "memory", vm->memory) && add_int(o, "max_memory", vm->max_memory) && add_int(o, "vcpus", vm->vcpus) &&
-           add_int(o, "max_vcpus", vm->max_vcpus) && add_str(o, "shared_dir", vm->shared_dir) &&
-           add_str(o, "share_tag", vm->share_tag) && add_str(o, "kernel_params", vm->kernel_params) &&
-           add_int(o, "accelerator", vm->accel) && add_int(o, "channel", vm->channel);
+    return add_int(o, "memory", vm->memory) && add_int(o, "max_memory", vm->max_memory) &&
+           add_int(o, "vcpus", vm->vcpus) && add_int(o, "max_vcpus", vm->max_vcpus) &&
+           add_str(o, "shared_dir", vm->shared_dir) && add_str(o, "share_tag", vm->share_tag) &&
+           add_str(o, "kernel_params", vm->kernel_params) && add_int(o, "accelerator", vm->accel) &&
+           add_int(o, "channel", vm->channel);
 }
 
 static bool fill_devices(json_object *list, const struct qemu *q)
@@ -53,8 +54,8 @@ static bool fill_devices(json_object *list, const struct qemu *q)
         if (!q->devices[i].type)
             continue;
         d = json_object_new_object();
-        if (!d || !add_int(d, "port", i) || !add_int(d, "type", q->devices[i].type) || !add_str(d, "id", q->devices[i].id) ||
-            json_object_array_add(list, d) < 0) {
+        if (!d || !add_int(d, "port", i) || !add_int(d, "type", q->devices[i].type) ||
+            !add_str(d, "id", q->devices[i].id) || json_object_array_add(list, d) < 0) {
             json_object_put(d);
             return false;
         }
@@ -69,8 +70,8 @@ static bool fill(json_object *o, const struct qemu *q)
 
     ok = ok && add_int(o, "state", q->state) && add_int(o, "pid", (uint64_t)q->proc.pid) &&
          add_int(o, "start_ticks", q->proc.start_ticks) && add_int(o, "cid", q->cid) &&
-         add(o, "console", json_object_new_boolean(q->has_console)) && add(o, "netns", json_object_new_boolean(q->wants_netns)) &&
-         add_str(o, "netns_path", q->netns_path);
+         add(o, "console", json_object_new_boolean(q->has_console)) &&
+         add(o, "netns", json_object_new_boolean(q->wants_netns)) && add_str(o, "netns_path", q->netns_path);
     if (!ok || !add(o, "vm", json_object_get(vm)) || !add(o, "devices", json_object_get(list)))
         ok = false;
     json_object_put(vm);
@@ -154,8 +155,8 @@ static const char *load_vm(json_object *o, struct qemu_vm *vm)
     if (!get_int(o, "memory", INT64_MAX, &vm->memory) || !get_int(o, "max_memory", INT64_MAX, &vm->max_memory) ||
         !get_u32(o, "vcpus", UINT32_MAX, &vm->vcpus) || !get_u32(o, "max_vcpus", UINT32_MAX, &vm->max_vcpus) ||
         !get_str(o, "shared_dir", &vm->shared_dir) || !get_str(o, "share_tag", &vm->share_tag) ||
-        !get_str(o, "kernel_params", &vm->kernel_params) || !get_u32(o, "accelerator", QEMU_ACCEL_TCG, &accel) || !accel ||
-        !get_u32(o, "channel", QEMU_CHANNEL_VSOCK, &channel) || !channel)
+        !get_str(o, "kernel_params", &vm->kernel_params) || !get_u32(o, "accelerator", QEMU_ACCEL_TCG, &accel) ||
+        !accel || !get_u32(o, "channel", QEMU_CHANNEL_VSOCK, &channel) || !channel)
         return "the description of its VM is malformed";
     vm->accel = (enum qemu_accel)accel;
     vm->channel = (enum qemu_channel)channel;
@@ -178,7 +179,7 @@ static bool load_device(struct qemu *q, json_object *d)
         if (q->devices[i].type && !strcmp(q->devices[i].id, id))
             return false;
     q->devices[port].type = type;
-    strcpy(q->devices[port].id, id);
+    memcpy(q->devices[port].id, id, strlen(id) + 1);
     return true;
 }
 
@@ -190,7 +191,8 @@ static const char *load(struct qemu *q, json_object *o)
 
     if (!get_u32(o, "state", VC_VM_STOPPED, &q->state) || q->state == VC_VM_PAUSED)
         return "its state is none of a VM";
-    if (!get_int(o, "pid", INT32_MAX, &pid) || !get_int(o, "start_ticks", INT64_MAX, &ticks) || (pid != 0) != (q->state == VC_VM_RUNNING))
+    if (!get_int(o, "pid", INT32_MAX, &pid) || !get_int(o, "start_ticks", INT64_MAX, &ticks) ||
+        (pid != 0) != (q->state == VC_VM_RUNNING))
         return "its process is malformed";
     q->proc = (struct vc_proc){ .pid = (int32_t)pid, .start_ticks = pid ? ticks : 0 };
     if (!get_u32(o, "cid", UINT32_MAX, &q->cid) || !get_bool(o, "console", &q->has_console) ||

@@ -10,10 +10,10 @@
 
 #include "lib/plug.h"
 
-#define MiB (UINT64_C(1) << 20)
+#define MiB        (UINT64_C(1) << 20)
 #define MIN_MEMORY (64 * MiB)
 #define MAX_MEMORY (UINT64_C(1) << 42)
-#define MAX_VCPUS 240
+#define MAX_VCPUS  240
 
 /* Printable ASCII without quotes and backslash: nothing that could end or join words of a kernel command line. */
 static bool params_ok(const char *s)
@@ -111,8 +111,9 @@ int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const stru
     int r;
 
     if (!params_ok(c->kernel_params))
-        return vcs_fail(host, call, VC_E_CONFIG, 0,
-                        "option kernel_params of hypervisor qemu must be printable ASCII without quotes and backslashes");
+        return vcs_fail(
+            host, call, VC_E_CONFIG, 0,
+            "option kernel_params of hypervisor qemu must be printable ASCII without quotes and backslashes");
     /* A pod that does not say how far it may grow gets the configured room, or what it starts with. */
     if (!vm.max_memory)
         vm.max_memory = c->max_memory > vm.memory ? c->max_memory : vm.memory;

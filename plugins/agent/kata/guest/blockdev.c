@@ -147,9 +147,8 @@ int vca_blockdev_find(const char *kind, const char *where, char *ret, size_t siz
 {
     int scsi = strcmp(kind, "scsi") == 0, r;
     if (strncmp(where, "/dev/", 5) == 0) {
-        if (strlen(where) >= size)
+        if (snprintf(ret, size, "%s", where) >= (int)size)
             return vca_fail(f, 0, "device '%.200s' has a name that is too long", where);
-        strcpy(ret, where);
         return access(ret, F_OK) < 0 ? vca_fail(f, errno, "device '%.200s' is not there", where) : 0;
     }
     if (scsi && is_scsi_address(where)) {

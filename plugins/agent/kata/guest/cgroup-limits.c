@@ -26,10 +26,8 @@ static int put(struct vca_cgroup *cg, const char *file, const char *value, struc
 
 static int put_number(struct vca_cgroup *cg, const char *file, int64_t value, struct vca_fault *f)
 {
-    char text[32];
-    if (value < 0)
-        strcpy(text, "max");
-    else
+    char text[32] = "max";
+    if (value >= 0)
         snprintf(text, sizeof(text), "%" PRId64, value);
     return put(cg, file, text, f);
 }
@@ -105,7 +103,7 @@ static int limit_cpu(struct vca_cgroup *cg, const Oci__LinuxCPU *cpu, struct vca
         if (cpu->quota > 0) {
             snprintf(text, sizeof(text), "%" PRId64, cpu->quota);
         } else if (cpu->quota < 0 || cg->fd < 0 || vca_cgroup_read(cg, "cpu.max", old, sizeof(old)) <= 0) {
-            strcpy(text, "max");
+            snprintf(text, sizeof(text), "max");
         } else { /* the period alone changes */
             old[strcspn(old, " \n")] = '\0';
             snprintf(text, sizeof(text), "%s", old);

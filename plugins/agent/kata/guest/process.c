@@ -317,16 +317,31 @@ int m_exec_process(struct rpc_call *call, const ProtobufCMessage *msg, struct ag
 
 /* ---- signals ---- */
 
-/* Whether a process has a handler for a signal.  An init without one would not even notice SIGTERM. */
-static int handles_signal(pid_t pid, int sig)
+/* Whether a process has a handler for a signal, or ignores it on purpose.  The kernel keeps the signals that an init
+ * has no handler for from it: one that should end it would go unnoticed. */
+static int minds_signal(pid_t pid, int sig)
 {
     char path[64];
     vcs_autofree char *text = NULL;
     snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
     if (vcs_read_file(AT_FDCWD, path, 65536, &text, NULL) < 0)
         return 1;
-    const char *at = strstr(text, "\nSigCgt:");
-    return !at || strtoull(at + 8, NULL, 16) >> (sig - 1) & 1;
+    const char *caught = strstr(text, "\nSigCgt:"), *ignored = strstr(text, "\nSigIgn:");
+    if (!caught || !ignored)
+        return 1;
+    return (strtoull(caught + 8, NULL, 16) | strtoull(ignored + 8, NULL, 16)) >> (sig - 1) & 1;
+}
+
+static int signal_one(struct process *p, int sig, struct agent_err *err)
+{
+    if (p->exited)
+        return 0;
+    /* SIGPIPE: the reader of its output on the host has gone. */
+    if ((sig == SIGTERM || sig == SIGPIPE) && p == p->container->init && !minds_signal(p->pid, sig))
+        sig = SIGKILL;
+    if (kill(p->pid, sig) < 0 && errno != ESRCH)
+        return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "signal %d cannot be sent to process \"%s\"", sig, p->exec_id);
+    return 0;
 }
 
 int m_signal_process(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
@@ -338,16 +353,11 @@ int m_signal_process(struct rpc_call *call, const ProtobufCMessage *msg, struct 
     if (q->signal > 64)
         return agent_fail(err, VCS_RPC_INVALID, "signal %u does not exist; signals are 0 to 64", q->signal);
     int sig = (int)q->signal;
-    if (!q->exec_id[0] && sig == SIGKILL) {
-        if (ctr_signal_all(p->container->ctr, sig, err) < 0)
-            return -1;
-    } else if (!p->exited) {
-        if (sig == SIGTERM && p == p->container->init && !handles_signal(p->pid, sig))
-            sig = SIGKILL;
-        if (kill(p->pid, sig) < 0 && errno != ESRCH)
-            return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "signal %d cannot be sent to process \"%s\"", sig,
-                                    p->exec_id);
-    }
+    /* No id means every process of the container (newer Kata agents: with SIGKILL only). */
+    if (!q->exec_id[0] && ctr_signal_all(p->container->ctr, sig, err) < 0)
+        return -1;
+    if (signal_one(p, sig, err) < 0)
+        return -1;
     rpc_reply_empty(call);
     return 0;
 }

@@ -152,8 +152,9 @@ static int group_by_text(int rootfd, const char *text, gid_t *ret, struct vca_fa
 static void set_home(struct vca_ident *id, const char *home)
 {
     /* One that does not fit cannot be a path that anybody uses; it is left out rather than cut. */
-    if (strlen(home) < sizeof(id->home))
-        strcpy(id->home, home);
+    size_t len = strlen(home);
+    if (len < sizeof(id->home))
+        memcpy(id->home, home, len + 1);
 }
 
 /* user, user:group, uid, uid:gid. */

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-kill-points.c: a caller that is killed at each fault point of each operation; after gc (and the delete of what
+ * lives on by right) nothing is left.  Only in builds with --enable-fault-points. */
+#include "podtest.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+
+#define MAX_POINTS 1000
+
+static vc_context *context(void)
+{
+    return pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true",
+                      "proxy_faulty.process=true", geteuid() == 0 ? "hypervisor_faulty.share=true" : NULL);
+}
+
+static struct pt_pod p;
+
+static int make_running(vc_context *ctx)
+{
+    return vc_pod_run(ctx, pt_pod(&p, "k", 1), NULL, NULL);
+}
+
+static int make_ready(vc_context *ctx)
+{
+    return vc_pod_create(ctx, pt_pod(&p, "k", 1), NULL, NULL);
+}
+
+static int make_stopped(vc_context *ctx)
+{
+    return make_running(ctx) < 0 ? -1 : vc_pod_stop(ctx, "k", VC_FORCE, NULL);
+}
+
+static int make_nothing(vc_context *ctx)
+{
+    (void)ctx;
+    return 0;
+}
+
+static int do_start(vc_context *ctx)
+{
+    return vc_pod_start(ctx, "k", NULL);
+}
+
+static int do_stop(vc_context *ctx)
+{
+    return vc_pod_stop(ctx, "k", VC_FORCE, NULL);
+}
+
+static int do_delete(vc_context *ctx)
+{
+    return vc_pod_delete(ctx, "k", VC_FORCE, NULL);
+}
+
+static int do_ctr_create(vc_context *ctx)
+{
+    pt_pod(&p, NULL, 2);
+    return vc_container_create(ctx, "k", &p.ctr[1], NULL, NULL);
+}
+
+static int do_ctr_delete(vc_context *ctx)
+{
+    return vc_container_delete(ctx, "k", "c0", VC_FORCE, NULL);
+}
+
+static int do_exec(vc_context *ctx)
+{
+    pt_pod(&p, NULL, 1);
+    return vc_container_exec(ctx, "k", "c0", &p.process, NULL, NULL, NULL);
+}
+
+static int do_gc(vc_context *ctx)
+{
+    return vc_gc(ctx, NULL, NULL, NULL, NULL);
+}
+
+/* In a process of its own, so that fault points count from there; its wait status. */
+static int in_child(int (*fn)(vc_context *), int at)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", at);
+        if (at)
+            setenv("VC_FAULT_AT", text, 1);
+        _exit(fn(context()) < 0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void reap_adopted(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
+
+/* What is left after everything was cleared away. */
+static void check_nothing(const char *name, int at)
+{
+    reap_adopted();
+    size_t dirs = pt_count("run/pods") + pt_count("state/pods"), user = pt_count("rootfs"), mounts = pt_mounts(),
+           procs = pt_children();
+    if (dirs || user || mounts || procs)
+        fail_msg("%s killed at point %d left %zu directories, %zu in the root file system, %zu mounts, %zu processes",
+                 name, at, dirs, user, mounts, procs);
+}
+
+static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(vc_context *), int lives)
+{
+    int at = 1;
+    for (; at < MAX_POINTS; at++) {
+        assert_int_equal(in_child(prepare, 0), 0);
+        int status = in_child(victim, at);
+        if (!WIFSIGNALED(status)) {
+            assert_int_equal(status, 0);
+            break;
+        }
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+        if (in_child(do_gc, 0) != 0)
+            fail_msg("%s killed at point %d: gc failed", name, at);
+        /* What the user still has, as it was before the operation or after it, goes by a plain forced delete. */
+        if (lives && pt_count("state/pods"))
+            assert_int_equal(in_child(do_delete, 0), 0);
+        check_nothing(name, at);
+    }
+    if (pt_count("state/pods"))
+        assert_int_equal(in_child(do_delete, 0), 0);
+    check_nothing(name, 0);
+    assert_in_range(at, 5, MAX_POINTS - 1);
+    print_message("%s: killed at each of %d points, nothing left\n", name, at - 1);
+}
+
+static void test_walk(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int (*prepare)(vc_context *), (*victim)(vc_context *);
+        int lives; /* the pod may outlive the caller by right: it was there before, or the operation was over */
+    } walks[] = {
+        { "pod create", make_nothing, make_ready, 1 },
+        { "pod run", make_nothing, make_running, 1 },
+        { "pod start (ready)", make_ready, do_start, 1 },
+        { "pod start (stopped)", make_stopped, do_start, 1 },
+        { "pod stop", make_running, do_stop, 1 },
+        { "pod delete", make_running, do_delete, 1 },
+        { "pod delete (ready)", make_ready, do_delete, 1 },
+        { "container create", make_running, do_ctr_create, 1 },
+        { "container delete", make_running, do_ctr_delete, 1 },
+        { "exec", make_running, do_exec, 1 },
+    };
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
+        walk(walks[i].name, walks[i].prepare, walks[i].victim, walks[i].lives);
+}
+
+/* After a killed exec or container creation, gc alone ends what was begun: the pod goes on with what it had. */
+static void test_survivors(void **state)
+{
+    (void)state;
+    static int (*const victims[])(vc_context *) = { do_exec, do_ctr_create };
+    for (size_t v = 0; v < 2; v++) {
+        assert_int_equal(in_child(make_running, 0), 0);
+        reap_adopted();
+        size_t procs = pt_children();
+        for (int at = 1;; at++) {
+            if (!WIFSIGNALED(in_child(victims[v], at)))
+                break;
+            struct vc_pod_status *s = NULL;
+            assert_int_equal(in_child(do_gc, 0), 0);
+            reap_adopted();
+            vc_context *ctx = context();
+            PT_OK(vc_pod_status(ctx, "k", &s, &err));
+            assert_string_equal(s->state, "running");
+            size_t n = s->n_containers;
+            vc_pod_status_free(s);
+            vc_context_free(ctx);
+            if (pt_children() > procs) { /* killed after the record was complete: it is there by right */
+                assert_true(v == 0 || n == 2);
+                break;
+            }
+        }
+        assert_int_equal(in_child(do_delete, 0), 0);
+        check_nothing("survivor", 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors) };
+    return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
+}

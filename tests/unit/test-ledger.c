@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-ledger.c: what a pod owns is recorded, found again and removed in reverse order. */
+#include "core-util.h"
+
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include "lib/proc.h"
+#include "store.h"
+
+static vc_context *ctx;
+static struct vci_pod_dir dir;
+
+static int setup(void **state)
+{
+    if (tmp_setup(state))
+        return -1;
+    ctx = make_context("");
+    return vci_store_create(ctx, "p", &dir, NULL);
+}
+
+static int teardown(void **state)
+{
+    vci_store_close(&dir);
+    vc_context_free(ctx);
+    return tmp_teardown(state);
+}
+
+/* As the next caller does. */
+static void reopen(void)
+{
+    vci_store_close(&dir);
+    assert_int_equal(vci_store_open(ctx, "p", VCI_LOCK_EXCLUSIVE, 0, &dir, NULL), 0);
+}
+
+static unsigned add(uint32_t type, const char *name)
+{
+    unsigned n = 0;
+    vc_error *err = NULL;
+    if (vci_ledger_add(&dir, type, "test", name, &n, &err))
+        fail_msg("%s", vc_error_text(err));
+    return n;
+}
+
+/* The names that stand in it, with a comma after each. */
+static const char *names(void)
+{
+    static char buf[2048];
+    struct vci_ledger_entry *e = NULL;
+    size_t n = 0, at = 0;
+    assert_int_equal(vci_ledger_read(&dir, &e, &n, NULL), 0);
+    buf[0] = '\0';
+    for (size_t i = 0; i < n; i++)
+        at += (size_t)snprintf(buf + at, sizeof(buf) - at, "%s,", e[i].name);
+    vci_ledger_entries_free(e, n);
+    return buf;
+}
+
+static void adds_and_takes_out(void **state)
+{
+    (void)state;
+    assert_string_equal(names(), "");
+    unsigned a = add(VC_RES_PATH, "/a"), b = add(VC_RES_PATH, "/b");
+    add(VC_RES_PATH, "/we\"ird\\\n\001/\xc3\xbc");
+    assert_true(a != b);
+    assert_string_equal(names(), "/a,/b,/we\"ird\\\n\001/\xc3\xbc,");
+    assert_int_equal(vci_ledger_del(&dir, a, NULL), 0);
+    reopen();
+    assert_string_equal(names(), "/b,/we\"ird\\\n\001/\xc3\xbc,");
+    add(VC_RES_PATH, "/b");
+    assert_int_equal(vci_ledger_del_name(&dir, VC_RES_MOUNT, "/b", NULL), 0);
+    assert_int_equal(vci_ledger_del_name(&dir, VC_RES_PATH, "/we\"ird\\\n\001/\xc3\xbc", NULL), 0);
+    assert_string_equal(names(), "/b,/b,");
+    assert_int_equal(vci_ledger_del_name(&dir, VC_RES_PATH, "/b", NULL), 0);
+    assert_int_equal(vci_ledger_del(&dir, 99999, NULL), 0);
+    assert_string_equal(names(), "/b,");
+}
+
+/* Killed while the last line was written, at each of its bytes. */
+static void survives_a_half_written_line(void **state)
+{
+    (void)state;
+    add(VC_RES_PATH, "/one");
+    struct stat st;
+    assert_int_equal(stat(tmp_path("run/pods/p/ledger"), &st), 0);
+    add(VC_RES_PATH, "/half");
+    struct stat full;
+    assert_int_equal(stat(tmp_path("run/pods/p/ledger"), &full), 0);
+    for (off_t size = full.st_size - 1; size > st.st_size; size--) {
+        assert_int_equal(truncate(tmp_path("run/pods/p/ledger"), size), 0);
+        reopen();
+        assert_string_equal(names(), "/one,");
+    }
+    reopen();
+    unsigned n = add(VC_RES_PATH, "/next");
+    assert_string_equal(names(), "/one,/next,");
+    assert_int_equal(vci_ledger_del(&dir, n, NULL), 0);
+    assert_string_equal(names(), "/one,");
+}
+
+static void stays_small(void **state)
+{
+    (void)state;
+    struct stat st;
+    add(VC_RES_PATH, "/kept");
+    for (int i = 0; i < 4000; i++) {
+        unsigned n = add(VC_RES_PATH, "/x");
+        assert_int_equal(vci_ledger_del(&dir, n, NULL), 0);
+    }
+    reopen();
+    unsigned a = add(VC_RES_PATH, "/new");
+    assert_string_equal(names(), "/kept,/new,");
+    assert_int_equal(vci_ledger_del(&dir, a, NULL), 0);
+    assert_string_equal(names(), "/kept,");
+    assert_int_equal(stat(tmp_path("run/pods/p/ledger"), &st), 0);
+    assert_true(st.st_size < 1000);
+}
+
+static char told[2048];
+static void tell(void *arg, const char *pod, const char *what)
+{
+    (void)arg;
+    assert_string_equal(pod, "p");
+    strncat(told, what, sizeof(told) - strlen(told) - 2);
+    strcat(told, ";");
+}
+
+static void undoes_in_reverse(void **state)
+{
+    (void)state;
+    char want[2048], file[512], sub[512];
+    /* A directory that can only go when what was put into it later went first. */
+    snprintf(sub, sizeof(sub), "%s", tmp_path("sub"));
+    snprintf(file, sizeof(file), "%s", tmp_path("sub/file"));
+    add(VC_RES_PATH, sub);
+    mkdir(sub, 0700);
+    add(VC_RES_PATH, file);
+    put_file("sub/file", "", 0600);
+    add(VC_RES_PATH, tmp_path("never-made"));
+    told[0] = '\0';
+    assert_int_equal(vci_ledger_undo(&dir, 0, tell, NULL, NULL), 0);
+    snprintf(want, sizeof(want), "path %s;path %s;", file, sub);
+    assert_string_equal(told, want);
+    assert_string_equal(names(), "");
+    assert_int_equal(access(sub, F_OK), -1);
+    struct stat st;
+    assert_int_equal(stat(tmp_path("run/pods/p/ledger"), &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(vci_ledger_undo(&dir, 0, tell, NULL, NULL), 0);
+}
+
+static void keeps_what_it_cannot_remove(void **state)
+{
+    (void)state;
+    vc_error *err = NULL;
+    char full[512], ok[512], want[600];
+    snprintf(full, sizeof(full), "%s", tmp_path("full"));
+    snprintf(ok, sizeof(ok), "%s", tmp_path("ok"));
+    add(VC_RES_PATH, ok);
+    add(VC_RES_PATH, full);
+    mkdir(full, 0700);
+    put_file("ok", "", 0600);
+    put_file("full/of-others", "", 0600);
+    snprintf(want, sizeof(want), "pod \"p\": cannot remove %s", full);
+    int r = vci_ledger_undo(&dir, 0, NULL, NULL, &err);
+    assert_error(r, &err, r, want);
+    assert_true(r < 0);
+    assert_int_equal(access(ok, F_OK), -1);
+    assert_int_equal(access(tmp_path("full/of-others"), F_OK), 0);
+    snprintf(want, sizeof(want), "%s,", full);
+    assert_string_equal(names(), want);
+    unlink(tmp_path("full/of-others"));
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0);
+    assert_string_equal(names(), "");
+    add(9999, "from the future");
+    assert_error(vci_ledger_undo(&dir, 0, NULL, NULL, &err), &err, VC_ERR_UNSUPPORTED, "recorded by a newer release");
+}
+
+static void kills_only_the_process_that_is_meant(void **state)
+{
+    (void)state;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        for (;;)
+            pause();
+    struct vc_proc p;
+    char name[64];
+    assert_int_equal(vcs_proc_identify(pid, &p), 0);
+    /* The pid with another start time is another process. */
+    snprintf(name, sizeof(name), "%d %llu", (int)pid, (unsigned long long)p.start_ticks + 1);
+    add(VCI_RES_PROCESS, name);
+    add(VCI_RES_PROCESS, "garbage");
+    add(VCI_RES_PROCESS, "1 0");
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(vcs_proc_alive(&p), 1);
+    snprintf(name, sizeof(name), "%d %llu", (int)pid, (unsigned long long)p.start_ticks);
+    add(VCI_RES_PROCESS, name);
+    told[0] = '\0';
+    assert_int_equal(vci_ledger_undo(&dir, vcs_now_ns() + 10000000000, tell, NULL, NULL), 0);
+    assert_contains(told, "process ");
+    assert_int_equal(vcs_proc_alive(&p), 0);
+    assert_int_equal(waitpid(pid, NULL, WNOHANG), -1); /* reaped already */
+}
+
+/* Mount points inside a user's root filesystem: only the very one that was made, and only while it is empty. */
+static void leaves_the_users_things(void **state)
+{
+    (void)state;
+    char name[700];
+    struct stat st;
+    const char *const kinds[] = { "made", "filled", "replaced" };
+    for (size_t i = 0; i < 3; i++) {
+        mkdir(tmp_path(kinds[i]), 0700);
+        assert_int_equal(stat(tmp_path(kinds[i]), &st), 0);
+        unsigned long long ino = st.st_ino + (i == 2);
+        snprintf(name, sizeof(name), "%llu:%llu %s", (unsigned long long)st.st_dev, ino, tmp_path(kinds[i]));
+        add(VCI_RES_MOUNTPOINT, name);
+    }
+    put_file("filled/by-user", "", 0600);
+    put_file("text", "content", 0600);
+    assert_int_equal(stat(tmp_path("text"), &st), 0);
+    snprintf(name, sizeof(name), "%llu:%llu %s", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+             tmp_path("text"));
+    add(VCI_RES_MOUNTPOINT, name);
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(access(tmp_path("made"), F_OK), -1);
+    assert_int_equal(access(tmp_path("filled/by-user"), F_OK), 0);
+    assert_int_equal(access(tmp_path("replaced"), F_OK), 0);
+    assert_int_equal(access(tmp_path("text"), F_OK), 0);
+}
+
+static void unmounts(void **state)
+{
+    (void)state;
+    char at[512];
+    vc_error *err = NULL;
+    snprintf(at, sizeof(at), "%s", tmp_path("run/pods/p/shared"));
+    mkdir(at, 0700);
+    add(VC_RES_MOUNT, at);
+    if (mount("none", at, "tmpfs", 0, NULL) < 0) {
+        assert_int_equal(errno, EPERM);
+        skip();
+    }
+    assert_int_equal(mount("none", at, "tmpfs", 0, NULL), 0); /* two, one over the other */
+    put_file("run/pods/p/shared/kept", "x", 0600);
+    assert_error(vci_store_remove(&dir, &err), &err, VC_ERR_BUSY, "something is still mounted at");
+    assert_int_equal(access(tmp_path("run/pods/p/shared/kept"), F_OK), 0);
+    assert_int_equal(access(tmp_path("state/pods/p"), F_OK), 0);
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0);
+    assert_int_equal(umount2(at, MNT_DETACH), -1);
+    assert_int_equal(vci_store_remove(&dir, NULL), 0);
+    assert_int_equal(access(tmp_path("run/pods/p"), F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(adds_and_takes_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(survives_a_half_written_line, setup, teardown),
+        cmocka_unit_test_setup_teardown(stays_small, setup, teardown),
+        cmocka_unit_test_setup_teardown(undoes_in_reverse, setup, teardown),
+        cmocka_unit_test_setup_teardown(keeps_what_it_cannot_remove, setup, teardown),
+        cmocka_unit_test_setup_teardown(kills_only_the_process_that_is_meant, setup, teardown),
+        cmocka_unit_test_setup_teardown(leaves_the_users_things, setup, teardown),
+        cmocka_unit_test_setup_teardown(unmounts, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
