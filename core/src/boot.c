@@ -76,7 +76,7 @@ static int explain_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error
     vci_autoerror vc_error *cause = NULL;
     char words[LAST_LINE_MAX];
     cause = VCS_TAKE_PTR(*err);
-    if (pod->n_vmm && !vcs_proc_alive(&pod->vmm[0])) {
+    if (pod->n_vmm && !vci_proc_lives(&pod->vmm[0])) {
         vmm_last_words(pod, words, sizeof words);
         return vci_fail(err, VC_ERR_PEER, 0,
                         "the virtual machine of pod \"%s\" (process %d) ended before the agent answered%s%s",
@@ -298,7 +298,7 @@ static void ask_to_end(struct vci_pod *pod, int64_t deadline)
     int64_t last = vci_pod_deadline(pod->ctx, "call_timeout");
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         struct vci_ctr *c = pod->ctrs[i];
-        if (c->state == VCI_RUNNING && c->shim.pid > 0 && vcs_proc_alive(&c->shim))
+        if (c->state == VCI_RUNNING && c->shim.pid > 0 && vci_proc_lives(&c->shim))
             VCI_CALL(agent, last, NULL, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
     }
     for (size_t i = 0; i < pod->n_ctrs; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod-state.c: the record of a pod: reading, writing, and bringing it in line with what lives. */
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 #include "lib/io.h"
-#include "lib/proc.h"
 #include "pod.h"
 
 static const char *const state_names[] = { "ready", "running", "paused", "stopped", "making" };
@@ -516,11 +516,34 @@ int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock,
 
 /* ---- what lives ---- */
 
+/* As vcs_proc_alive, but a process that is on its way out (it can take long to free a VM's memory) does not live. */
+int vci_proc_lives(const struct vc_proc *p)
+{
+    enum { EXITING = 0x4 }; /* PF_EXITING of the kernel, in the field `flags` of /proc/PID/stat */
+    char path[32], buf[1024];
+    if (p->pid <= 0)
+        return 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", p->pid);
+    vcs_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+    if (n <= 0)
+        return 0;
+    buf[n] = '\0';
+    const char *rest = strrchr(buf, ')');
+    char state;
+    unsigned flags;
+    unsigned long long start;
+    if (!rest || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                        &state, &flags, &start) != 3)
+        return 0;
+    return start == p->start_ticks && state != 'Z' && state != 'X' && !(flags & EXITING);
+}
+
 static int vm_alive(const struct vci_pod *pod)
 {
     if (!pod->vm || !pod->boot_same)
         return 0;
-    return pod->n_vmm == 0 || vcs_proc_alive(&pod->vmm[0]);
+    return pod->n_vmm == 0 || vci_proc_lives(&pod->vmm[0]);
 }
 
 /* A process whose shim has ended: its status, by the best evidence there is. */
@@ -543,7 +566,7 @@ void vci_pod_refresh(struct vci_pod *pod)
         struct vci_ctr *c = pod->ctrs[i];
         if (c->state == VCI_STOPPED || c->state == VCI_MAKING)
             continue;
-        int shim_gone = c->shim.pid > 0 && (!pod->boot_same || !vcs_proc_alive(&c->shim));
+        int shim_gone = c->shim.pid > 0 && (!pod->boot_same || !vci_proc_lives(&c->shim));
         if (!pod->died && !shim_gone)
             continue;
         c->exit_status = ended_status(pod, c, NULL);

@@ -105,6 +105,8 @@ void vci_pod_close(struct vci_pod *pod);
 int vci_pod_save(struct vci_pod *pod, vc_error **err);
 /* Begin an operation: its marker is on disk when this returns. */
 int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err);
+/* Does that very process live, and is not on its way out?  Reads /proc only. */
+int vci_proc_lives(const struct vc_proc *p);
 /* Bring states in line with which processes live; reads /proc and exit files only. */
 void vci_pod_refresh(struct vci_pod *pod);
 /* STATE when an earlier operation on it was interrupted. */

@@ -130,23 +130,18 @@ static int set_user(json_object *process, const char *user, vc_error **err)
     return 0;
 }
 
-/* Numbers go where OCI has them; names, which OCI does not know, go to "additionalGroups" beside them. */
+/* OCI knows numbers only; a name stands in the same list as text, and the agent resolves it in the container. */
 static int set_groups(json_object *process, const char *const *groups, vc_error **err)
 {
-    json_object *u = member(process, "user"), *ids = json_object_new_array(), *names = json_object_new_array();
-    json_object_object_add(u, "additionalGids", ids);
-    json_object_object_add(u, "additionalGroups", names);
+    json_object *list = json_object_new_array();
+    json_object_object_add(member(process, "user"), "additionalGids", list);
     for (; *groups; groups++) {
         int64_t gid = 0;
         if (!**groups || strchr(*groups, ':'))
             return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a group: write a name or a number", *groups);
-        if (number(*groups, *groups + strlen(*groups), &gid))
-            json_object_array_add(ids, json_object_new_int64(gid));
-        else
-            json_object_array_add(names, str(*groups));
+        int numeric = number(*groups, *groups + strlen(*groups), &gid);
+        json_object_array_add(list, numeric ? json_object_new_int64(gid) : str(*groups));
     }
-    if (!json_object_array_length(names))
-        json_object_object_del(u, "additionalGroups");
     return 0;
 }
 

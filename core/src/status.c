@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/proc.h"
 #include "pod.h"
 
 /* A string of a status is never NULL. */
@@ -57,7 +56,7 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
         return NULL;
     s->size = sizeof *s;
     s->exit_status = c->state == VCI_STOPPED ? c->exit_status : -1;
-    s->pid = c->state != VCI_STOPPED && pod->boot_same && vcs_proc_alive(&c->shim) ? c->shim.pid : 0;
+    s->pid = c->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&c->shim) ? c->shim.pid : 0;
     s->created_ns = c->created_ns;
     s->started_ns = c->started_ns;
     s->finished_ns = c->finished_ns;
@@ -91,7 +90,7 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod)
         return NULL;
     s->size = sizeof *s;
     s->created_ns = pod->created_ns;
-    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vcs_proc_alive(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
+    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
     if (pod->n_ctrs && !(s->containers = calloc(pod->n_ctrs, sizeof *s->containers)))
         goto fail;
     for (; s->n_containers < pod->n_ctrs; s->n_containers++)

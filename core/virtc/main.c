@@ -166,7 +166,8 @@ static int run_command(struct virtc *vt, int argc, char **argv)
             argv[0] = name;
             return c->run(vt, argc, argv);
         }
-    return virtc_complain(vt, VIRTC_USAGE, "there is no command \"%s\"; the commands are run, pod, container, plugin, config and gc (see `virtc --help')", argv[0]);
+    return virtc_complain(vt, VIRTC_USAGE, "there is no command \"%s\"; the commands are run, pod, container, plugin, config and gc "
+                           "(see `virtc --help')", argv[0]);
 }
 
 int main(int argc, char **argv)

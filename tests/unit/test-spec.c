@@ -104,7 +104,7 @@ static void test_fields(void **state)
     HAS(text, "\"env\":[\"A=b=c\",\"EMPTY=\"]");
     HAS(text, "\"consoleSize\":{\"height\":30,\"width\":100}");
     HAS(text, "\"username\":\"alice:staff\"");
-    HAS(text, "\"additionalGids\":[10],\"additionalGroups\":[\"wheel\"]");
+    HAS(text, "\"additionalGids\":[10,\"wheel\"]");
     HAS(text, "\"ambient\":[\"CAP_SYS_ADMIN\"]");
     HAS(text, "\"noNewPrivileges\":true");
     HAS(text, "{\"type\":\"RLIMIT_NOFILE\",\"hard\":20,\"soft\":10}");

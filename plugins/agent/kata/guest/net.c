@@ -51,7 +51,7 @@ static int parse_cidr(const char *text, struct addr *a)
     char copy[64];
     if (strlen(text) >= sizeof(copy))
         return -1;
-    strcpy(copy, text);
+    memcpy(copy, text, strlen(text) + 1);
     char *slash = strchr(copy, '/');
     if (slash)
         *slash++ = '\0';

@@ -354,9 +354,7 @@ int m_signal_process(struct rpc_call *call, const ProtobufCMessage *msg, struct 
         return agent_fail(err, VCS_RPC_INVALID, "signal %u does not exist; signals are 0 to 64", q->signal);
     int sig = (int)q->signal;
     /* No id means every process of the container (newer Kata agents: with SIGKILL only). */
-    if (!q->exec_id[0] && ctr_signal_all(p->container->ctr, sig, err) < 0)
-        return -1;
-    if (signal_one(p, sig, err) < 0)
+    if (signal_one(p, sig, err) < 0 || (!q->exec_id[0] && ctr_signal_all(p->container->ctr, sig, err) < 0))
         return -1;
     rpc_reply_empty(call);
     return 0;
