@@ -9,6 +9,10 @@
 
 #include "cleanup.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Zeroed memory is a valid empty buffer. */
 struct vcs_buf {
     unsigned char *mem;
@@ -35,4 +39,7 @@ static inline void vcs_put_be32(unsigned char *p, uint32_t v) { vcs_put_be16(p, 
 static inline uint16_t vcs_get_be16(const unsigned char *p) { return (uint16_t)(p[0] << 8 | p[1]); }
 static inline uint32_t vcs_get_be32(const unsigned char *p) { return (uint32_t)vcs_get_be16(p) << 16 | vcs_get_be16(p + 2); }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

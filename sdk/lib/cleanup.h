@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 static inline void vcs_cleanup_free(void *p) { free(*(void **)p); }
 static inline void vcs_cleanup_fd(int *fd)
 {
@@ -42,4 +46,7 @@ static inline void vcs_cleanup_dir(DIR **d)
 
 #define VCS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 
+#ifdef __cplusplus
+}
+#endif
 #endif

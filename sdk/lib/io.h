@@ -7,6 +7,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t vcs_now_ns(void);
 /* Milliseconds until a deadline for poll(2): -1 without deadline (0), 0 when it has passed, rounded up. */
@@ -39,4 +43,7 @@ int vcs_open_beneath(int dirfd, const char *path, int flags, mode_t mode);
  * touches what is mounted.  Idempotent.  -EBUSY when something is mounted below. */
 int vcs_remove_tree(int dirfd, const char *path);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

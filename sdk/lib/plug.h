@@ -8,6 +8,10 @@
 
 #include "cleanup.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Report a failure of `call` (which may be NULL) and return `code`.  `sys` is 0 or an errno; its text is
  * added by the host. */
 int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys, const char *fmt, ...) VCS_PRINTF(5, 6);
@@ -22,4 +26,7 @@ int64_t vcs_opt_int(const vc_host *host, const vc_config *cfg, const char *key, 
 /* Write a string to a sink. */
 int vcs_put(const vc_host *host, vc_sink *sink, const char *text);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

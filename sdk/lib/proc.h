@@ -5,6 +5,10 @@
 
 #include <vc/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Start time (ticks since boot) and state letter of a process; -ESRCH when there is none. */
 int vcs_proc_stat(int32_t pid, uint64_t *start_ticks, char *state);
 /* Fill in *out for a running pid. */
@@ -19,4 +23,7 @@ int vcs_proc_kill(const struct vc_proc *p, int sig);
  * status, or -1 when it was not our child.  0, -ETIMEDOUT. */
 int vcs_proc_wait(const struct vc_proc *p, int64_t deadline_ns, int *status);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

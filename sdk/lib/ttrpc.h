@@ -12,6 +12,10 @@
 
 #include "buf.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define VCS_TTRPC_HEADER 10
 #define VCS_TTRPC_MAX (4u * 1024 * 1024)
 enum { VCS_TTRPC_REQUEST = 1, VCS_TTRPC_RESPONSE = 2, VCS_TTRPC_DATA = 3 };
@@ -66,4 +70,7 @@ unsigned char *vcs_ttrpc_put_request(struct vcs_buf *out, uint32_t stream_id, co
 unsigned char *vcs_ttrpc_put_response(struct vcs_buf *out, uint32_t stream_id, size_t payload_len);
 int vcs_ttrpc_put_error(struct vcs_buf *out, uint32_t stream_id, int code, const char *message);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

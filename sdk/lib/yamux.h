@@ -13,6 +13,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define VCS_YAMUX_WINDOW (256u * 1024) /* initial window of each stream and direction */
 #define VCS_YAMUX_MAX_STREAMS 4096     /* more are answered with RST */
 
@@ -63,4 +67,7 @@ void vcs_yamux_reset(vcs_yamux *y, uint32_t id);
 void vcs_yamux_go_away(vcs_yamux *y, uint32_t reason);
 size_t vcs_yamux_streams(const vcs_yamux *y);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -18,5 +18,28 @@ for h in "$srcdir"/sdk/include/vc/*.h "$srcdir"/core/include/vccore/*.h; do
     $cxx -std=c++17 -pedantic -Wall -Wextra -Werror -I"$srcdir/sdk/include" -I"$srcdir/core/include" \
         -fsyntax-only -x c++ -include "$h" /dev/null || { echo "headers: $h does not compile alone as C++17"; bad=$((bad + 1)); }
 done
+# The helper library's headers, with GNU extensions, in both languages.
+for h in "$srcdir"/sdk/lib/*.h; do
+    n=$((n + 1))
+    # shellcheck disable=SC2086
+    { $cc -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$srcdir/sdk/include" -fsyntax-only -x c -include "$h" /dev/null &&
+        $cxx -std=gnu++17 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$srcdir/sdk/include" -fsyntax-only -x c++ -include "$h" /dev/null; } ||
+        { echo "headers: $h does not compile alone"; bad=$((bad + 1)); }
+done
+
+# A const object has internal linkage in C++: the header's declaration must make the entry an exported symbol.
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cat >"$dir/p.cc" <<'END'
+#include <vc/hypervisor.h>
+VC_EXPORT const struct vc_plugin vc_plugin_entry = {};
+END
+if $cxx -std=c++17 -Wall -Werror -fPIC -shared -fvisibility=hidden -I"$srcdir/sdk/include" -o "$dir/p.so" "$dir/p.cc"; then
+    nm -D "$dir/p.so" | grep -q ' [RDB] vc_plugin_entry$' ||
+        { echo "headers: a plugin in C++ does not export vc_plugin_entry"; bad=$((bad + 1)); }
+else
+    echo "headers: a plugin in C++ does not compile"
+    bad=$((bad + 1))
+fi
 echo "headers: $n headers, $bad problems"
 [ $bad -eq 0 ]

@@ -37,7 +37,7 @@ enum {
     VC_SPAWN_CTTY = 1u << 1          /* new session whose controlling terminal is stdio[0] */
 };
 
-/* A process to start. */
+/* A process to start.  Mind that 0 is a descriptor: netns_fd and stdio are -1 when there is none. */
 struct vc_spawn {
     uint32_t size;
     uint32_t flags;           /* VC_SPAWN_* */
@@ -49,7 +49,7 @@ struct vc_spawn {
     int32_t netns_fd;         /* network namespace to start it in; -1 = the caller's */
     int32_t stdio[3];         /* descriptors for 0, 1, 2; -1 = /dev/null */
     int32_t reserved;         /* 0 */
-    const char *cgroup;       /* cgroup to put it in, relative to the pod's; NULL = the caller's */
+    const char *cgroup;       /* NULL; for a later minor (VC_E_UNSUPPORTED otherwise) */
 };
 
 /* Kinds of external things a plugin makes by itself and tells the host about (res_add). */
@@ -96,11 +96,13 @@ struct vc_host {
     int (*cfg_int)(const vc_host *host, const vc_config *cfg, const char *key, int64_t *out);
     int (*cfg_count)(const vc_host *host, const vc_config *cfg, const char *key, uint32_t *out);
 
-    /* [call] Write the path named by VC_PATH_* (no trailing slash, not NUL-terminated) to the sink. */
+    /* [call] Append the path named by VC_PATH_* (no trailing slash) to the sink. */
     int (*path)(const vc_host *host, uint32_t which, vc_sink *sink);
-    /* [call] The bytes that a sink holds, NUL-terminated; valid until the next use of the sink. */
+    /* [call] An empty sink of the plugin's own, for results of path; ends with sink_free. */
     int (*sink_new)(const vc_host *host, vc_sink **out);
+    /* [call] The bytes that a sink holds, with a NUL behind them; valid until the next use of the sink. */
     int (*sink_bytes)(const vc_host *host, vc_sink *sink, struct vc_bytes *out);
+    /* [call] Free a sink made by sink_new; NULL is fine. */
     void (*sink_free)(const vc_host *host, vc_sink *sink);
 
     /* [call] Start a process.  The host writes it to the pod's ledger before the program is
@@ -111,7 +113,7 @@ struct vc_host {
      * a zombie, or another process has its pid now. */
     int (*proc_fd)(const vc_host *host, const struct vc_proc *proc, int32_t *pidfd);
     /* [any] Wait until the process has ended (reaping it when it is a child of this process).
-     * *status is the wait(2) status when it was a child, else -1.  May be NULL. */
+     * *status is the wait(2) status when it was a child, else -1; `status` may be NULL. */
     int (*proc_wait)(const vc_host *host, const struct vc_call *call, const struct vc_proc *proc, int32_t *status);
     /* [any] Forget a process that has ended: takes it from the ledger. */
     int (*proc_done)(const vc_host *host, const struct vc_proc *proc);

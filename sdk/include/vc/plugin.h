@@ -13,6 +13,14 @@
  * another process.  So save and restore are mandatory, `close` only forgets (memory, descriptors,
  * threads), and `cleanup` removes every trace from the system.
  *
+ * Which calls come when.  Making a pod: create, caps, the kind's own calls, save, close.  Each later
+ * process that needs the instance: restore, caps, calls, save (when something may have changed), close.
+ * Ending a pod: restore, the kind's stop or teardown, cleanup, close.  Starting a stopped pod again begins
+ * with create, never with restore.
+ *
+ * Files.  A plugin's file and every directory above it belong to root or to the caller, nobody else can
+ * write to them, and none is a symbolic link.  Install by rename, never by writing over a file in use.
+ *
  * Ownership.  (1) Descriptor, tables and options: static, for the life of the process.  (2) Pointers
  * passed into a call: valid until it returns.  (3) Results of variable size go to a vc_sink.
  * (4) Descriptors passed in are borrowed; descriptors in an out-parameter become the receiver's and
@@ -22,7 +30,7 @@
  * Results.  0 or a negative VC_E_* code.  Out-parameters are untouched on failure.  A call that
  * answers VC_OK has had its effect: success is never reported for something that did not happen.
  *
- * A plugin never forks, calls exit or abort, writes to descriptors 0-2, or changes process-wide
+ * A plugin in C++ lets no exception leave a member.  A plugin never forks, calls exit or abort, writes to descriptors 0-2, or changes process-wide
  * state (cwd, umask, environment, signal dispositions, locale, ids, limits, namespaces). */
 #ifndef VC_PLUGIN_H
 #define VC_PLUGIN_H
@@ -106,6 +114,9 @@ struct vc_plugin {
     const struct vc_inst_ops *inst;
     const void *ops; /* struct vc_hypervisor_ops, vc_agent_ops, vc_proxy_ops, vc_shim_ops, vc_network_ops */
 };
+
+/* What a plugin defines.  (Declared here so that a const object is exported in C++ too.) */
+extern VC_EXPORT const struct vc_plugin vc_plugin_entry;
 
 #ifdef __cplusplus
 }
