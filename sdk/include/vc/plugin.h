@@ -45,7 +45,12 @@ extern "C" {
 #define VC_PLUGIN_MAGIC 0x31504356u /* "VCP1"; never changes */
 #define VC_PLUGIN_SYMBOL "vc_plugin_entry"
 
+/* Put before the definition of vc_plugin_entry.  (In C++ a const object is local to its file otherwise.) */
+#ifdef __cplusplus
+#define VC_EXPORT extern "C" __attribute__((visibility("default")))
+#else
 #define VC_EXPORT __attribute__((visibility("default")))
+#endif
 
 /* What `check` found. */
 enum {
@@ -115,8 +120,8 @@ struct vc_plugin {
     const void *ops; /* struct vc_hypervisor_ops, vc_agent_ops, vc_proxy_ops, vc_shim_ops, vc_network_ops */
 };
 
-/* What a plugin defines.  (Declared here so that a const object is exported in C++ too.) */
-extern VC_EXPORT const struct vc_plugin vc_plugin_entry;
+/* What a plugin defines. */
+extern __attribute__((visibility("default"))) const struct vc_plugin vc_plugin_entry;
 
 #ifdef __cplusplus
 }
