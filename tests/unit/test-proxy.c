@@ -670,11 +670,16 @@ static void plugin_kata_refuses(void **state)
     plug(&g, "kata/.libs/kata.so", config);
     char uri[300];
     struct vc_proc proc;
-    static const char *const wrong[] = { "", "vsock://3:1024", "unix:///x", "serial://" };
+    static const char *const wrong[] = { "", "unix:///x", "serial://" };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         assert_int_equal(start(&g, wrong[i], &proc, uri, sizeof(uri)), VC_E_UNSUPPORTED);
         assert_non_null(strstr(g.w.fh.err.text, "none"));
     }
+    /* A channel that takes any number of clients needs no process. */
+    proc.pid = 7;
+    assert_int_equal(start(&g, "vsock://3:1024", &proc, uri, sizeof(uri)), VC_OK);
+    assert_string_equal(uri, "vsock://3:1024");
+    assert_int_equal(proc.pid, 0);
     vm_begin(&g.w, VM_ECHO);
     snprintf(uri, sizeof(uri), "serial://%s", g.w.serial);
     assert_int_equal(start(&g, uri, &proc, uri, sizeof(uri)), VC_E_NOTFOUND);

@@ -386,6 +386,12 @@ static int launch(vc_inst *inst, const struct vc_call *call, const struct vc_pro
     return r;
 }
 
+/* A VM with a socket device needs no process of ours between it and its clients; the stack stays the same. */
+static int many_can_connect(const char *uri)
+{
+    return strncmp(uri, "vsock://", 8) == 0 || strncmp(uri, "hvsock://", 9) == 0;
+}
+
 static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
                       struct vc_proc *proc, vc_sink *uri)
 {
@@ -397,6 +403,13 @@ static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc
         if (fd >= 0)
             return vcs_fail(host, call, VC_E_EXISTS, 0, "the proxy of pod %s runs already as process %d", inst->pod_id,
                             inst->proc.pid);
+    }
+    if (many_can_connect(agent)) {
+        vcs_log(host, VC_LOG_INFO, "the agent at %s takes any number of connections; no proxy process is needed", agent);
+        int r = vcs_put(host, uri, agent);
+        if (r == VC_OK)
+            *proc = (struct vc_proc){ 0 };
+        return r;
     }
     if (strncmp(agent, "serial://", 9) != 0 || !agent[9])
         return vcs_fail(
