@@ -334,6 +334,7 @@ static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful, int64
 
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
 {
+    pod->dir.cancellable = 0;
     static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK };
     if (graceful)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));

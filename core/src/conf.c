@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 
 #include "conf-impl.h"
+#include "lib/buf.h"
 #include "lib/io.h"
+#include "loader.h"
 
 #define CONF_MAX (1024 * 1024) /* bytes of one file */
 
@@ -119,7 +121,8 @@ static void put(struct vci_group *g, struct vci_setting *s)
     *at = s;
 }
 
-/* Is this the name of a plugin's section: KIND_NAME?  Unknown kinds are errors here, unknown names are not. */
+/* Is this the name of a plugin's section: KIND_NAME?  Whether there is such a plugin is looked at when it is known where
+ * plugins lie (vci_conf_check_sections). */
 static int check_group_name(const char *name, const char *where, vc_error **err)
 {
     const char *bar = strchr(name, '_');
@@ -463,6 +466,49 @@ const struct vci_group *vci_conf_group(const struct vci_conf *conf, uint32_t kin
         if (!strcmp(g->name, name))
             return g;
     return NULL;
+}
+
+/* A section that belongs to no installed plugin: its settings would be ignored in silence. */
+static int check_installed(const vc_context *ctx, const struct vci_group *g, vc_error **err)
+{
+    const char *bar = strchr(g->name, '_');
+    vcs_autofree char *kind = bar ? strndup(g->name, (size_t)(bar - g->name)) : NULL;
+    if (!kind)
+        return no_memory(err);
+    uint32_t k = vci_kind_of(kind);
+    char **names = NULL, near[64];
+    size_t n = 0;
+    int found = 0;
+    struct vcs_buf list = { 0 }, words = { 0 };
+    if (vci_plugin_names(ctx, k, &names, &n) < 0)
+        return no_memory(err);
+    for (size_t i = 0; i < n && !found; i++) {
+        char name[64];
+        section_name(k, names[i], name, sizeof(name));
+        found = !strcmp(name, g->name);
+        vcs_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+        vcs_buf_printf(&words, "%s%s", i ? " " : "", name);
+    }
+    const char *all = n ? vcs_buf_str(&list) : NULL, *all_words = n ? vcs_buf_str(&words) : NULL;
+    int meant = !found && all_words && vci_nearest(g->name, all_words, near, sizeof(near));
+    int r = found ? 0
+                  : vci_fail(err, VC_ERR_CONFIG, 0,
+                             "%s: section \"%s\": no %s plugin \"%s\" in %s/%s%s%s%s; installed: %s", g->where, g->name,
+                             kind, bar + 1, ctx->plugin_dir, kind, meant ? ", did you mean the section \"" : "",
+                             meant ? near : "", meant ? "\"?" : "", all ? all : "none");
+    vcs_buf_done(&list);
+    vcs_buf_done(&words);
+    vci_plugin_names_free(names, n);
+    return r;
+}
+
+int vci_conf_check_sections(const vc_context *ctx, vc_error **err)
+{
+    int r = 0;
+    for (const struct vci_group *g = ctx->conf->groups; g && r == 0; g = g->next)
+        if (g->name[0])
+            r = check_installed(ctx, g, err);
+    return r;
 }
 
 int vci_conf_section(const struct vci_conf *conf, const struct vc_plugin *plugin, struct vc_config **ret,

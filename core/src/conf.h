@@ -32,6 +32,8 @@ void vci_section_free(struct vc_config *section);
 int vci_section_str(const struct vc_config *s, const char *key, uint32_t idx, const char **out);
 int vci_section_int(const struct vc_config *s, const char *key, int64_t *out);
 int vci_section_count(const struct vc_config *s, const char *key, uint32_t *out);
+/* CONFIG when there is a section of a plugin that is not installed. */
+int vci_conf_check_sections(const vc_context *ctx, vc_error **err);
 /* Text of the configuration in effect (libconfig syntax or JSON), secrets as "***". */
 int vci_conf_text(vc_context *ctx, int json, char **ret, vc_error **err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* container-process.c: the processes of a container: exec, kill, wait, resize, status. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,7 +94,9 @@ static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     char made[13];
     if (!config)
         return vci_fail(err, VC_ERR_INVAL, 0, "there is no process to run");
-    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    int rc = vci_check_process_config(config, err);
+    if (rc == 0)
+        rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
     if (rc < 0)
         return rc;
     vci_pod_refresh(pod);
@@ -113,10 +116,16 @@ static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     if (!copy)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     rc = start_exec(pod, c, x, config, err);
-    if (rc == 0)
-        rc = vci_pod_save(pod, err);
     if (rc < 0)
         return rc;
+    rc = vci_pod_save(pod, err);
+    if (rc < 0) { /* a process that nobody will know of must not run */
+        x->shim.pid = 0;
+        VCI_CALL(&pod->inst[VC_KIND_AGENT], vci_pod_deadline(ctx, "call_timeout"), NULL, agent, signal, c->id, made, 9,
+                 0);
+        vci_pod_end_lost_shims(pod);
+        return rc;
+    }
     *ret_pid = x->shim.pid;
     *ret_id = VCS_TAKE_PTR(copy);
     return 0;
@@ -125,6 +134,7 @@ static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const 
 int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
                       char **ret_exec_id, int32_t *ret_pid, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     char *id = NULL;
@@ -163,7 +173,10 @@ static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     struct vci_ctr *c = NULL;
     if (sig < 1 || sig > 64)
         return vci_fail(err, VC_ERR_INVAL, 0, "%d is not a signal: signals are 1 to 64", sig);
-    int rc = open_process(pod, ctx, id, ctr, exec_id, "signal a process", &c, err);
+    int rc = vci_check_flags("kill", flags, VC_KILL_ALL, err);
+    if (rc < 0)
+        return rc;
+    rc = open_process(pod, ctx, id, ctr, exec_id, "signal a process", &c, err);
     if (rc < 0)
         return rc;
     int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
@@ -176,6 +189,7 @@ static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const 
 int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig,
                       uint32_t flags, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     vci_pod_init(&p, ctx);
@@ -206,6 +220,7 @@ static int ctr_resize(struct vci_pod *pod, vc_context *ctx, const char *id, cons
 int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows,
                         uint32_t cols, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     vci_pod_init(&p, ctx);
@@ -223,6 +238,27 @@ static int status_after(const struct vci_pod *pod, const char *ctr, const char *
     if (s >= 0)
         return s;
     return wait_status >= 0 ? vci_exit_of_wait(wait_status) : 255;
+}
+
+/* Until the shim has ended (0), the deadline (TIMEOUT) or a cancel. */
+static int wait_shim(const struct vci_pod *pod, const struct vc_proc *shim, int64_t deadline, int *ret_status,
+                     vc_error **err)
+{
+    vcs_autoclose int fd = vcs_proc_fd(shim);
+    while (fd >= 0) {
+        struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = pod->ctx->cancel_fd, .events = POLLIN } };
+        int n = poll(p, 2, vcs_poll_timeout(deadline));
+        if (n > 0 && p[0].revents)
+            break;
+        if (n > 0)
+            return vci_fail(err, VC_ERR_CANCELLED, 0, "waiting for a process of pod \"%s\" was cancelled", pod->dir.id);
+        if (n == 0 && vcs_poll_timeout(deadline) == 0)
+            return VC_ERR_TIMEOUT;
+        if (n < 0 && errno != EINTR)
+            return vci_fail(err, VC_ERR_IO, errno, "cannot wait for process %d", shim->pid);
+    }
+    vcs_proc_wait(shim, 1, ret_status); /* it has ended: reap it when it is ours */
+    return 0;
 }
 
 static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
@@ -246,12 +282,16 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         return vci_fail(err, VC_ERR_STATE, 0, "container \"%s\" of pod \"%s\" was stopped before it was started", ctr,
                         id);
     struct vc_proc shim = x ? x->shim : c->shim;
-    int64_t deadline = timeout_ms < 0 ? 0 : vcs_now_ns() + timeout_ms * 1000000;
+    int64_t deadline = timeout_ms < 0 ? 0 : vci_deadline_ms(timeout_ms);
+    pod->dir.cancellable = 1;
     if (shim.pid > 0) {
         int wait_status = -1;
-        if (pod->boot_same && vcs_proc_wait(&shim, deadline, &wait_status) < 0)
+        rc = pod->boot_same ? wait_shim(pod, &shim, deadline, &wait_status, err) : 0;
+        if (rc == VC_ERR_TIMEOUT)
             return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end within %lld ms", ctr,
                             id, (long long)timeout_ms);
+        if (rc < 0)
+            return rc;
         *ret = status_after(pod, ctr, exec_id, wait_status);
         return 0;
     }
@@ -274,6 +314,7 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
 int vc_container_wait(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int64_t timeout_ms,
                       int32_t *ret_status, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     int32_t status = -1;

@@ -55,9 +55,12 @@ int vci_ctr_load_spec(const struct vci_pod *pod, struct vci_ctr *c, vc_error **e
 int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret, vc_error **err)
 {
     char made[13], path[PATH_MAX];
+    int rc = vci_check_container_config(config, err);
+    if (rc < 0)
+        return rc;
     const char *id = config->id;
     if (id) {
-        int rc = vci_check_id("container id", id, err);
+        rc = vci_check_id("container id", id, err);
         if (rc < 0)
             return rc;
     } else {
@@ -73,7 +76,7 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
                         VCI_MAX_CONTAINERS);
     if (!config->process)
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\" has no process to run", id);
-    int rc = vci_rootfs_check(config->rootfs, err);
+    rc = vci_rootfs_check(config->rootfs, err);
     if (rc < 0)
         return rc;
     if (!realpath(config->rootfs, path))
@@ -258,8 +261,8 @@ size_t vci_pod_end_lost_shims(struct vci_pod *pod)
         p.start_ticks = ticks;
         if (knows_shim(pod, &p))
             continue;
-        int r = vci_undo_one(entries[i].type, entries[i].name, vci_pod_deadline(pod->ctx, "call_timeout"), what,
-                             sizeof what, NULL);
+        int r = vci_undo_one(&pod->dir, entries[i].type, entries[i].name, vci_pod_deadline(pod->ctx, "call_timeout"),
+                             what, sizeof what, NULL);
         ended += r > 0;
         if (r >= 0)
             vci_ledger_del(&pod->dir, entries[i].n, NULL);
@@ -313,6 +316,14 @@ static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_t
                     what, pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
 }
 
+static void undo_make(struct vci_pod *pod, struct vci_ctr *c)
+{
+    vci_autoerror vc_error *e = NULL;
+    if (vci_ctr_unmake(pod, c, pod->connected, vci_pod_deadline(pod->ctx, "call_timeout"), &e) < 0)
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
+    vci_pod_end_lost_shims(pod);
+}
+
 /* Make a container in a pod that has a VM already. */
 static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
 {
@@ -323,12 +334,8 @@ static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
         rc = vci_ctr_make(pod, c, deadline, err);
     if (rc == 0)
         rc = vci_ctr_start_shim(pod, c, deadline, err);
-    if (rc == 0)
-        return 0;
-    vci_autoerror vc_error *e = NULL;
-    if (vci_ctr_unmake(pod, c, pod->connected, vci_pod_deadline(pod->ctx, "call_timeout"), &e) < 0)
-        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
-    vci_pod_end_lost_shims(pod);
+    if (rc < 0)
+        undo_make(pod, c);
     return rc;
 }
 
@@ -357,6 +364,8 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     if (rc == 0) {
         c->state = VCI_READY;
         rc = vci_pod_save(pod, err);
+        if (rc < 0 && pod->vm)
+            undo_make(pod, c);
     }
     if (rc == 0) {
         *ret = VCS_TAKE_PTR(copy);
@@ -373,6 +382,7 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
 int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id,
                         vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     char *id = NULL;
@@ -405,6 +415,7 @@ static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const
 
 int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     vci_pod_init(&p, ctx);
@@ -425,7 +436,7 @@ static int end_process(struct vci_pod *pod, struct vci_ctr *c, int64_t timeout_m
     if (timeout_ms >= 0) {
         rc = VCI_CALL(agent, call, &e, agent, signal, c->id, NULL, 15, 0);
         over = c->shim.pid <= 0 ||
-               vcs_proc_wait(&c->shim, vcs_now_ns() + (timeout_ms ? timeout_ms : DEFAULT_STOP_MS) * 1000000, NULL) == 0;
+               vcs_proc_wait(&c->shim, vci_deadline_ms(timeout_ms ? timeout_ms : DEFAULT_STOP_MS), NULL) == 0;
     }
     if (!over || c->shim.pid <= 0) {
         vc_error_free(VCS_TAKE_PTR(e));
@@ -448,7 +459,8 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
                     vc_error **err)
 {
     int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
-    vci_pod_refresh(pod);
+    if (rc == 0)
+        vci_pod_refresh(pod);
     struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
     if (!c)
         return vci_rc(err);
@@ -489,6 +501,7 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
 
 int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     vci_pod_init(&p, ctx);
@@ -500,7 +513,9 @@ int vc_container_stop(vc_context *ctx, const char *pod, const char *container, i
 static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, uint32_t flags,
                       vc_error **err)
 {
-    int rc = open_for_change(pod, ctx, id, err);
+    int rc = vci_check_flags("delete", flags, VC_FORCE, err);
+    if (rc == 0)
+        rc = open_for_change(pod, ctx, id, err);
     struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
     if (!c)
         return vci_rc(err);
@@ -522,6 +537,7 @@ static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, cons
 
 int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     vci_pod_init(&p, ctx);

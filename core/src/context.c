@@ -4,7 +4,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "conf.h"
 
@@ -29,9 +32,9 @@ static int take_options(const struct vc_context_options *opts, struct vc_context
     *ret = (struct vc_context_options){ .size = sizeof(*ret) };
     if (!opts)
         return 0;
-    if (opts->size < sizeof(uint32_t) || opts->size > 65536)
-        return vci_fail(err, VC_ERR_INVAL, 0, "the size of struct vc_context_options is %u: set it with VC_INIT",
-                        opts->size);
+    int r = VCI_CHECK_SIZE(opts, struct vc_context_options, log_format, err);
+    if (r)
+        return r;
     memcpy(ret, opts, opts->size < sizeof(*ret) ? opts->size : sizeof(*ret));
     if (ret->log_level > VC_LOG_DEBUG)
         return vci_fail(err, VC_ERR_INVAL, 0,
@@ -44,8 +47,24 @@ static int take_options(const struct vc_context_options *opts, struct vc_context
     return 0;
 }
 
+/* What vc_context_cancel needs; vc_context_free takes it back. */
+static int init_cancel(vc_context *ctx, vc_error **err)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&ctx->running_mutex, NULL);
+    pthread_cond_init(&ctx->running_ended, &attr);
+    pthread_condattr_destroy(&attr);
+    ctx->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ctx->cancel_fd < 0)
+        return vci_fail(err, vci_code_of(errno), errno, "cannot make an event descriptor");
+    return 0;
+}
+
 int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err)
 {
+    VCI_NEED(ret_ctx, err);
     struct vc_context_options o;
     int r = take_options(opts, &o, err);
     if (r)
@@ -53,7 +72,9 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
     vc_context *ctx = calloc(1, sizeof(*ctx));
     if (!ctx)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    r = vci_conf_load(&o, &ctx->conf, err);
+    r = init_cancel(ctx, err);
+    if (r == 0)
+        r = vci_conf_load(&o, &ctx->conf, err);
     if (r) {
         vc_context_free(ctx);
         return r;
@@ -75,6 +96,11 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
         vc_context_free(ctx);
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
+    r = vci_conf_check_sections(ctx, err);
+    if (r) {
+        vc_context_free(ctx);
+        return r;
+    }
     *ret_ctx = ctx;
     return 0;
 }
@@ -90,11 +116,17 @@ void vc_context_free(vc_context *ctx)
     free(ctx->libexec_dir);
     free(ctx->data_dir);
     free(ctx->config_file);
+    if (ctx->cancel_fd >= 0)
+        close(ctx->cancel_fd);
+    pthread_cond_destroy(&ctx->running_ended);
+    pthread_mutex_destroy(&ctx->running_mutex);
     free(ctx);
 }
 
 int vc_context_show(vc_context *ctx, int json, char **ret_text, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_text, err);
     return vci_conf_text(ctx, json, ret_text, err);
 }
 

@@ -3,6 +3,9 @@
 #ifndef VCI_CONTEXT_H
 #define VCI_CONTEXT_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "error.h"
 
 struct vci_conf;
@@ -10,10 +13,18 @@ struct vci_log {
     int fd; /* -1 = off */
     uint32_t level, format;
 };
+struct vci_running;
 struct vc_context {
     struct vci_conf *conf;
     struct vci_log log;
     char *run_root, *state_root, *plugin_dir, *libexec_dir, *data_dir, *config_file; /* absolute, no slash at the end */
+
+    /* vc_context_cancel */
+    pthread_mutex_t running_mutex;
+    pthread_cond_t running_ended;
+    struct vci_running *running; /* calls into plugins that can be cancelled */
+    atomic_int cancelled;
+    int cancel_fd; /* eventfd, readable once it was cancelled */
 };
 
 /* Log lines: text "2026-11-22T00:20:01.123456Z info pod=ID message", or JSON lines
@@ -26,6 +37,9 @@ void vci_phase(const vc_context *ctx, const char *pod, const char *phase);
 /* Copy text for logs and errors: control bytes, escape sequences and malformed UTF-8 become \\xNN, so that a guest
  * cannot play with a terminal.  Cut to fit dst, NUL-terminated; returns the length. */
 size_t vci_escape(char *dst, size_t size, const char *src, size_t len);
+
+/* Is it well-formed UTF-8 without control bytes? */
+int vci_text_ok(const char *text, size_t len);
 
 /* Open a file or directory that must be trusted: every component of the absolute path belongs to root or the caller,
  * is no symbolic link and is not writable by others (directories of root with the sticky bit, like /tmp, may be).

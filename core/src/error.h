@@ -17,6 +17,22 @@ struct vc_error {
 
 /* Make *err (when err is not NULL and *err is NULL) and return code.  `sys` != 0 adds ": strerror". */
 int vci_fail(vc_error **err, int code, int sys, const char *fmt, ...) VCS_PRINTF(4, 5);
+/* check-args.c: INVAL, for a required argument of a public function that is NULL. */
+int vci_null_argument(const char *function, const char *name, vc_error **err);
+#define VCI_NEED(p, err)                                      \
+    do {                                                      \
+        if (!(p))                                             \
+            return vci_null_argument(__func__, #p, (err));    \
+    } while (0)
+/* INVAL unless a struct's `size` covers what its first release had, and what is behind the part known here is zero. */
+int vci_check_size(const void *p, const char *what, size_t min, size_t known, vc_error **err);
+#define VCI_CHECK_SIZE(p, T, last, err) vci_check_size((p), #T, offsetof(T, last) + sizeof((p)->last), sizeof(T), (err))
+/* INVAL for bits that are not known. */
+int vci_check_flags(const char *what, uint32_t flags, uint32_t known, vc_error **err);
+/* INVAL for a configuration that cannot be meant: sizes, reserved members, flags, texts that are none. */
+int vci_check_pod_config(const struct vc_pod_config *c, vc_error **err);
+int vci_check_container_config(const struct vc_container_config *c, vc_error **err);
+int vci_check_process_config(const struct vc_process_config *c, vc_error **err);
 /* Put "text: " before the sentence of *err. */
 void vci_context(vc_error **err, const char *fmt, ...) VCS_PRINTF(2, 3);
 /* Contract code for an errno. */

@@ -94,6 +94,7 @@ static int sweep_pod(struct sweep *s, const char *id, vc_error **err)
 int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char *what), void *arg, size_t *ret_removed,
           vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct sweep s = { .ctx = ctx, .report = report, .arg = arg };
     vc_error *e = NULL;
     char **ids = NULL;

@@ -3,8 +3,11 @@
 #include "instance.h"
 
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-#define STATE_MAX (64u * 1024) /* what an instance may save */
+#define STATE_MAX       (64u * 1024) /* what an instance may save */
+#define CANCEL_AGAIN_NS 20000000
 
 int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
                   const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
@@ -82,4 +85,61 @@ int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret
     }
     vci_sink_free(sink);
     return r;
+}
+
+/* ---- cancelling ---- */
+
+int vci_call_begin(struct vci_inst *i, struct vci_running *r, vc_error **err)
+{
+    *r = (struct vci_running){ 0 };
+    if (!i->dir || !i->dir->cancellable)
+        return 0;
+    pthread_mutex_lock(&i->ctx->running_mutex);
+    int cancelled = atomic_load(&i->ctx->cancelled);
+    if (!cancelled) {
+        r->inst = i;
+        r->next = i->ctx->running;
+        i->ctx->running = r;
+    }
+    pthread_mutex_unlock(&i->ctx->running_mutex);
+    return cancelled ? vci_fail(err, VC_ERR_CANCELLED, 0, "the operation on pod \"%s\" was cancelled", i->dir->id) : 0;
+}
+
+void vci_call_end(struct vci_inst *i, struct vci_running *r)
+{
+    if (!r->inst)
+        return;
+    pthread_mutex_lock(&i->ctx->running_mutex);
+    for (struct vci_running **at = &i->ctx->running; *at; at = &(*at)->next) {
+        if (*at == r) {
+            *at = r->next;
+            break;
+        }
+    }
+    if (atomic_load(&i->ctx->cancelled))
+        pthread_cond_broadcast(&i->ctx->running_ended);
+    pthread_mutex_unlock(&i->ctx->running_mutex);
+}
+
+void vc_context_cancel(vc_context *ctx)
+{
+    uint64_t one = 1;
+    if (!ctx)
+        return;
+    pthread_mutex_lock(&ctx->running_mutex);
+    if (!atomic_exchange(&ctx->cancelled, 1) && write(ctx->cancel_fd, &one, sizeof one) < 0)
+        vci_log(ctx, VC_LOG_WARN, NULL, "cancelling: %s", "the event descriptor cannot be written");
+    while (ctx->running) {
+        for (struct vci_running *r = ctx->running; r; r = r->next)
+            if (r->inst->plugin->inst.cancel)
+                r->inst->plugin->inst.cancel(r->inst->handle);
+        /* A member that has only just been entered drops what was cancelled before: so it is told again. */
+        struct timespec until;
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += CANCEL_AGAIN_NS;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_cond_timedwait(&ctx->running_ended, &ctx->running_mutex, &until);
+    }
+    pthread_mutex_unlock(&ctx->running_mutex);
 }

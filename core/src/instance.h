@@ -30,18 +30,34 @@ void vci_inst_close(struct vci_inst *i);
 /* save(): *ret is malloc'ed and NUL-terminated as well; version of the plugin in *ret_version. */
 int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret_version, vc_error **err);
 
+/* A call into a plugin that vc_context_cancel can end. */
+struct vci_running {
+    struct vci_inst *inst; /* NULL: this one cannot be cancelled */
+    struct vci_running *next;
+};
+/* CANCELLED when the context was.  Each begin that returned 0 needs its end. */
+int vci_call_begin(struct vci_inst *i, struct vci_running *r, vc_error **err);
+void vci_call_end(struct vci_inst *i, struct vci_running *r);
+/* Was this work cancelled? */
+static inline int vci_cancelled(const struct vci_pod_dir *dir)
+{
+    return dir && dir->cancellable && atomic_load_explicit(&dir->ctx->cancelled, memory_order_relaxed);
+}
+
 /* One call into a plugin: VCI_CALL (&inst, deadline_ns, err, hypervisor, vm_start, ARGS-after-call...).  Evaluates to the checked
  * result; UNSUPPORTED when the member is NULL. */
 #define VCI_CALL(i, deadline, errp, kind, member, ...) \
     __extension__({ \
         struct vci_inst *ci_ = (i); \
+        struct vci_running run_; \
         int rc_; \
         if (!ci_->plugin || !ci_->plugin->ops.kind.member) { \
             rc_ = vci_fail((errp), VC_ERR_UNSUPPORTED, 0, "%s plugin \"%s\" cannot do %s", #kind, \
                            ci_->plugin ? ci_->plugin->desc.name : "?", #member); \
-        } else { \
+        } else if ((rc_ = vci_call_begin(ci_, &run_, (errp))) == 0) { \
             struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
             rc_ = ci_->plugin->ops.kind.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
+            vci_call_end(ci_, &run_); \
             rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, ci_->plugin->desc.name, #member); \
         } \
         rc_; \

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <signal.h>
@@ -42,9 +43,86 @@ static int undo_process(const char *name, int64_t deadline_ns, vc_error **err)
     return 1;
 }
 
-/* Take off all that is mounted at that place. */
-static int undo_mount(const char *path, vc_error **err)
+/* Take off all that is mounted at `name` in the open directory.  How many there were, or -errno. */
+static int unmount_at(int dirfd, const char *name)
 {
+    char via[64 + NAME_MAX];
+    snprintf(via, sizeof(via), "/proc/self/fd/%d/%s", dirfd, name);
+    for (int n = 0; n < 256; n++)
+        if (umount2(via, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+            return errno == EINVAL || errno == ENOENT || errno == ENOTDIR ? n : -errno;
+    return -EBUSY;
+}
+
+/* The same for a path below the pod's directory, in which a guest may have put links: none is followed. */
+static int unmount_inside(const struct vci_pod_dir *dir, const char *inside)
+{
+    vcs_autofree char *parent = strdup(inside);
+    if (!parent)
+        return -ENOMEM;
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        *slash = '\0';
+    const char *name = slash ? slash + 1 : inside;
+    if (!*name || strlen(name) > NAME_MAX)
+        return -EINVAL;
+    vcs_autoclose int fd = vcs_open_beneath(dir->run_fd, slash ? parent : ".", O_PATH | O_DIRECTORY, 0);
+    return fd < 0 ? fd : unmount_at(fd, name);
+}
+
+/* Blanks and backslashes stand as octal numbers in mountinfo. */
+static void unescape(char *s)
+{
+    char *to = s;
+    for (; *s; to++) {
+        if (s[0] == '\\' && s[1] && s[2] && s[3]) {
+            *to = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+            s += 4;
+        } else {
+            *to = *s++;
+        }
+    }
+    *to = '\0';
+}
+
+/* Take off whatever is mounted below the shared directory, wherever a guest has moved the mount points to. */
+static int unmount_shared(const struct vci_pod_dir *dir)
+{
+    vcs_autofclose FILE *f = fopen("/proc/self/mountinfo", "re");
+    size_t room = 0, len = strlen(dir->run_path);
+    char *line = NULL;
+    int found = 0;
+    while (f && getline(&line, &room, f) > 0) {
+        char *p = line;
+        for (int field = 1; field < 5 && p; field++) {
+            p = strchr(p, ' ');
+            p = p ? p + 1 : NULL;
+        }
+        if (!p)
+            continue;
+        p[strcspn(p, " ")] = '\0';
+        unescape(p);
+        if (strncmp(p, dir->run_path, len) == 0 && strncmp(p + len, "/shared/", 8) == 0)
+            found |= unmount_inside(dir, p + len + 1) > 0;
+    }
+    free(line);
+    return found;
+}
+
+static int undo_mount_inside(const struct vci_pod_dir *dir, const char *path, vc_error **err)
+{
+    int r = unmount_inside(dir, path + strlen(dir->run_path) + 1);
+    if (r == 0 || r == -ELOOP || r == -ENOENT || r == -ENOTDIR || r == -EXDEV)
+        r = unmount_shared(dir); /* it is not where it was put */
+    return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot unmount %s", path) : r > 0;
+}
+
+/* Take off all that is mounted at that place. */
+static int undo_mount(const struct vci_pod_dir *dir, const char *path, vc_error **err)
+{
+    size_t len = dir && dir->run_path && dir->run_fd >= 0 ? strlen(dir->run_path) : 0;
+    if (len && strncmp(path, dir->run_path, len) == 0 && path[len] == '/')
+        return undo_mount_inside(dir, path, err);
     int there = 0;
     for (int i = 0; i < 256; i++) {
         if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
@@ -71,7 +149,7 @@ static int undo_path(const char *path, vc_error **err)
 
 static int undo_netns(const char *path, vc_error **err)
 {
-    int r = undo_mount(path, err);
+    int r = undo_mount(NULL, path, err);
     if (r < 0)
         return r;
     int file = undo_path(path, err);
@@ -189,7 +267,8 @@ static int undo_mountpoint(const char *name)
     return S_ISREG(st.st_mode) && st.st_size == 0 && unlink(path) == 0;
 }
 
-int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *what, size_t size, vc_error **err)
+int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name, int64_t deadline_ns, char *what,
+                 size_t size, vc_error **err)
 {
     static const struct {
         uint32_t type;
@@ -208,7 +287,7 @@ int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *wha
     case VCI_RES_PROCESS:
         return undo_process(name, deadline_ns, err);
     case VC_RES_MOUNT:
-        return undo_mount(name, err);
+        return undo_mount(dir, name, err);
     case VC_RES_PATH:
         return undo_path(name, err);
     case VC_RES_NETNS:

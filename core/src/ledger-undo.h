@@ -6,6 +6,7 @@
 #include "store.h"
 
 /* 1: it was there and is removed; 0: it was not there; else a code.  `what` describes it for people. */
-int vci_undo_one(uint32_t type, const char *name, int64_t deadline_ns, char *what, size_t size, vc_error **err);
+int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name, int64_t deadline_ns, char *what,
+                 size_t size, vc_error **err);
 
 #endif

@@ -307,7 +307,7 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
         const struct vci_ledger_entry *e = &l.e[i];
         vci_autoerror vc_error *why = NULL;
         char what[512];
-        int r = vci_undo_one(e->type, e->name, deadline_ns, what, sizeof(what), &why);
+        int r = vci_undo_one(dir, e->type, e->name, deadline_ns, what, sizeof(what), &why);
         vci_fault_point("ledger-undone");
         if (r > 0 && report) /* 1: it was there */
             report(arg, dir->id, what);

@@ -118,6 +118,13 @@ static int check_head(const char *path, const struct vc_plugin *d, vc_error **er
     return check_size(path, "descriptor", d->size, END_OF(struct vc_plugin, ops), err);
 }
 
+/* What a person is shown must not play with a terminal. */
+static int bad_text(const char *path, const char *what, vc_error **err)
+{
+    return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s holds a control byte or is not UTF-8: it must be one line of text",
+                    path, what);
+}
+
 static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind, const char *name, vc_error **err)
 {
     if (d->kind != kind)
@@ -132,6 +139,9 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
                             !texts[i]      ? "missing"
                             : !texts[i][0] ? "empty"
                                            : "longer than 1 KiB");
+    for (size_t i = 0; i < 4; i++)
+        if (!vci_text_ok(texts[i], strlen(texts[i])))
+            return bad_text(path, labels[i], err);
     if (strcmp(d->name, name))
         return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": file name and name must be the same", path,
                         d->name);
@@ -174,6 +184,13 @@ static int check_option(const char *path, const struct vc_option *o, const struc
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has a minimum above its maximum", path, o->key);
     if (!o->doc || !o->doc[0])
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has no description", path, o->key);
+    const char *const texts[] = { o->doc, o->choices, o->def };
+    static const char *const labels[] = { "description", "choices", "default" };
+    for (size_t k = 0; k < 3; k++) {
+        snprintf(why, sizeof(why), "option \"%s\": %s", o->key, labels[k]);
+        if (texts[k] && !vci_text_ok(texts[k], strlen(texts[k])))
+            return bad_text(path, why, err);
+    }
     if ((o->flags & VC_OPT_REQUIRED) && o->def)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" is required and has a default", path, o->key);
     if (vci_option_default_bad(o, why, sizeof(why)))

@@ -87,7 +87,8 @@ static int check_file(const vc_context *ctx, uint32_t kind, const char *name, co
 {
     vcs_autoclose int fd = -1;
     struct stat st;
-    if (access(path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR))
+    /* A link that leads nowhere is there: it is refused as a link. */
+    if (lstat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
         return not_installed(ctx, kind, name, err);
     int r = vci_open_trusted(path, O_PATH, &fd, err);
     if (r)
@@ -96,7 +97,12 @@ static int check_file(const vc_context *ctx, uint32_t kind, const char *name, co
         return vci_fail(err, VC_ERR_IO, errno, "cannot look at %s", path);
     if (!S_ISREG(st.st_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "%s is not a regular file, so it is no plugin", path);
-    return 0;
+    char self[32];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    vcs_autoclose int file = open(self, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return vci_fail(err, vci_code_of(errno), errno, "cannot open %s", path);
+    return vci_elf_check(file, path, err);
 }
 
 /* Map it.  *ret_entry: its descriptor. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* log.c: leveled log lines, as text or JSON, one write(2) each. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,15 @@ static size_t printable(const unsigned char *p, size_t n)
         (p[0] == 0xf4 && p[1] > 0x8f) || (p[0] == 0xc2 && p[1] < 0xa0))
         return 0;
     return len;
+}
+
+int vci_text_ok(const char *text, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    for (size_t at = 0, n; at < len; at += n)
+        if (!(n = printable(p + at, len - at)))
+            return 0;
+    return 1;
 }
 
 size_t vci_escape(char *dst, size_t size, const char *src, size_t len)
@@ -84,6 +94,27 @@ int vci_log_on(const vc_context *ctx, uint32_t level)
     return ctx && ctx->log.fd >= 0 && level <= ctx->log.level;
 }
 
+/* A log that cannot be written must not disturb what is logged: nor may SIGPIPE, when its reader is gone, end the
+ * program that uses the library.  It is sent to the thread that writes, so it can be taken back there. */
+static void put_line(int fd, const char *line, size_t n)
+{
+    static const struct timespec now;
+    sigset_t pipe_set, old, pending;
+    sigemptyset(&pipe_set);
+    sigaddset(&pipe_set, SIGPIPE);
+    sigemptyset(&pending);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &pipe_set, &old);
+    ssize_t r;
+    do
+        r = write(fd, line, n);
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+        while (sigtimedwait(&pipe_set, NULL, &now) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 /* Write one line; phase is NULL for ordinary messages. */
 static void emit(const vc_context *ctx, uint32_t level, const char *pod, const char *msg, const char *phase)
 {
@@ -119,9 +150,7 @@ static void emit(const vc_context *ctx, uint32_t level, const char *pod, const c
             n += (size_t)snprintf(line + n, sizeof(line) - n - 1, " mono_ns=%lld", (long long)mono);
     }
     line[n++] = '\n';
-    /* A log that cannot be written must not disturb what is logged; errno stays as it was. */
-    while (write(ctx->log.fd, line, n) < 0 && errno == EINTR)
-        ;
+    put_line(ctx->log.fd, line, n);
 }
 
 void vci_log(const vc_context *ctx, uint32_t level, const char *pod, const char *fmt, ...)

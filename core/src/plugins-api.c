@@ -78,6 +78,9 @@ static struct vc_plugin_info *make_info(vc_context *ctx, uint32_t kind, const ch
 
 int vc_plugin_list(vc_context *ctx, const char *kind, struct vc_plugin_info ***ret_list, size_t *ret_n, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_list, err);
+    VCI_NEED(ret_n, err);
     uint32_t only = kind ? vci_kind_of(kind) : 0;
     if (kind && !only)
         return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is no kind of plugin: hypervisor, agent, proxy, shim or network",
@@ -223,6 +226,9 @@ static int none_has(const vc_context *ctx, const char *name, vc_error **err)
 
 int vc_plugin_help(vc_context *ctx, const char *name, int json, char **ret_text, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(name, err);
+    VCI_NEED(ret_text, err);
     const char *slash = strchr(name, '/');
     uint32_t only = 0;
     if (slash) {
@@ -310,6 +316,7 @@ static int check_one(vc_context *ctx, uint32_t kind, struct vcs_buf *report, vc_
 
 int vc_context_check(vc_context *ctx, char **ret_report, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vcs_buf report = { 0 };
     const char *file = vci_conf_file(ctx->conf);
     int bad = vcs_buf_printf(&report, "configuration: %s\n", file ? file : "no file, defaults") < 0, r = 0;

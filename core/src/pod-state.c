@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base64.h"
 #include "lib/io.h"
 #include "pod.h"
 
@@ -29,6 +30,12 @@ int64_t vci_pod_deadline(const vc_context *ctx, const char *key)
 {
     int64_t s = vci_conf_int(ctx->conf, key);
     return s > 0 ? vcs_now_ns() + s * 1000000000 : 0;
+}
+
+int64_t vci_deadline_ms(int64_t ms)
+{
+    static const int64_t century_ms = INT64_C(100) * 365 * 24 * 3600 * 1000;
+    return vcs_now_ns() + (ms < century_ms ? ms : century_ms) * 1000000;
 }
 
 void vci_strv_free(char **v)
@@ -76,6 +83,15 @@ void vci_ctr_free(struct vci_ctr *c)
     free(c->rootfs);
     free(c->spec);
     free(c);
+}
+
+void vci_ctr_forget_execs(const struct vci_pod *pod, struct vci_ctr *c)
+{
+    for (size_t i = 0; i < c->n_execs; i++) {
+        vci_exit_remove(&pod->dir, c->id, c->execs[i].id);
+        free(c->execs[i].id);
+    }
+    c->n_execs = 0;
 }
 
 void vci_pod_close(struct vci_pod *pod)
@@ -168,10 +184,28 @@ static void put_proc(json_object *o, const char *key, const struct vc_proc *p)
         json_object_object_add(o, key, proc_json(p));
 }
 
-static void put_str(json_object *o, const char *key, const char *s)
+/* Bytes that are no text go in as "KEY_base64": the record must be JSON whatever a plugin saves and a path holds. */
+static int put_bytes(json_object *o, const char *key, const char *s, size_t len)
 {
-    if (s)
-        json_object_object_add(o, key, json_object_new_string(s));
+    size_t ascii = 0;
+    while (ascii < len && (unsigned char)s[ascii] < 0x80)
+        ascii++;
+    if (ascii == len || vci_text_ok(s, len)) {
+        json_object_object_add(o, key, json_object_new_string_len(s, (int)len));
+        return 0;
+    }
+    char name[64];
+    snprintf(name, sizeof name, "%s_base64", key);
+    vcs_autofree char *text = vci_base64(s, len);
+    if (text)
+        json_object_object_add(o, name, json_object_new_string(text));
+    return text ? 0 : -1;
+}
+
+/* -1 without memory. */
+static int put_str(json_object *o, const char *key, const char *s)
+{
+    return s ? put_bytes(o, key, s, strlen(s)) : 0;
 }
 
 static void put_int(json_object *o, const char *key, int64_t v)
@@ -190,12 +224,12 @@ static void put_strv(json_object *o, const char *key, char **v)
     json_object_object_add(o, key, a);
 }
 
-static json_object *ctr_json(const struct vci_ctr *c)
+static json_object *ctr_json(const struct vci_ctr *c, int *bad)
 {
     json_object *o = json_object_new_object();
     put_str(o, "id", c->id);
     put_str(o, "state", state_names[c->state]);
-    put_str(o, "rootfs", c->rootfs);
+    *bad |= put_str(o, "rootfs", c->rootfs);
     put_int(o, "readonly", c->readonly);
     put_int(o, "terminal", c->terminal);
     if (c->exit_status >= 0)
@@ -240,7 +274,7 @@ static int save_instances(struct vci_pod *pod, vc_error **err)
     return 0;
 }
 
-static json_object *stack_json(const struct vci_pod *pod)
+static json_object *stack_json(const struct vci_pod *pod, int *bad)
 {
     json_object *all = json_object_new_object();
     for (uint32_t k = 1; k <= VCI_KINDS; k++) {
@@ -248,7 +282,7 @@ static json_object *stack_json(const struct vci_pod *pod)
         put_str(o, "plugin", pod->plugin[k]);
         if (pod->saved[k]) {
             json_object_object_add(o, "version", json_object_new_int64(pod->saved_version[k]));
-            json_object_object_add(o, "state", json_object_new_string_len(pod->saved[k], (int)pod->saved_len[k]));
+            *bad |= put_bytes(o, "state", pod->saved[k], pod->saved_len[k]);
         }
         json_object_object_add(all, vci_kind_name(k), o);
     }
@@ -260,6 +294,7 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     int rc = save_instances(pod, err);
     if (rc < 0)
         return rc;
+    int bad = 0;
     json_object *o = json_object_new_object();
     put_str(o, "id", pod->dir.id);
     put_str(o, "state", state_names[pod->state]);
@@ -276,7 +311,7 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     put_strv(o, "dns", pod->dns);
     put_strv(o, "annotations", pod->annotations);
     put_int(o, "created_ns", pod->created_ns);
-    json_object_object_add(o, "instances", stack_json(pod));
+    json_object_object_add(o, "instances", stack_json(pod, &bad));
     if (pod->n_vmm) {
         json_object *a = json_object_new_array();
         for (size_t i = 0; i < pod->n_vmm; i++)
@@ -284,14 +319,14 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
         json_object_object_add(o, "vmm", a);
     }
     put_proc(o, "proxy", &pod->proxy);
-    put_str(o, "uri", pod->uri);
+    bad |= put_str(o, "uri", pod->uri);
     if (pod->n_ctrs) {
         json_object *a = json_object_new_array();
         for (size_t i = 0; i < pod->n_ctrs; i++)
-            json_object_array_add(a, ctr_json(pod->ctrs[i]));
+            json_object_array_add(a, ctr_json(pod->ctrs[i], &bad));
         json_object_object_add(o, "containers", a);
     }
-    rc = vci_store_write(&pod->dir, o, err);
+    rc = bad ? vci_fail(err, VC_ERR_NOMEM, 0, "out of memory") : vci_store_write(&pod->dir, o, err);
     json_object_put(o);
     if (rc == 0)
         pod->exists = 1;
@@ -330,11 +365,30 @@ static const char *get_str(json_object *o, const char *key)
 }
 
 /* 0, or -1 without memory. */
+static int copy_bytes(json_object *o, const char *key, char **ret, size_t *ret_len)
+{
+    char name[64];
+    json_object *v = get(o, key, json_type_string);
+    *ret = NULL;
+    *ret_len = 0;
+    if (v) {
+        size_t len = (size_t)json_object_get_string_len(v);
+        if (!(*ret = malloc(len + 1)))
+            return -1;
+        memcpy(*ret, json_object_get_string(v), len + 1);
+        *ret_len = len;
+        return 0;
+    }
+    snprintf(name, sizeof name, "%s_base64", key);
+    const char *text = get_str(o, name);
+    /* What is no base64 is treated as what is not there. */
+    return text && vci_unbase64(text, ret, ret_len) == -2 ? -1 : 0;
+}
+
 static int copy_str(json_object *o, const char *key, char **ret)
 {
-    const char *s = get_str(o, key);
-    *ret = s ? strdup(s) : NULL;
-    return s && !*ret ? -1 : 0;
+    size_t len;
+    return copy_bytes(o, key, ret, &len);
 }
 
 static struct vc_proc proc_of(json_object *a)
@@ -431,14 +485,10 @@ static const char *parse_stack(struct vci_pod *pod, json_object *o)
             return "a plugin's name is missing in \"instances\"";
         if (copy_str(i, "plugin", &pod->plugin[k]) < 0)
             return "";
-        json_object *s = get(i, "state", json_type_string);
-        if (!s)
-            continue;
-        pod->saved_len[k] = (size_t)json_object_get_string_len(s);
-        pod->saved[k] = malloc(pod->saved_len[k] + 1);
-        if (!pod->saved[k])
+        if (copy_bytes(i, "state", &pod->saved[k], &pod->saved_len[k]) < 0)
             return "";
-        memcpy(pod->saved[k], json_object_get_string(s), pod->saved_len[k] + 1);
+        if (get(i, "state_base64", json_type_string) && !pod->saved[k])
+            return "a plugin's \"state_base64\" is no base64";
         pod->saved_version[k] = (uint32_t)get_int(i, "version", 0);
     }
     return NULL;

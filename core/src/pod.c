@@ -14,9 +14,6 @@
 
 static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, vc_error **err)
 {
-    static const uint32_t known = VC_POD_DEFER_VM | VC_POD_OWNED;
-    if (config->flags & ~known)
-        return vci_fail(err, VC_ERR_INVAL, 0, "pod flags 0x%x are not known", config->flags & ~known);
     if (config->memory && config->memory < MIN_MEMORY)
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "%llu bytes of memory are too few for a virtual machine: the size is in bytes",
@@ -87,13 +84,16 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
     char made[13];
     if (!config)
         return vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the pod");
+    int rc = vci_check_pod_config(config, err);
+    if (rc < 0)
+        return rc;
     const char *id = config->id;
     if (!id) {
         vci_make_id(made, 12);
         made[12] = '\0';
         id = made;
     }
-    int rc = vci_check_id("pod id", id, err);
+    rc = vci_check_id("pod id", id, err);
     if (rc < 0)
         return rc;
     vcs_autofree char *copy = strdup(id);
@@ -106,6 +106,7 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
         return rc;
     }
     vci_fault_point("store-created");
+    pod->dir.cancellable = 1;
     rc = take_config(pod, config, err);
     int boot = run || !(config->flags & VC_POD_DEFER_VM);
     if (rc == 0)
@@ -148,11 +149,13 @@ static int create_or_run(vc_context *ctx, const struct vc_pod_config *config, in
 
 int vc_pod_create(vc_context *ctx, const struct vc_pod_config *config, char **ret_id, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     return create_or_run(ctx, config, 0, ret_id, err);
 }
 
 int vc_pod_run(vc_context *ctx, const struct vc_pod_config *config, char **ret_id, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     return create_or_run(ctx, config, 1, ret_id, err);
 }
 
@@ -162,7 +165,7 @@ int vc_pod_run(vc_context *ctx, const struct vc_pod_config *config, char **ret_i
 static int boot_again(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
     for (size_t i = 0; i < pod->n_ctrs; i++)
-        pod->ctrs[i]->n_execs = 0;
+        vci_ctr_forget_execs(pod, pod->ctrs[i]);
     pod->state = VCI_READY;
     pod->died = 0;
     pod->boot_same = 1;
@@ -188,6 +191,7 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
     rc = vci_pod_begin(pod, "start", err);
     vci_fault_point("start-noted");
     int64_t deadline = vci_pod_deadline(ctx, "create_timeout");
+    pod->dir.cancellable = 1;
     if (rc == 0 && boot)
         rc = boot_again(pod, deadline, err);
     if (rc == 0)
@@ -207,6 +211,7 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
 
 int vc_pod_start(vc_context *ctx, const char *id, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod pod;
     vc_error *e = NULL;
     vci_pod_init(&pod, ctx);
@@ -248,7 +253,9 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
 
 static int pod_stop(struct vci_pod *pod, vc_context *ctx, const char *id, uint32_t flags, vc_error **err)
 {
-    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    int rc = vci_check_flags("stop", flags, VC_FORCE, err);
+    if (rc == 0)
+        rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
     if (rc < 0)
         return rc;
     vci_pod_refresh(pod);
@@ -262,6 +269,7 @@ static int pod_stop(struct vci_pod *pod, vc_context *ctx, const char *id, uint32
 
 int vc_pod_stop(vc_context *ctx, const char *id, uint32_t flags, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod pod;
     vc_error *e = NULL;
     vci_pod_init(&pod, ctx);
@@ -292,7 +300,10 @@ int vci_pod_do_delete(struct vci_pod *pod, vc_error **err)
 static int pod_delete(struct vci_pod *pod, vc_context *ctx, const char *id, uint32_t flags, vc_error **err)
 {
     int force = (flags & VC_FORCE) != 0;
-    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    int rc = vci_check_flags("delete", flags, VC_FORCE, err);
+    if (rc < 0)
+        return rc;
+    rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
     if (rc < 0 && !pod->dir.run_path)
         return rc;
     if (rc < 0 && (!force || rc == VC_ERR_NOMEM)) {
@@ -315,6 +326,7 @@ static int pod_delete(struct vci_pod *pod, vc_context *ctx, const char *id, uint
 
 int vc_pod_delete(vc_context *ctx, const char *id, uint32_t flags, vc_error **err)
 {
+    VCI_NEED(ctx, err);
     struct vci_pod pod;
     vc_error *e = NULL;
     vci_pod_init(&pod, ctx);

@@ -119,9 +119,13 @@ struct vci_ctr *vci_pod_add(struct vci_pod *pod, const char *id);
 /* Take one out of the list and free it. */
 void vci_pod_drop(struct vci_pod *pod, struct vci_ctr *c);
 void vci_ctr_free(struct vci_ctr *c);
+/* Forget its further processes, and the exit statuses they left. */
+void vci_ctr_forget_execs(const struct vci_pod *pod, struct vci_ctr *c);
 /* Monotonic deadline `key` seconds from now, from the configuration. */
 int64_t vci_pod_deadline(const vc_context *ctx, const char *key);
 int64_t vci_realtime_ns(void);
+/* Monotonic deadline that many milliseconds (0 or more) from now; a caller's "very long" does not overflow. */
+int64_t vci_deadline_ms(int64_t ms);
 
 /* ---- exit.c: exit statuses ---- */
 /* Name of the exit file below the run directory: "exit/CTR" or "exit/CTR:EXEC". */

@@ -22,6 +22,7 @@ static int process_open(vc_context *ctx, struct vc_process *p, const char *pod, 
         rc = vci_check_id("exec id", exec_id, err);
     if (rc < 0)
         return rc;
+    p->pod.dir.cancellable = 1;
     strncpy(p->container, container, sizeof p->container - 1);
     if (exec_id)
         strncpy(p->exec_id, exec_id, sizeof p->exec_id - 1);
@@ -31,6 +32,8 @@ static int process_open(vc_context *ctx, struct vc_process *p, const char *pod, 
 int vc_process_open(vc_context *ctx, const char *pod, const char *container, const char *exec_id,
                     vc_process **ret_process, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_process, err);
     vc_error *e = NULL;
     struct vc_process *p = calloc(1, sizeof *p);
     if (!p)
@@ -47,6 +50,8 @@ int vc_process_open(vc_context *ctx, const char *pod, const char *container, con
 
 int vc_process_streams(vc_process *process, int ret_fds[3], vc_error **err)
 {
+    VCI_NEED(process, err);
+    VCI_NEED(ret_fds, err);
     vc_error *e = NULL;
     int32_t fds[3] = { -1, -1, -1 };
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
@@ -59,6 +64,7 @@ int vc_process_streams(vc_process *process, int ret_fds[3], vc_error **err)
 
 int vc_process_signal(vc_process *process, int32_t sig, vc_error **err)
 {
+    VCI_NEED(process, err);
     vc_error *e = NULL;
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
     int rc = VCI_CALL(agent, vci_pod_deadline(process->pod.ctx, "call_timeout"), &e, agent, signal, process->container,
@@ -68,6 +74,7 @@ int vc_process_signal(vc_process *process, int32_t sig, vc_error **err)
 
 int vc_process_resize(vc_process *process, uint32_t rows, uint32_t cols, vc_error **err)
 {
+    VCI_NEED(process, err);
     vc_error *e = NULL;
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
     int rc = VCI_CALL(agent, vci_pod_deadline(process->pod.ctx, "call_timeout"), &e, agent, tty_resize,
@@ -77,6 +84,8 @@ int vc_process_resize(vc_process *process, uint32_t rows, uint32_t cols, vc_erro
 
 int vc_process_wait(vc_process *process, int32_t *ret_status, vc_error **err)
 {
+    VCI_NEED(process, err);
+    VCI_NEED(ret_status, err);
     vc_error *e = NULL;
     int32_t status = -1;
     struct vci_inst *agent = &process->pod.inst[VC_KIND_AGENT];
@@ -90,6 +99,7 @@ int vc_process_wait(vc_process *process, int32_t *ret_status, vc_error **err)
 
 int vc_process_report(vc_process *process, int32_t status, vc_error **err)
 {
+    VCI_NEED(process, err);
     vc_error *e = NULL;
     int rc = status >= 0 && status <= 255
                  ? 0

@@ -182,11 +182,11 @@ static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, vc_e
 
 /* ---- the mount ---- */
 
-/* A private copy of the tree below `path`, with its attributes set before anybody can see it. */
-static int clone_tree(const struct vci_ctr *c, vc_error **err)
+/* A private copy of the tree below the open directory (its path may name another one by now), with its attributes set before anybody can see it. */
+static int clone_tree(const struct vci_ctr *c, int rootfd, vc_error **err)
 {
     struct attr attr = { .set = ATTR_NOSUID | ATTR_NODEV | (c->readonly ? ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
-    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, c->rootfs, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+    int fd = (int)syscall(SYS_open_tree, rootfd, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
     if (fd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make a bind mount of %s", c->rootfs);
     if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) < 0) {
@@ -253,7 +253,7 @@ int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
         rc = make_mountpoints(pod, c, rootfd, err);
     if (rc < 0)
         return rc;
-    vcs_autoclose int tree = clone_tree(c, err);
+    vcs_autoclose int tree = clone_tree(c, rootfd, err);
     return tree < 0 ? tree : attach_tree(pod, c, parent, tree, err);
 }
 

@@ -54,7 +54,7 @@ void vci_sink_free(vc_sink *sink)
 
 static void host_log(const vc_host *host, int32_t level, const char *msg, uint64_t len)
 {
-    if (!host->ctx || level < VC_LOG_ERROR || level > VC_LOG_DEBUG)
+    if (!host->ctx || !msg || level < VC_LOG_ERROR || level > VC_LOG_DEBUG)
         return;
     const struct vci_inst *i = inst_of(host);
     int n = len > 2048 ? 2048 : (int)len;
@@ -72,14 +72,16 @@ static int host_err_set(const vc_host *host, vc_err *err, int32_t code, int32_t 
                         uint64_t len)
 {
     (void)host;
-    vci_error_fill((vc_error *)err, code, sys_errno, msg, len > 4096 ? 4096 : (size_t)len);
+    if (msg)
+        vci_error_fill((vc_error *)err, code, sys_errno, msg, len > 4096 ? 4096 : (size_t)len);
     return code;
 }
 
 static void host_err_context(const vc_host *host, vc_err *err, const char *msg, uint64_t len)
 {
     (void)host;
-    vci_error_prefix((vc_error *)err, msg, len > 4096 ? 4096 : (size_t)len);
+    if (msg)
+        vci_error_prefix((vc_error *)err, msg, len > 4096 ? 4096 : (size_t)len);
 }
 
 static void *host_alloc(const vc_host *host, uint64_t size)
@@ -97,6 +99,8 @@ static void host_free(const vc_host *host, void *mem)
 static int host_write(const vc_host *host, vc_sink *sink, const void *data, uint64_t len)
 {
     (void)host;
+    if (!sink || (!data && len))
+        return VC_E_INVAL;
     if (len > SINK_MAX || sink->buf.len + len > SINK_MAX)
         return VC_E_RESOURCE;
     return vcs_buf_append(&sink->buf, data, (size_t)len) < 0 ? VC_E_NOMEM : VC_OK;
@@ -142,6 +146,8 @@ static int run_path(const vc_host *host, vc_sink *sink)
 
 static int host_path(const vc_host *host, uint32_t which, vc_sink *sink)
 {
+    if (!sink)
+        return VC_E_INVAL;
     if (!host->ctx)
         return VC_E_STATE;
     const vc_context *ctx = inst_of(host)->ctx;
@@ -176,9 +182,9 @@ static int host_path(const vc_host *host, uint32_t which, vc_sink *sink)
 static int host_sink_new(const vc_host *host, vc_sink **out)
 {
     (void)host;
-    vc_sink *sink = vci_sink_new();
+    vc_sink *sink = out ? vci_sink_new() : NULL;
     if (!sink)
-        return VC_E_NOMEM;
+        return out ? VC_E_NOMEM : VC_E_INVAL;
     *out = sink;
     return VC_OK;
 }
@@ -187,6 +193,8 @@ static int host_sink_bytes(const vc_host *host, vc_sink *sink, struct vc_bytes *
 {
     (void)host;
     size_t len;
+    if (!sink || !out)
+        return VC_E_INVAL;
     const char *text = vci_sink_str(sink, &len);
     if (!text)
         return VC_E_NOMEM;
@@ -221,6 +229,8 @@ static int host_spawn(const vc_host *host, const struct vc_call *call, const str
     struct vci_pod_dir *dir = dir_of(host);
     if (!dir)
         return VC_E_STATE;
+    if (!spawn || !out)
+        return VC_E_INVAL;
     vc_error *err = NULL;
     int r = vci_spawn(inst_of(host)->ctx, dir, owner_of(host), spawn, out, &err);
     return to_call(call, err, r);
@@ -229,6 +239,8 @@ static int host_spawn(const vc_host *host, const struct vc_call *call, const str
 static int host_proc_fd(const vc_host *host, const struct vc_proc *proc, int32_t *pidfd)
 {
     (void)host;
+    if (!proc || !pidfd)
+        return VC_E_INVAL;
     int fd = vcs_proc_fd(proc);
     if (fd < 0)
         return vci_code_of(fd);
@@ -239,6 +251,8 @@ static int host_proc_fd(const vc_host *host, const struct vc_proc *proc, int32_t
 static int host_proc_wait(const vc_host *host, const struct vc_call *call, const struct vc_proc *proc, int32_t *status)
 {
     int st = -1;
+    if (!proc)
+        return VC_E_INVAL;
     int r = vcs_proc_wait(proc, call ? call->deadline_ns : 0, &st);
     if (r < 0)
         return host_err_set(host, call ? call->err : NULL, vci_code_of(r), 0, "the process has not ended in time", 33);
@@ -253,6 +267,8 @@ static int host_proc_done(const vc_host *host, const struct vc_proc *proc)
     char name[64];
     if (!dir)
         return VC_E_STATE;
+    if (!proc)
+        return VC_E_INVAL;
     snprintf(name, sizeof(name), "%d %llu", proc->pid, (unsigned long long)proc->start_ticks);
     return vci_ledger_del_name(dir, VCI_RES_PROCESS, name, NULL);
 }
@@ -261,6 +277,8 @@ static int host_netns_run(const vc_host *host, const struct vc_call *call, int32
                           void *arg)
 {
     int result = 0;
+    if (!fn)
+        return VC_E_INVAL;
     int r = vci_netns_run(netns_fd, fn, arg, &result);
     if (r < 0) {
         static const char msg[] = "cannot work inside the network namespace";
@@ -289,8 +307,7 @@ static int host_res_del(const vc_host *host, uint32_t type, const char *name)
 
 static int host_cancelled(const vc_host *host, const struct vc_call *call)
 {
-    (void)host;
-    return call && call->deadline_ns && vcs_now_ns() >= call->deadline_ns;
+    return vci_cancelled(dir_of(host)) || (call && call->deadline_ns && vcs_now_ns() >= call->deadline_ns);
 }
 
 static const void *host_ext(const vc_host *host, const char *id)

@@ -145,6 +145,8 @@ static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_
 
 int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_status, err);
     vc_error *e = NULL;
     struct vc_pod_status *s = NULL;
     int rc = look(ctx, id, &s, &e);
@@ -155,6 +157,9 @@ int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_st
 
 int vc_pod_list(vc_context *ctx, struct vc_pod_status ***ret_list, size_t *ret_n, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_list, err);
+    VCI_NEED(ret_n, err);
     vc_error *e = NULL;
     char **ids = NULL;
     size_t n = 0, k = 0;
@@ -186,6 +191,8 @@ int vc_pod_list(vc_context *ctx, struct vc_pod_status ***ret_list, size_t *ret_n
 int vc_container_status(vc_context *ctx, const char *pod, const char *container,
                         struct vc_container_status **ret_status, vc_error **err)
 {
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_status, err);
     struct vci_pod p;
     vc_error *e = NULL;
     struct vc_container_status *s = NULL;
@@ -226,6 +233,8 @@ static json_object *ctr_json(const struct vc_container_status *c)
 
 int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error **err)
 {
+    VCI_NEED(s, err);
+    VCI_NEED(ret_json, err);
     json_object *o = json_object_new_object(), *list = json_object_new_array();
     add(o, "id", s->id);
     add(o, "state", s->state);

@@ -29,6 +29,7 @@
 #define STATE_MAX     (16u * 1024 * 1024)
 #define STATE_FILE    "pod.json"
 #define STATE_TMP     "pod.json.new"
+#define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
 
 /* ROOT/pods[/ID] into buf. */
 static int pods_path(const char *root, const char *id, char *buf, size_t size, vc_error **err)
@@ -90,8 +91,8 @@ void vci_store_close(struct vci_pod_dir *dir)
     dir->run_path = NULL;
 }
 
-/* Who holds the lock?  The kernel knows, so that taking a lock need not write anything. */
-static void lock_holder(int fd, char *buf, size_t size)
+/* Who holds the lock?  The kernel knows, so that taking a lock need not write anything.  0: nobody that is known. */
+static int lock_holder(int fd, char *buf, size_t size)
 {
     struct stat st;
     vcs_autofclose FILE *f = fopen("/proc/locks", "re");
@@ -99,7 +100,7 @@ static void lock_holder(int fd, char *buf, size_t size)
     int holder = 0;
     snprintf(buf, size, "another process");
     if (!f || fstat(fd, &st) < 0)
-        return;
+        return 0;
     while (fgets(line, sizeof(line), f)) {
         unsigned maj, min;
         unsigned long long ino;
@@ -112,13 +113,14 @@ static void lock_holder(int fd, char *buf, size_t size)
             holder = pid;
     }
     if (holder <= 0)
-        return;
+        return 0;
     char path[32], name[64] = "";
     snprintf(path, sizeof(path), "/proc/%d/comm", holder);
     vcs_autofclose FILE *comm = fopen(path, "re");
     if (comm && fgets(name, sizeof(name), comm))
         name[strcspn(name, "\n")] = '\0';
     snprintf(buf, size, "pid %d%s%s%s", holder, name[0] ? " (" : "", name, name[0] ? ")" : "");
+    return 1;
 }
 
 /* flock with a deadline.  The kernel has no flock with a timeout, and a thread that waits in one cannot be told to
@@ -169,7 +171,7 @@ static int taken(const char *id, vc_error **err)
     return vci_fail(err, VC_ERR_EXISTS, 0, "a pod \"%s\" exists already; choose another id, or delete it", id);
 }
 
-/* The run directory of a new pod, locked. */
+/* The run directory of a new pod, locked.  1: somebody took it away as a half-made one: begin again. */
 static int create_run(struct vci_pod_dir *d, vc_error **err)
 {
     int r = make_dir(d->run_path);
@@ -180,10 +182,9 @@ static int create_run(struct vci_pod_dir *d, vc_error **err)
     vci_fault_point("store-run-dir-made");
     d->run_fd = open_dir(d->run_path);
     if (d->run_fd < 0)
-        return taken(d->id, err); /* taken away at once: somebody cleans up a pod of this id */
-    r = lock_pod(d, VCI_LOCK_TRY, 0, err);
-    if (r == 1)
-        return taken(d->id, err);
+        return 1;
+    /* One that looks for half-made pods, or asks for a pod of this id, may hold the lock for a moment. */
+    r = lock_pod(d, VCI_LOCK_EXCLUSIVE, vcs_now_ns() + CREATE_LOCK_NS, err);
     vci_fault_point("store-locked");
     return r;
 }
@@ -203,7 +204,13 @@ int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *
     d.run_path = strdup(run);
     if (!d.run_path)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    r = create_run(&d, err);
+    while ((r = create_run(&d, err)) == 1) {
+        if (d.lock_fd >= 0)
+            close(d.lock_fd);
+        if (d.run_fd >= 0)
+            close(d.run_fd);
+        d.lock_fd = d.run_fd = -1;
+    }
     if (r) {
         vci_store_close(&d);
         return r;
@@ -555,6 +562,13 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
 {
     vcs_autoclose int fd =
         dir->state_fd < 0 ? -1 : openat(dir->state_fd, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT) && dir->lock_fd < 0 && dir->run_fd >= 0) {
+        char who[128];
+        vcs_autoclose int lock = openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (lock >= 0 && lock_holder(lock, who, sizeof(who)))
+            return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" is being made or removed by %s", dir->id, who);
+        errno = ENOENT;
+    }
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
         return vci_fail(err, VC_ERR_NOTFOUND, 0,
                         "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);

@@ -24,6 +24,7 @@ struct vci_pod_dir {
     int lock_fd;          /* holds the flock; -1 when opened without */
     int ledger_fd;        /* O_APPEND; -1 until the first entry */
     int fresh;            /* made by vci_store_create: there is no ledger yet */
+    int cancellable;      /* what goes on can be cancelled; undoing it cannot */
     char *run_path;       /* RUN_ROOT/pods/ID */
 };
 

@@ -173,6 +173,7 @@ static int ctr_exec(struct virtc *vt, int argc, char **argv)
         "Exit code: that of COMMAND; 128+N when signal N ended it; 127 when there is no such command, 126 when it "
         "cannot be executed; 125 when virtc itself failed.\n\n"
         "Example:\n  virtc container exec -it mypod web -- sh", children, NULL, NULL};
+    argp_err_exit_status = VIRTC_RUN_FAILED; /* the lower codes are the command's */
     return with_args(vt, argc, argv, &argp, &a, do_exec);
 }
 
@@ -270,8 +271,10 @@ static void print_container(const struct vc_container_status *c, int json)
     virtc_json_string(c->state);
     fputs(",\"rootfs\":", stdout);
     virtc_json_string(c->rootfs);
-    printf(",\"pid\":%d,\"exit_status\":%d,\"created_ns\":%lld,\"started_ns\":%lld,\"finished_ns\":%lld}", c->pid,
-           c->exit_status, (long long)c->created_ns, (long long)c->started_ns, (long long)c->finished_ns);
+    /* As vc_pod_status_json has it: null while there is none. */
+    printf(c->exit_status >= 0 ? ",\"pid\":%d,\"exit_status\":%d" : ",\"pid\":%d,\"exit_status\":null", c->pid, c->exit_status);
+    printf(",\"created_ns\":%lld,\"started_ns\":%lld,\"finished_ns\":%lld}", (long long)c->created_ns,
+           (long long)c->started_ns, (long long)c->finished_ns);
 }
 
 /* CONTAINER ID, STATE, PID, EXIT, ROOTFS. */

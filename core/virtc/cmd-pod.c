@@ -45,6 +45,26 @@ static error_t create_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* A call that takes as long as a boot, and that signals cancel. */
+struct pod_call {
+    vc_context *ctx;
+    const struct vc_pod_config *config;
+    char *id;
+    vc_error *err;
+};
+
+static int call_create(void *arg)
+{
+    struct pod_call *c = arg;
+    return vc_pod_create(c->ctx, c->config, &c->id, &c->err);
+}
+
+static int call_start(void *arg)
+{
+    struct pod_call *c = arg;
+    return vc_pod_start(c->ctx, c->id, &c->err);
+}
+
 static int pod_create(struct virtc *vt, int argc, char **argv)
 {
     struct pod_args a = {0};
@@ -59,14 +79,16 @@ static int pod_create(struct virtc *vt, int argc, char **argv)
     int rc = virtc_open(vt, &ctx);
     if (rc)
         return rc;
-    vc_error *err = NULL;
-    char *id = NULL;
-    if (vc_pod_create(ctx, &a.config, &id, &err) < 0)
-        rc = virtc_error(vt, err, VIRTC_FAILED);
+    struct pod_call c = {.ctx = ctx, .config = &a.config};
+    int sig;
+    if (virtc_cancellable(ctx, call_create, &c, &sig) < 0)
+        rc = virtc_error(vt, c.err, VIRTC_FAILED);
     else
-        virtc_print_id(vt, id);
-    free(id);
+        virtc_print_id(vt, c.id);
+    free(c.id);
     vc_context_free(ctx);
+    if (sig)
+        virtc_die_of(sig);
     return rc;
 }
 
@@ -89,13 +111,7 @@ static error_t id_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static int pod_start_flags(vc_context *ctx, const char *id, uint32_t flags, vc_error **err)
-{
-    (void)flags;
-    return vc_pod_start(ctx, id, err);
-}
-
-/* start, stop and delete differ in the call only. */
+/* stop and delete differ in the call only. */
 static int with_pod(struct virtc *vt, int argc, char **argv, const struct argp *argp,
                     int (*call)(vc_context *, const char *, uint32_t, vc_error **))
 {
@@ -118,7 +134,22 @@ static int with_pod(struct virtc *vt, int argc, char **argv, const struct argp *
 static int pod_start(struct virtc *vt, int argc, char **argv)
 {
     static const struct argp argp = {NULL, id_parse, "POD", "Start every container of a pod.", NULL, NULL, NULL};
-    return with_pod(vt, argc, argv, &argp, pod_start_flags);
+    struct pod_args a = {0};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &a))
+        return VIRTC_USAGE;
+    vc_context *ctx;
+    int rc = virtc_open(vt, &ctx), sig;
+    if (rc)
+        return rc;
+    struct pod_call c = {.ctx = ctx, .id = (char *)a.id};
+    if (virtc_cancellable(ctx, call_start, &c, &sig) < 0)
+        rc = virtc_error(vt, c.err, VIRTC_FAILED);
+    else
+        virtc_print_id(vt, a.id);
+    vc_context_free(ctx);
+    if (sig)
+        virtc_die_of(sig);
+    return rc;
 }
 
 static int pod_stop(struct virtc *vt, int argc, char **argv)

@@ -12,22 +12,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* Signals that are handed to the process in the container instead of acting on virtc. */
-static void passed_signals(sigset_t *set)
-{
-    static const int list[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU};
-    sigemptyset(set);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        sigaddset(set, list[i]);
-}
-
-void virtc_hold_signals(void)
-{
-    sigset_t set;
-    passed_signals(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-}
-
 int virtc_run_code(const vc_error *err)
 {
     switch (vc_error_code(err)) {
@@ -42,7 +26,7 @@ int virtc_attend(const struct virtc *vt, vc_context *ctx, const char *pod, const
     struct termios saved;
     int have_tty = tcgetattr(0, &saved) == 0; /* the shim makes it raw; if it is killed, nobody else puts it back */
     sigset_t set;
-    passed_signals(&set);
+    virtc_passed_signals(&set);
     int sigs = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     int shim = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
 
@@ -76,10 +60,10 @@ struct run_args {
 };
 static const struct argp_option run_opts[] = {
     {"rm", OPT_RM, NULL, 0, "Delete the pod when the command has ended (otherwise it stays, stopped, until `virtc pod delete')", 0},
-    {NULL, 0, NULL, 0, "The virtual machine:", 2},
-    {"hostname", OPT_HOSTNAME, "NAME", 0, "Host name of the pod (default: its id)", 2},
-    {"vm-memory", OPT_VM_MEMORY, "SIZE", 0, "Memory of the VM (default: as configured)", 2},
-    {"vcpus", OPT_VCPUS, "N", 0, "Processors of the VM (default: as configured)", 2},
+    {NULL, 0, NULL, 0, "The virtual machine:", 3},
+    {"hostname", OPT_HOSTNAME, "NAME", 0, "Host name of the pod (default: its id)", 3},
+    {"vm-memory", OPT_VM_MEMORY, "SIZE", 0, "Memory of the VM (default: as configured)", 3},
+    {"vcpus", OPT_VCPUS, "N", 0, "Processors of the VM (default: as configured)", 3},
     {0}};
 
 static error_t run_parse(int key, char *arg, struct argp_state *state)
@@ -110,6 +94,18 @@ static error_t run_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+struct run_call {
+    vc_context *ctx;
+    const struct vc_pod_config *config;
+    char *id;
+    vc_error *err;
+};
+static int call_run(void *arg)
+{
+    struct run_call *c = arg;
+    return vc_pod_run(c->ctx, c->config, &c->id, &c->err);
+}
+
 static int run_pod(struct virtc *vt, struct run_args *a)
 {
     vc_context *ctx;
@@ -128,16 +124,22 @@ static int run_pod(struct virtc *vt, struct run_args *a)
     a->pod.containers = list;
     a->pod.n_containers = 1;
 
+    struct run_call call = {.ctx = ctx, .config = &a->pod};
     vc_error *err = NULL;
-    char *id = NULL;
     struct vc_pod_status *st = NULL;
+    int sig;
     virtc_hold_signals();
-    if (vc_pod_run(ctx, &a->pod, &id, &err) < 0) {
-        rc = virtc_run_code(err);
-        virtc_error(vt, err, rc);
+    if (virtc_cancellable(ctx, call_run, &call, &sig) < 0) {
+        rc = virtc_run_code(call.err);
+        virtc_error(vt, call.err, rc);
         vc_context_free(ctx);
+        if (sig)
+            virtc_die_of(sig);
         return rc;
     }
+    char *id = call.id;
+    if (sig) /* it came too late to stop the start: now it is for the command */
+        raise(sig);
     if (vc_pod_status(ctx, id, &st, &err) == 0 && st->n_containers == 1)
         rc = virtc_attend(vt, ctx, id, st->containers[0]->id, NULL, st->containers[0]->pid);
     else
@@ -167,7 +169,8 @@ int cmd_run(struct virtc *vt, int argc, char **argv)
         "Signals sent to virtc are passed on to COMMAND.\n\n"
         "Example:\n  virtc run --rm --rootfs ./rootfs -- sh -c 'id; exit 7'",
         children, NULL, NULL};
-    int rc = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a) ? VIRTC_USAGE : run_pod(vt, &a);
+    argp_err_exit_status = VIRTC_RUN_FAILED; /* the lower codes are the command's */
+    int rc = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a) ? VIRTC_RUN_FAILED : run_pod(vt, &a);
     container_options_done(&a.c);
     return rc;
 }

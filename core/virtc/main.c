@@ -2,20 +2,18 @@
 /* main.c: virtc, the command line of libvccore: global options and the choice of the command. */
 #include "virtc.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *argp_program_bug_address = NULL;
 
 static void print_version(FILE *f, struct argp_state *state)
 {
     (void)state;
     fprintf(f, "virtc (libvccore) %s\n", vc_version());
 }
-void (*argp_program_version_hook)(FILE *, struct argp_state *) = print_version;
 
 static const struct command commands[] = {
-    {"run", "[OPTION...] [--] COMMAND [ARG...]", "Run a command in a new container in a new VM and exit with its exit code", cmd_run},
+    {"run", "[OPTION...] [--] COMMAND [ARG...]", "Run a command in a container in a VM of its own", cmd_run},
     {"pod", "create|start|stop|delete|status|list", "Work with pods: virtual machines that hold containers", NULL},
     {"container", "create|start|exec|kill|wait|stop|delete|status|list", "Work with the containers of a pod", NULL},
     {"plugin", "list|help NAME", "Show the installed plugins and their options", NULL},
@@ -109,7 +107,7 @@ static void print_group_help(FILE *f, const char *name, const char *doc, const s
 {
     fprintf(f, "Usage: %s COMMAND [OPTION...]\n%s\nCommands:\n", name, doc);
     for (const struct command *c = table; c->name; c++)
-        fprintf(f, "  %-8s %-34s %s\n", c->name, c->usage, c->doc);
+        fprintf(f, "  %-8s %-41s %s\n", c->name, c->usage, c->doc);
     fprintf(f, "\n`%s COMMAND --help' tells more about each.\n", name);
 }
 
@@ -175,6 +173,10 @@ int main(int argc, char **argv)
     struct virtc vt = {0};
     VC_INIT(&vt.options);
     vt.options.log_fd = 2;
+    /* A reader of our output or log that goes away must not end us in the middle of an operation. */
+    signal(SIGPIPE, SIG_IGN);
+    argp_program_version_hook = print_version;
+    argp_err_exit_status = VIRTC_USAGE;
     struct main_args a = {.vt = &vt, .argc = argc};
     static const struct argp argp = {main_opts, main_parse, "COMMAND [OPTION...]", main_doc, NULL, help_filter, NULL};
     if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a))
@@ -191,7 +193,11 @@ int main(int argc, char **argv)
         vt.options.log_fd = fileno(log);
     }
     int rc = run_command(&vt, argc - a.next, argv + a.next);
-    if (fflush(stdout) || ferror(stdout))
+    int unwritten = fflush(stdout) || ferror(stdout);
+    if (unwritten && errno == EPIPE && !rc) {
+        virtc_die_of(SIGPIPE); /* as programs do whose reader wants no more: silently */
+        rc = VIRTC_FAILED;
+    } else if (unwritten)
         rc = rc ? rc : virtc_complain(&vt, VIRTC_FAILED, "cannot write to standard output: %m");
     if (log)
         fclose(log);

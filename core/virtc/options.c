@@ -85,15 +85,15 @@ enum { OPT_STDIN = 0x100, OPT_STDOUT, OPT_STDERR, OPT_GROUP, OPT_CAP, OPT_NNP, O
        OPT_SHARES, OPT_QUOTA, OPT_READONLY, OPT_ANNOTATION };
 
 static const struct argp_option process_opts[] = {
-    {NULL, 0, NULL, 0, "The program and its surroundings:", 1},
-    {"interactive", 'i', NULL, 0, "Pass this command's standard input on to it (otherwise it reads end of file at once)", 1},
-    {"tty", 't', NULL, 0, "Give it a terminal", 1},
-    {"env", 'e', "NAME=VALUE", 0, "Add to its environment (may be repeated)", 1},
-    {"user", 'u', "USER[:GROUP]", 0, "Run it as this user, by name or number, as the container's /etc/passwd knows them", 1},
-    {"group", OPT_GROUP, "GROUP", 0, "One more group for it, by name or number (may be repeated)", 1},
-    {"workdir", 'w', "DIR", 0, "Its working directory in the container (default: /)", 1},
-    {"cap", OPT_CAP, "CAP_NAME", 0, "Give it exactly the capabilities named so (may be repeated; NONE for none)", 1},
-    {"no-new-privs", OPT_NNP, NULL, 0, "It and its children can gain no privileges", 1},
+    {NULL, 0, NULL, 0, "The program and its surroundings:", 2},
+    {"interactive", 'i', NULL, 0, "Pass this command's standard input on to it (otherwise it reads end of file at once)", 2},
+    {"tty", 't', NULL, 0, "Give it a terminal", 2},
+    {"env", 'e', "NAME=VALUE", 0, "Add to its environment (may be repeated)", 2},
+    {"user", 'u', "USER[:GROUP]", 0, "Run it as this user, by name or number, as the container's /etc/passwd knows them", 2},
+    {"group", OPT_GROUP, "GROUP", 0, "One more group for it, by name or number (may be repeated)", 2},
+    {"workdir", 'w', "DIR", 0, "Its working directory in the container (default: /)", 2},
+    {"cap", OPT_CAP, "CAP_NAME", 0, "Give it exactly the capabilities named so (may be repeated; NONE for none)", 2},
+    {"no-new-privs", OPT_NNP, NULL, 0, "It and its children can gain no privileges", 2},
     {0}};
 
 static error_t process_parse(int key, char *arg, struct argp_state *state)
@@ -120,7 +120,7 @@ static error_t process_parse(int key, char *arg, struct argp_state *state)
 const struct argp process_argp = {process_opts, process_parse, NULL, NULL, NULL, NULL, NULL};
 
 static const struct argp_option container_opts[] = {
-    {NULL, 0, NULL, 0, "The container:", 0},
+    {NULL, 0, NULL, 0, "The container:", 1},
     {"rootfs", 'r', "DIR", 0, "Directory that becomes its root (default: rootfs in the working directory)", 0},
     {"name", 'n', "ID", 0, "Its id (default: one is made)", 0},
     {"readonly", OPT_READONLY, NULL, 0, "Nothing can be written to its root; kept by the host, not by the guest", 0},

@@ -4,6 +4,7 @@
 #define VIRTC_H
 
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <vccore/vccore.h>
 
@@ -93,13 +94,22 @@ int container_config(const struct virtc *vt, struct container_options *o, int in
                      struct vc_container_config *ret);
 void container_options_done(struct container_options *o);
 
+/* ---- cancel.c ---- */
+/* Signals that are handed to the process in the container instead of acting on virtc. */
+void virtc_passed_signals(sigset_t *set);
+/* Block the signals that virtc_attend passes on, so that none is lost between start and attend. */
+void virtc_hold_signals(void);
+/* Call fn(arg) so that SIGINT, SIGTERM, SIGHUP and SIGQUIT cancel what it does with the context.  *ret_sig: which
+ * came, or 0. */
+int virtc_cancellable(vc_context *ctx, int (*fn)(void *arg), void *arg, int *ret_sig);
+/* End as that signal ends a program, so that a shell sees it. */
+void virtc_die_of(int sig);
+
 /* ---- cmd-run.c ---- */
 int cmd_run(struct virtc *vt, int argc, char **argv);
 /* Stand in for a process in a container: pass signals and window size to its shim, wait for its end and
  * return its exit code. */
 int virtc_attend(const struct virtc *vt, vc_context *ctx, const char *pod, const char *container, const char *exec_id, int pid);
-/* Block the signals that virtc_attend passes on, so that none is lost between start and attend. */
-void virtc_hold_signals(void);
 /* Exit code for a failed start of a program. */
 int virtc_run_code(const vc_error *err);
 

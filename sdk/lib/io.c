@@ -93,8 +93,10 @@ int vcs_unix_listen(const char *path, mode_t mode, int backlog)
     return VCS_TAKE_FD(fd);
 }
 
-int vcs_unix_connect(const char *path)
+/* As vcs_unix_connect, until the deadline (0: none): while the peer's backlog is full, connect(2) waits. */
+static int unix_connect_until(const char *path, int64_t deadline_ns)
 {
+    static const struct timeval none;
     struct sockaddr_un sa;
     socklen_t len;
     vcs_autoclose int dirfd = -1;
@@ -104,10 +106,25 @@ int vcs_unix_connect(const char *path)
     vcs_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    do
+    do {
+        int left = vcs_poll_timeout(deadline_ns);
+        struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+        if (left == 0)
+            return -ETIMEDOUT;
+        if (left > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
+            return -errno;
         r = connect(fd, (struct sockaddr *)&sa, len);
-    while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : VCS_TAKE_FD(fd);
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    if (deadline_ns && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none)) < 0)
+        return -errno;
+    return VCS_TAKE_FD(fd);
+}
+
+int vcs_unix_connect(const char *path)
+{
+    return unix_connect_until(path, 0);
 }
 
 /* ---- vsock ---- */
@@ -197,7 +214,7 @@ static int hvsock_answer(int fd, char *line, size_t size, int64_t deadline_ns)
 
 int vcs_hvsock_connect(const char *path, uint32_t port, int64_t deadline_ns)
 {
-    vcs_autoclose int fd = vcs_unix_connect(path);
+    vcs_autoclose int fd = unix_connect_until(path, deadline_ns);
     if (fd < 0)
         return fd;
     char line[64];
@@ -228,7 +245,7 @@ static int parse_u32(const char *text, uint32_t *ret)
 int vcs_uri_connect(const char *uri, int64_t deadline_ns)
 {
     if (strncmp(uri, "unix://", 7) == 0)
-        return uri[7] ? vcs_unix_connect(uri + 7) : -EINVAL;
+        return uri[7] ? unix_connect_until(uri + 7, deadline_ns) : -EINVAL;
     int is_vsock = strncmp(uri, "vsock://", 8) == 0;
     if (!is_vsock && strncmp(uri, "hvsock://", 9) != 0)
         return -EINVAL;

@@ -24,7 +24,8 @@ int vcs_unix_connect(const char *path);
 int vcs_vsock_connect(uint32_t cid, uint32_t port, int64_t deadline_ns);
 /* Hybrid vsock: connect to the VMM's unix socket, send "CONNECT port\n", read the line with OK. */
 int vcs_hvsock_connect(const char *path, uint32_t port, int64_t deadline_ns);
-/* Connect to unix://PATH, vsock://CID:PORT or hvsock://PATH:PORT.  -EINVAL for another form. */
+/* Connect to unix://PATH, vsock://CID:PORT or hvsock://PATH:PORT until the deadline (0: none), also when the peer does
+ * not take new connections.  -EINVAL for another form. */
 int vcs_uri_connect(const char *uri, int64_t deadline_ns);
 
 int vcs_set_nonblock(int fd, int on);

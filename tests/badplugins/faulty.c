@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* faulty.c: a plugin of any kind (FAULTY_KIND) that does what its kind does with plain processes, and fails in the
  * member that its option `fail` names: for tests of what the core undoes. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <vc/agent.h>
 #include <vc/hypervisor.h>
@@ -11,13 +14,15 @@
 #include <vc/proxy.h>
 #include <vc/shim.h>
 
+#include "lib/io.h"
 #include "lib/plug.h"
 
 #define MAX_PROCS 64
 
 struct faulty {
     const vc_host *host;
-    char fail[32];
+    char fail[32], wait[32];
+    int cancelled; /* eventfd */
     int64_t share, process, code;
     struct vc_proc procs[MAX_PROCS];
     char names[MAX_PROCS][300];
@@ -32,6 +37,16 @@ static struct faulty *of(vc_inst *inst)
 /* 0, or the failure that was ordered for this member. */
 static int order(struct faulty *f, const struct vc_call *call, const char *member)
 {
+    if (strcmp(f->wait, member) == 0) {
+        struct pollfd p = { .fd = f->cancelled, .events = POLLIN };
+        uint64_t n;
+        if (read(f->cancelled, &n, sizeof n) == (ssize_t)sizeof n) /* a cancel of before is no cancel of this call */
+            vcs_log(f->host, VC_LOG_DEBUG, "an early cancel was dropped");
+        vcs_log(f->host, VC_LOG_DEBUG, "%s waits", member);
+        int r = poll(&p, 1, vcs_poll_timeout(call->deadline_ns));
+        return vcs_fail(f->host, call, r > 0 ? VC_E_CANCELLED : VC_E_TIMEOUT, 0, "%s was %s", member,
+                        r > 0 ? "cancelled" : "not answered");
+    }
     if (strcmp(f->fail, member) != 0)
         return VC_OK;
     return vcs_fail(f->host, call, (int)f->code, 0, "%s fails as it was ordered to", member);
@@ -71,11 +86,15 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *fail = vcs_opt_str(host, cfg, "fail");
     f->host = host;
     snprintf(f->fail, sizeof f->fail, "%s", fail ? fail : "");
+    const char *wait = vcs_opt_str(host, cfg, "wait");
+    snprintf(f->wait, sizeof f->wait, "%s", wait ? wait : "");
+    f->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
     f->code = vcs_opt_int(host, cfg, "code", VC_E_IO);
     int rc = order(f, call, "create");
     if (rc < 0) {
+        close(f->cancelled);
         free(f);
         return rc;
     }
@@ -130,8 +149,16 @@ static int cleanup(vc_inst *inst, const struct vc_call *call)
     return order(of(inst), call, "cleanup");
 }
 
+static void cancel(vc_inst *inst)
+{
+    uint64_t one = 1;
+    if (write(of(inst)->cancelled, &one, sizeof one) < 0)
+        vcs_log(of(inst)->host, VC_LOG_ERROR, "the cancel is lost");
+}
+
 static void close_inst(vc_inst *inst)
 {
+    close(of(inst)->cancelled);
     free(inst);
 }
 
@@ -411,10 +438,12 @@ static const struct vc_inst_ops inst_ops = {
     .cleanup = cleanup,
     .close = close_inst,
     .caps = caps,
+    .cancel = cancel,
 };
 
 static const struct vc_option options[] = {
     { .key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails." },
+    { .key = "wait", .type = VC_OPT_STRING, .doc = "The member that waits until it is cancelled." },
     { .key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with." },
     { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },
     { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },

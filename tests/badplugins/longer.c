@@ -25,8 +25,9 @@ struct longer {
     struct vc_plugin now;
     uintptr_t later[2];
 };
-VC_EXPORT extern const struct longer vc_plugin_entry;
-VC_EXPORT const struct longer vc_plugin_entry = {
+/* The headers declare the symbol with today's type. */
+extern const struct longer longer_entry __asm__("vc_plugin_entry");
+VC_EXPORT const struct longer longer_entry = {
     .now = {
         .magic = VC_PLUGIN_MAGIC,
         .abi_major = VC_ABI_MAJOR,

@@ -13,12 +13,14 @@ cp "$BUSYBOX" "$work/rootfs/bin/busybox"
 for a in sh cat dd echo sleep true; do ln -s busybox "$work/rootfs/bin/$a"; done
 echo 'root:x:0:0:root:/root:/bin/sh' >"$work/rootfs/etc/passwd"
 
-size() { # NAME FILE
-    [ -f "$2" ] || return 0
-    v=$(stat -c %s "$2")
+size() { # NAME BYTES
+    [ -n "$2" ] || return 0
+    v=$2
     printf '{"name":"%s","unit":"bytes","min":%d,"median":%d,"max":%d,"runs":1}\n' "$1" "$v" "$v" "$v"
 }
-size size_vc_agent "$LIBEXEC/vc-agent"
-size size_initramfs "$GUEST/vc-initramfs.cpio"
-size size_vmlinux "$GUEST/vmlinux"
+# The guest's image has a list of what is in it and how long it is: WHAT BYTES SUM.
+of_guest() { [ ! -f "$GUEST/manifest" ] || sed -n "s/^$1 \\([0-9]*\\) .*/\\1/p" "$GUEST/manifest"; }
+size size_vc_agent "$(of_guest agent)"
+size size_initramfs "$(of_guest initramfs)"
+size size_vmlinux "$(of_guest vmlinux)"
 LD_LIBRARY_PATH="$LIBDIR" "$BENCH" "$VIRTC" "$work/rootfs" "$work" "$@"

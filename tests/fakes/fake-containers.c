@@ -33,6 +33,11 @@ struct ctr_mounts {
 static const char *const drivers[] = {"local", NULL};
 static const char *const types[] = {NULL};
 
+void ctr_prepare_agent(int with_cgroups)
+{
+    (void)with_cgroups;
+}
+
 int ctr_sandbox_setup(const Agent__CreateSandboxRequest *req, struct agent_err *err)
 {
     (void)req, (void)err;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 #include <cmocka.h>
 
 #include "agent-container.h"
+#include "lib/io.h"
 
 static struct box b;
 static struct ctr *c;
@@ -425,6 +427,10 @@ static void test_sandbox_pidns(void **state)
     start();
     assert_int_equal(box_expect(init_child.out, "done"), 0);
     exec_ok(process("hostname; cat /proc/1/comm; cat /proc/2/comm"), "pod\nvc-pause\nsh\n");
+    /* It stands in the guest's root, but has no rights there. */
+    exec_ok(process("grep -E '^(Uid|Gid|Groups|CapPrm|CapEff|CapBnd|NoNewPrivs)' /proc/1/status | tr '\\t' ' '"),
+            "Uid: 65534 65534 65534 65534\nGid: 65534 65534 65534 65534\nGroups:  \nCapPrm: 0000000000000000\n"
+            "CapEff: 0000000000000000\nCapBnd: 0000000000000000\nNoNewPrivs: 1\n");
     finish();
     ctr_sandbox_teardown();
     ctr_sandbox_teardown();
@@ -488,6 +494,66 @@ static void test_storages(void **state)
     ctr_storages_unmount(NULL);
 }
 
+/* A container that stops whatever joins it keeps itself from being joined, and nobody else from being served. */
+static void test_exec_stopped(void **state)
+{
+    (void)state;
+    create("echo up; while :; do for p in /proc/[0-9]*; do p=${p#/proc/}; test $p = 1 || kill -STOP $p; done; done "
+           "2>/dev/null");
+    start();
+    assert_int_equal(box_expect(init_child.out, "up"), 0);
+    int aborted = 0;
+    for (int i = 0; i < 500 && !aborted; i++) {
+        struct ctr_child child;
+        int64_t before = vcs_now_ns();
+        int rc = ctr_exec(c, process("true"), NULL, &child, &err);
+        assert_true(vcs_now_ns() - before < INT64_C(5000000000));
+        aborted = rc < 0 && err.code == VCS_RPC_ABORTED;
+        if (rc == 0) {
+            kill(child.pid, SIGKILL);
+            assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
+            close_child(&child);
+        }
+    }
+    assert_true(aborted);
+    finish();
+}
+
+/* A storage behind which nobody answers: here a FUSE file system without its server. */
+static void test_stuck_storage(void **state)
+{
+    (void)state;
+    char dir[4200], options[8500], fuse[64], point[] = "/run/vca-test-stuck/m";
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return; /* this kernel has none */
+    snprintf(dir, sizeof(dir), "%s/tmp", box_root);
+    snprintf(fuse, sizeof(fuse), "fd=%d,rootmode=40000,user_id=0,group_id=0", fd);
+    assert_int_equal(mount("fuse", dir, "fuse", 0, fuse), 0);
+    snprintf(options, sizeof(options), "lowerdir=%s/a:%s/b", dir, dir);
+    Agent__Storage st = AGENT__STORAGE__INIT, *list = &st;
+    char *opts[] = {options};
+    struct ctr_mounts *m = NULL;
+    st.driver = (char *)(uintptr_t)"overlayfs";
+    st.source = (char *)(uintptr_t)"overlay";
+    st.mount_point = point;
+    st.options = opts;
+    st.n_options = 1;
+    int64_t limit = vca_storage_timeout_ns, before = vcs_now_ns();
+    vca_storage_timeout_ns = 300000000;
+    assert_int_equal(ctr_storages_mount(&list, 1, &m, &err), -1);
+    vca_storage_timeout_ns = limit;
+    assert_true(vcs_now_ns() - before < INT64_C(10000000000));
+    assert_int_equal(err.code, VCS_RPC_DEADLINE);
+    assert_non_null(strstr(err.text, point));
+    close(fd);
+    assert_int_equal(umount2(dir, MNT_DETACH), 0);
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+    rmdir(point);
+    rmdir("/run/vca-test-stuck");
+}
+
 static void test_many(void **state)
 {
     (void)state;
@@ -512,6 +578,7 @@ int main(void)
         cmocka_unit_test(test_cgroup_paths), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_oom),          cmocka_unit_test(test_no_cgroup),
         cmocka_unit_test(test_sandbox_pidns), cmocka_unit_test(test_storages),
+        cmocka_unit_test(test_exec_stopped), cmocka_unit_test(test_stuck_storage),
         cmocka_unit_test(test_many),
     };
     box_setup();

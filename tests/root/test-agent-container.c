@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -353,6 +354,70 @@ static void test_limits(void **state)
     assert_fails(VCS_RPC_INVALID, "RLIMIT_WHAT");
 }
 
+/* What the agent raises and lowers for itself is not the container's. */
+static void test_own_limits(void **state)
+{
+    (void)state;
+    struct rlimit old, low, high;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    low = (struct rlimit){.rlim_cur = 256, .rlim_max = old.rlim_max};
+    high = (struct rlimit){.rlim_cur = 512, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    vca_rlimits_keep();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &high), 0);
+    assert_int_equal(agent_write_file("/proc/self/oom_score_adj", "300"), 0);
+    box_init(&b, "");
+    assert_output("ulimit -n; cat /proc/self/oom_score_adj; (echo -300 >/proc/self/oom_score_adj) 2>/dev/null || echo kept",
+                  "256\n0\nkept\n");
+    assert_int_equal(agent_write_file("/proc/self/oom_score_adj", "0"), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    vca_rlimits_keep();
+}
+
+/* What a profile does not list gets the error the profile names. */
+static void test_default_errno(void **state)
+{
+    (void)state;
+    static const char *const allowed[] = {
+        "read", "write", "open", "openat", "close", "stat", "fstat", "lstat", "newfstatat", "statx", "mmap", "munmap",
+        "mprotect", "mremap", "brk", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "ioctl", "access", "faccessat",
+        "execve", "exit", "exit_group", "wait4", "clone", "clone3", "fork", "vfork", "getpid", "getppid", "getuid",
+        "geteuid", "getgid", "getegid", "fcntl", "dup", "dup2", "dup3", "pipe", "pipe2", "uname", "arch_prctl",
+        "set_tid_address", "set_robust_list", "rseq", "prlimit64", "getrandom", "getcwd", "readlink", "readlinkat",
+        "chdir", "futex", "poll", "umask", "writev", "lseek", "prctl", "setgroups", "getpgrp", "getpgid"};
+    Oci__LinuxSeccomp sec;
+    Oci__LinuxSyscall sc, *list;
+    box_init(&b, "");
+    set_seccomp(&sec, &sc, &list, (char **)(uintptr_t)allowed);
+    sc.n_names = sizeof(allowed) / sizeof(allowed[0]);
+    sc.action = (char *)(uintptr_t)"SCMP_ACT_ALLOW";
+    sec.default_action = (char *)(uintptr_t)"SCMP_ACT_ERRNO";
+    sec.default_errno_ret = ENOTTY;
+    b.process.no_new_privileges = 1;
+    assert_output("mkdir /dev/shm/x 2>&1; :", "mkdir: can't create directory '/dev/shm/x': Inappropriate ioctl for device\n");
+}
+
+/* A program that cannot be executed is told of, whatever the filter allows. */
+static void test_strict_filter(void **state)
+{
+    (void)state;
+    Oci__LinuxSeccomp sec;
+    Oci__LinuxSyscall sc, *list;
+    char *names[] = {(char *)(uintptr_t)"sendmsg", (char *)(uintptr_t)"sendto"};
+    for (int nnp = 0; nnp < 2; nnp++) {
+        box_init(&b, "true");
+        set_seccomp(&sec, &sc, &list, names);
+        sc.n_names = 2;
+        b.process.no_new_privileges = nnp;
+        b.process.args[0] = (char *)(uintptr_t)"missing-program";
+        box_run(&b, NULL, 0, &r);
+        assert_int_equal(r.created, 0);
+        assert_int_equal(r.started, -1);
+        assert_int_equal(r.err.code, VCS_RPC_NOTFOUND);
+        assert_int_equal(r.status, 127);
+    }
+}
+
 static void test_devices(void **state)
 {
     (void)state;
@@ -477,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_readonly_root),   cmocka_unit_test(test_protected_paths),
         cmocka_unit_test(test_users),           cmocka_unit_test(test_caps),
         cmocka_unit_test(test_seccomp),         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_own_limits),      cmocka_unit_test(test_strict_filter),
+        cmocka_unit_test(test_default_errno),
         cmocka_unit_test(test_devices),         cmocka_unit_test(test_device_rules),
         cmocka_unit_test(test_program_errors),  cmocka_unit_test(test_no_leaks),
     };

@@ -9,7 +9,7 @@ test -f "$kernel" || { echo "no $kernel: make guest" >&2; exit 1; }
 busybox=$(command -v busybox)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-tests="test-agent-container test-agent-container-exec"
+tests="test-agent-container test-agent-container-exec test-agent-alone"
 
 cat >"$tmp/init" <<'INIT'
 #!/bin/busybox sh
@@ -21,7 +21,8 @@ $B mount -t tmpfs run /run
 $B mount -t cgroup2 cgroup /sys/fs/cgroup
 exec >/dev/ttyS0 2>&1 </dev/null
 export LD_LIBRARY_PATH=/lib
-for t in test-agent-container test-agent-container-exec; do
+export VC_AGENT=/bin/vc-agent
+for t in test-agent-container test-agent-container-exec test-agent-alone; do
     /bin/$t
     echo "status of $t: $?."
 done
@@ -36,6 +37,7 @@ chmod 755 "$tmp/init"
     # The tests look for it where configure has found it.
     echo "file bin/busybox 755 $busybox"
     echo "link usr/bin/busybox /bin/busybox"
+    echo "file bin/vc-agent 755 $build/plugins/agent/kata/guest/vc-agent"
     for t in $tests; do
         program=$build/tests/root/$t
         test ! -x "$build/tests/root/.libs/$t" || program=$build/tests/root/.libs/$t

@@ -24,6 +24,7 @@
 
 #include <vccore/vccore.h>
 
+static int pt_log_fd;               /* > 0: where contexts log */
 static char pt_root[PATH_MAX + 32]; /* of this test program */
 
 #define PT_PATH(buf, ...) snprintf((buf), sizeof(buf), __VA_ARGS__)
@@ -117,6 +118,8 @@ static inline vc_context *pt_context(const char *stack, const char *a, const cha
     o.config_file = file;
     o.overrides = overrides;
     o.log_fd = getenv("PT_LOG") ? 2 : 0;
+    if (pt_log_fd > 0)
+        o.log_fd = pt_log_fd;
     o.log_level = 4;
     vc_context *ctx = NULL;
     vc_error *err = NULL;

@@ -162,7 +162,7 @@ static void test_mount_options(void **state)
     assert_true(o.attr_clr == (MOUNT_ATTR_RDONLY | MOUNT_ATTR__ATIME));
     assert_true(o.rattr_set == MOUNT_ATTR_NOEXEC);
     assert_int_equal(o.n_data, 1);
-    assert_string_equal(o.data[0], "size=1m");
+    assert_true(o.data[0].len == 7 && memcmp(o.data[0].text, "size=1m", 7) == 0);
     assert_int_equal(vca_mount_opts_parse(words, 6, &o, &f), 0);
     assert_true(o.attr_set == (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME));
     assert_true(o.attr_clr == MOUNT_ATTR__ATIME);
@@ -172,6 +172,25 @@ static void test_mount_options(void **state)
     assert_int_equal(vca_mount_opts_parse(many, 100, &o, &f), -1);
 }
 
+/* Kata sends all options of a share in one string. */
+static void test_joined_options(void **state)
+{
+    (void)state;
+    struct vca_mount_opts o;
+    static const char *const want[] = {"trans=virtio", "version=9p2000.L", "cache=mmap", "lowerdir=/a\\,b:/c", "msize=8192"};
+    char *words[] = {(char *)(uintptr_t)"trans=virtio,version=9p2000.L,cache=mmap,nodev,",
+                     (char *)(uintptr_t)"lowerdir=/a\\,b:/c,ro", (char *)(uintptr_t)"", (char *)(uintptr_t)"msize=8192"};
+    assert_int_equal(vca_mount_opts_parse(words, 4, &o, &f), 0);
+    assert_int_equal(o.n_data, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(o.data[i].len == strlen(want[i]) && memcmp(o.data[i].text, want[i], o.data[i].len) == 0);
+    assert_true(o.attr_set == (MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY));
+    /* A backslash at the very end escapes nothing. */
+    char *last[] = {(char *)(uintptr_t)"x=\\"};
+    assert_int_equal(vca_mount_opts_parse(last, 1, &o, &f), 0);
+    assert_true(o.n_data == 1 && o.data[0].len == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +198,7 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_bad_rules),
         cmocka_unit_test(test_mount_options),
+        cmocka_unit_test(test_joined_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,7 +35,7 @@ static const char full[] =
     "\"hugepageLimits\":[{\"pageSize\":\"2MB\",\"limit\":4}],\"network\":{\"classID\":1}},"
     "\"maskedPaths\":[\"/proc/kcore\"],\"readonlyPaths\":[\"/proc/sys\"],"
     "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X86_64\"],"
-    "\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":1,"
+    "\"defaultErrnoRet\":38,\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\",\"errnoRet\":1,"
     "\"args\":[{\"index\":0,\"value\":18446744073709551615,\"valueTwo\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}}}";
 
 static void test_full(void **state)
@@ -92,6 +92,7 @@ static void test_full(void **state)
     assert_string_equal(l->masked_paths[0], "/proc/kcore");
     assert_string_equal(l->seccomp->syscalls[0]->names[0], "read");
     assert_int_equal(l->seccomp->syscalls[0]->errno_ret, 1);
+    assert_int_equal(l->seccomp->default_errno_ret, 38);
     assert_true(l->seccomp->syscalls[0]->args[0]->value == UINT64_MAX);
     kata_spec_done(&s);
 }

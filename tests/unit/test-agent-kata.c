@@ -281,8 +281,37 @@ static void test_refusals(void **state)
     assert_int_equal(create_ctr("c1", 0), VC_E_EXISTS);
     fake_agent_refuse(agent, "SignalProcess", VCS_RPC_NOTFOUND, "gone");
     assert_int_equal(ops->signal(inst, in(5000), "c1", "e1", 15, 0), VC_E_NOTFOUND);
+    fake_agent_refuse(agent, "SignalProcess", VCS_RPC_INTERNAL, "ESRCH: No such process");
+    assert_int_equal(ops->signal(inst, in(5000), "c1", "e1", 15, 0), VC_E_NOTFOUND);
     fake_agent_refuse(agent, "TtyWinResize", VCS_RPC_PRECONDITION, "no terminal");
     assert_int_equal(ops->tty_resize(inst, in(5000), "c1", NULL, 24, 80), VC_E_STATE);
+}
+
+/* An agent that does not read: calls end in time, and what waits for it does not grow without limit. */
+static void test_deaf(void **state)
+{
+    (void)state;
+    char path[128], where[160];
+    size_t size = 1 << 20;
+    char *process = malloc(size + 100);
+    assert_non_null(process);
+    int n = sprintf(process, "{\"args\":[\"x\"],\"cwd\":\"/\",\"env\":[\"A=");
+    memset(process + n, 'b', size);
+    strcpy(process + n + size, "\"]}");
+    struct vc_exec x = { .size = sizeof(x), .id = "e1", .process = { process, strlen(process) } };
+    snprintf(path, sizeof(path), "%s/deaf.sock", fh.dir);
+    snprintf(where, sizeof(where), "unix://%s", path);
+    int listening = vcs_unix_listen(path, 0600, 8); /* connected to, but never accepted */
+    assert_true(listening >= 0);
+    assert_int_equal(ops->connect(inst, in(50), where), VC_E_TIMEOUT);
+    int rc = VC_E_TIMEOUT;
+    for (int i = 0; i < 20 && rc == VC_E_TIMEOUT; i++)
+        rc = ops->exec(inst, in(20), "c1", &x);
+    assert_int_equal(rc, VC_E_BUSY);
+    assert_says("unread");
+    close(listening);
+    unlink(path);
+    free(process);
 }
 
 static void test_late(void **state)
@@ -708,6 +737,7 @@ int main(void)
         T(test_stuck),          T(test_bad_payload),
         T(test_twice),          T(test_refusals),
         T(test_late),           T(test_deadline_passed),
+        T(test_deaf),
         T(test_parallel_waits), T(test_cancel),
         T(test_guest_dies),     T(test_disconnect_ends_waits),
         T(test_echo),           T(test_reader_gone),

@@ -266,6 +266,83 @@ static void test_life(void **state)
     assert_int_equal(create_sandbox(c), 0);
 }
 
+/* Signals go once to who lives; one process that has ended is not found, of a whole container none need be left. */
+static void test_signals(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    assert_int_equal(create_sandbox(c), 0);
+    assert_int_equal(run(c, "c1", "n=0; trap 'n=$((n+1)); echo usr $n' USR1; trap 'exit 5' USR2; echo up; "
+                                  "while :; do sleep 1000 & wait $!; kill $!; done", 0), 0);
+    Agent__ReadStreamRequest rd = AGENT__READ_STREAM_REQUEST__INIT;
+    struct vcs_buf out = {0};
+    rd.container_id = (char *)"c1";
+    rd.len = 1;
+    while (out.len < 3) {
+        struct answer a;
+        assert_int_equal(client_call(c, "ReadStdout", &rd.base, &a), 0);
+        vcs_buf_append(&out, a.payload + 2, a.n - 2);
+        answer_free(&a);
+    }
+    assert_string_equal(vcs_buf_str(&out), "up\n");
+    vcs_buf_done(&out);
+    /* The fake's container is its first process alone. */
+    assert_int_equal(signal_process(c, "c1", "", SIGUSR1), 0);
+    rd.len = 100;
+    struct answer a;
+    assert_int_equal(client_call(c, "ReadStdout", &rd.base, &a), 0);
+    assert_memory_equal(a.payload + 2, "usr 1\n", 6);
+    answer_free(&a);
+    assert_int_equal(signal_process(c, "c1", "c1", SIGUSR2), 0);
+    assert_int_equal(client_wait(c, "c1", ""), 5);
+    assert_int_equal(signal_process(c, "c1", "c1", SIGTERM), VCS_RPC_NOTFOUND);
+    assert_int_equal(signal_process(c, "c1", "", SIGKILL), 0);
+    assert_int_equal(signal_process(c, "c1", "c2", SIGTERM), VCS_RPC_NOTFOUND);
+}
+
+/* The end of one request's time ends the sandbox, and so the requests that came after it, too. */
+static void test_destroy_late(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    assert_int_equal(create_sandbox(c), 0);
+    for (int round = 0; round < 5; round++) {
+        char id[16];
+        snprintf(id, sizeof(id), "c%d", round);
+        assert_int_equal(run(c, id, "sleep 1000", 0), 0);
+        Agent__DestroySandboxRequest q = AGENT__DESTROY_SANDBOX_REQUEST__INIT;
+        Agent__WaitProcessRequest wt = AGENT__WAIT_PROCESS_REQUEST__INIT;
+        Agent__ReadStreamRequest rd = AGENT__READ_STREAM_REQUEST__INIT;
+        struct vcs_buf out = {0};
+        wt.container_id = rd.container_id = id;
+        rd.len = 100;
+        /* In one piece, so that all of it waits when the time of the first one is over. */
+        uint32_t first = c->next_id;
+        const struct {
+            const char *method;
+            const ProtobufCMessage *msg;
+            int64_t limit;
+        } calls[] = {{"DestroySandbox", &q.base, 1}, {"WaitProcess", &wt.base, 0}, {"ReadStdout", &rd.base, 0},
+                     {"ReadStderr", &rd.base, 0}};
+        for (size_t i = 0; i < 4; i++) {
+            unsigned char *at = vcs_ttrpc_put_request(&out, c->next_id, "grpc.AgentService", calls[i].method,
+                                                      calls[i].limit, protobuf_c_message_get_packed_size(calls[i].msg));
+            assert_non_null(at);
+            protobuf_c_message_pack(calls[i].msg, at);
+            c->next_id += 2;
+        }
+        assert_int_equal(vcs_write_full(c->fd, vcs_buf_data(&out), out.len), 0);
+        vcs_buf_done(&out);
+        for (size_t i = 0; i < 4; i++) {
+            struct answer a;
+            assert_int_equal(client_next(c, &a, CLIENT_LIMIT_MS), 1);
+            assert_true(a.id >= first);
+            if (a.id == first) /* a fast machine may have seen the process end before */
+                assert_true(a.code == VCS_RPC_DEADLINE || a.code == 0);
+            answer_free(&a);
+        }
+        assert_int_equal(create_sandbox(c), 0); /* it did end all the same */
+    }
+}
+
 static void test_start_failure(void **state)
 {
     struct client *c = &((struct fixture *)*state)->c;
@@ -457,6 +534,12 @@ static void test_copy_file(void **state)
     assert_int_equal(symlink("/tmp", path), 0);
     snprintf(path, sizeof(path), "%s/link/x", run_dir);
     assert_int_equal(client_code(c, "CopyFile", &q.base), VCS_RPC_PERM);
+    /* What waits in the file's place does not stop the agent. */
+    snprintf(path, sizeof(path), "%s/fifo.tmp", run_dir);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    path[strlen(path) - 4] = '\0';
+    assert_int_equal(client_code(c, "CopyFile", &q.base), VCS_RPC_INTERNAL);
+    check_serving(c);
 }
 
 /* What only a guest's init may do is refused here. */
@@ -556,6 +639,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_oversized, setup, teardown),
         cmocka_unit_test_setup_teardown(test_expansion, setup, teardown),
         cmocka_unit_test_setup_teardown(test_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_signals, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_destroy_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_start_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_waits_and_exec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bulk, setup, teardown),

@@ -164,6 +164,33 @@ static void uris(void **state)
         assert_int_equal(vcs_uri_connect(bad[i], 0), -EINVAL);
 }
 
+/* A peer that takes no more connections does not hold us longer than we want. */
+static void busy_peer(void **state)
+{
+    (void)state;
+    char uri[4200];
+    int fds[64], n = 0, listening = vcs_unix_listen(at("busy.sock"), 0600, 1);
+    assert_true(listening >= 0);
+    snprintf(uri, sizeof(uri), "unix://%s", at("busy.sock"));
+    int64_t before = vcs_now_ns();
+    while (n < 64 && (fds[n] = vcs_uri_connect(uri, vcs_now_ns() + 50000000)) >= 0)
+        n++;
+    assert_true(n > 0 && n < 64);
+    assert_int_equal(fds[n], -ETIMEDOUT);
+    assert_true(vcs_now_ns() - before < INT64_C(5000000000));
+    snprintf(uri, sizeof(uri), "hvsock://%s:5", at("busy.sock"));
+    assert_int_equal(vcs_uri_connect(uri, vcs_now_ns() + 50000000), -ETIMEDOUT);
+    /* A connection that was made waits as long as it takes. */
+    struct timeval tv = { 1, 1 };
+    socklen_t len = sizeof(tv);
+    assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_SNDTIMEO, &tv, &len), 0);
+    assert_true(tv.tv_sec == 0 && tv.tv_usec == 0);
+    while (n)
+        close(fds[--n]);
+    close(listening);
+    unlink(at("busy.sock"));
+}
+
 static void *slow_reader(void *arg)
 {
     int fd = *(int *)arg;
@@ -345,6 +372,7 @@ int main(void)
         cmocka_unit_test(timeouts),
         cmocka_unit_test(unix_sockets),
         cmocka_unit_test(uris),
+        cmocka_unit_test(busy_peer),
         cmocka_unit_test(whole_files),
         cmocka_unit_test(full_reads_and_writes),
         cmocka_unit_test(staying_beneath),

@@ -490,6 +490,34 @@ static void test_hostile_share(void **state)
     vc_context_free(ctx);
 }
 
+/* A guest may rename what stands below the shared directory, so that a recorded mount is elsewhere, and put a link in
+ * its place: the mount still goes, and what the link leads to stays. */
+static void test_moved_share(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    char from[PATH_MAX + 128], to[PATH_MAX + 128], other[PATH_MAX + 128];
+    if (geteuid() != 0)
+        skip();
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.share=true", NULL, NULL, NULL);
+    for (int in_place = 0; in_place < 2; in_place++) {
+        PT_OK(vc_pod_run(ctx, pt_pod(&p, "victim", 1), NULL, &err));
+        PT_OK(vc_pod_run(ctx, pt_pod(&p, "moves", 1), NULL, &err));
+        assert_int_equal(pt_mounts(), 2);
+        PT_PATH(from, "%s/run/pods/moves/shared/c0", pt_root);
+        PT_PATH(to, "%s/run/pods/moves/shared/new place", pt_root);
+        PT_PATH(other, "%s/run/pods/victim/shared/c0", pt_root);
+        assert_int_equal(rename(from, to), 0);
+        if (in_place)
+            assert_int_equal(symlink(other, from), 0);
+        PT_OK(vc_pod_delete(ctx, "moves", VC_FORCE, &err));
+        assert_int_equal(pt_mounts(), 1);
+        PT_OK(vc_pod_delete(ctx, "victim", VC_FORCE, &err));
+        pt_nothing_left();
+    }
+    vc_context_free(ctx);
+}
+
 static void *cycle_thread(void *arg)
 {
     vc_context *ctx = arg;
@@ -534,7 +562,8 @@ int main(void)
         cmocka_unit_test(test_vm_dies),       cmocka_unit_test(test_plugins_gone),
         cmocka_unit_test(test_nocmd),         cmocka_unit_test(test_container_rollback),
         cmocka_unit_test(test_exec_and_wait), cmocka_unit_test(test_rootfs),
-        cmocka_unit_test(test_hostile_share), cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_hostile_share), cmocka_unit_test(test_moved_share),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

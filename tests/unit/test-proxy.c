@@ -40,6 +40,7 @@ enum vm_mode {
     VM_HOLD,  /* what comes is not read on, until the mode changes */
     VM_GREET, /* "hello" and the end at once; what comes is kept */
     VM_FLOOD, /* sends as much as the window takes, always */
+    VM_SINK,  /* what comes is counted and read on, a little at a time */
     VM_RUDE   /* answers the first byte with garbage */
 };
 
@@ -50,6 +51,7 @@ struct vm {
     atomic_int mode, quit;
     atomic_uint opened, finished, closed;
     atomic_ulong got, sent, held; /* bytes */
+    atomic_ulong each[STREAMS];   /* bytes that have come, by stream */
     struct vcs_buf back[STREAMS]; /* to be sent back, by stream */
     int ended[STREAMS], used[STREAMS];
 };
@@ -100,7 +102,8 @@ static void vm_data(void *ctx, uint32_t id, const void *data, size_t n)
 {
     struct vm *vm = ctx;
     vm->got += n;
-    if (vm->mode == VM_GREET || vm->mode == VM_FLOOD) {
+    vm->each[id / 2] += n;
+    if (vm->mode == VM_GREET || vm->mode == VM_FLOOD || vm->mode == VM_SINK) {
         vcs_yamux_consumed(vm->y, id, n);
         return;
     }
@@ -154,7 +157,7 @@ static void *vm_main(void *arg)
             vcs_yamux_output_consume(vm->y, (size_t)w);
         if (!(pf[0].revents & (POLLIN | POLLHUP)))
             continue;
-        ssize_t r = recv(vm->fd, text, sizeof(text), 0);
+        ssize_t r = recv(vm->fd, text, vm->mode == VM_SINK ? 4096 : sizeof(text), 0);
         if (r == 0 || (r < 0 && errno != EAGAIN))
             break;
         if (r > 0 && vm->mode == VM_RUDE)
@@ -438,6 +441,33 @@ static void slow_client(void **state)
     close(slow); /* with bytes unread and bytes on the way */
     expect_echo(fd);
     close(fd);
+    proxy_end(&w);
+}
+
+/* More clients than fit who all want to send as much as they can: each gets its turn. */
+static void fair_turns(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 8, MIB = 1 << 20 };
+    static const char zeros[65536];
+    struct world w;
+    struct pollfd pf[CLIENTS];
+    proxy_begin(&w, VM_SINK);
+    for (int i = 0; i < CLIENTS; i++) {
+        pf[i] = (struct pollfd){ dial(&w), POLLOUT, 0 };
+        assert_int_equal(vcs_set_nonblock(pf[i].fd, 1), 0);
+    }
+    while (w.vm.got < 64 * MIB) {
+        assert_true(poll(pf, CLIENTS, 10000) > 0);
+        for (int i = 0; i < CLIENTS; i++)
+            if (pf[i].revents)
+                assert_true(send(pf[i].fd, zeros, sizeof(zeros), MSG_NOSIGNAL) > 0 || errno == EAGAIN);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        if (w.vm.each[i] < 64 * MIB / CLIENTS / 4)
+            fail_msg("client %d got %lu KiB of 64 MiB through", i, (unsigned long)w.vm.each[i] / 1024);
+        close(pf[i].fd);
+    }
     proxy_end(&w);
 }
 
@@ -766,6 +796,7 @@ int main(void)
         cmocka_unit_test(vm_ends_its_half_first),
         cmocka_unit_test(window_stops_the_client),
         cmocka_unit_test(slow_client),
+        cmocka_unit_test(fair_turns),
         cmocka_unit_test(vm_dies),
         cmocka_unit_test(vm_talks_garbage),
         cmocka_unit_test(command_line),

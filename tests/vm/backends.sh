@@ -5,7 +5,7 @@
 root=$work/rootfs
 make_rootfs "$root"
 
-sed 's/^/ /' "$VC_STAGE/vccore.conf" >"$work/mock.conf"
+sed 's/^/ /' "$VCCORE_CONFIG" >"$work/mock.conf"
 printf 'hypervisor = "mock"; agent = "noop"; proxy = "noop"; shim = "noop"; network = "noop";\n' >>"$work/mock.conf"
 chmod 644 "$work/mock.conf"
 m="virtc --config $work/mock.conf"
@@ -41,6 +41,22 @@ else
 fi
 virtc --set hypervisor_qemu.accelerator=tcg run --rm --rootfs "$root" -- true
 is "tcg can be forced" $? 0
+# Looking needs neither the guest's files nor the VMM.
+is "create --defer" "$(virtc pod create --defer --name later)" later
+is "create --defer: no VM yet" "$(virtc --json pod status later | grep -c '"vmm_pid":0')" 1
+gone="virtc --set hypervisor_qemu.path=/no/qemu --set hypervisor_qemu.kernel=/no/kernel --set hypervisor_qemu.initrd=/no/initrd"
+has "list with the VMM and the guest gone" "$($gone pod list)" "later   ready  qemu"
+has "status with the VMM and the guest gone" "$($gone pod status later)" later
+refuses "start with the VMM gone" 1 "/no/" $gone pod start later
+is "start boots it" "$(virtc pod start later)" later
+has "it runs" "$($gone pod status later)" running
+refuses "delete of a pod that runs" 1 "running" $gone pod delete later
+$gone pod delete --force later >/dev/null
+is "delete with the VMM's files gone" $? 0
+nothing_left "create --defer"
+refuses "a QEMU that is not there" 1 "/no/qemu" virtc --set hypervisor_qemu.path=/no/qemu pod create
+refuses "an accelerator that does not exist" 1 accelerator virtc --set hypervisor_qemu.accelerator=xen pod create
+nothing_left "refused"
 has "config check" "$(virtc config check)" "qemu"
 has "config show" "$(virtc config show)" "hypervisor"
 has "plugin list" "$(virtc plugin list)" "qemu"

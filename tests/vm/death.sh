@@ -11,14 +11,23 @@ begin() {
     is "pod runs" $? 0
 }
 
+now_ms() { read -r up _ </proc/uptime; echo "${up%.*}${up#*.}0"; }
+
 begin
-virtc container exec d c -- sleep 1000000 &
+virtc container exec d c -- sleep 1000000 2>"$work/exec.err" &
 exec_pid=$!
+virtc container wait d c >"$work/waited" 2>"$work/wait.err" &
+wait_pid=$!
 until virtc container exec d c -- ps 2>/dev/null | grep -q 'sleep 1000000$'; do sleep 0.05; done
+begin_ms=$(now_ms)
 kill -9 "$(virtc --json pod status d | number vmm_pid)"
 wait $exec_pid
 code=$?
-[ $code -ne 0 ] && ok "QEMU killed: exec ends with $code" || bad "QEMU killed: exec reports success"
+took=$(($(now_ms) - begin_ms))
+case $code in 137 | 255) ok "QEMU killed: exec ends with $code" ;; *) bad "QEMU killed: exec ends with $code" ;; esac
+[ $took -lt 3000 ] && ok "QEMU killed: exec ends at once" || bad "QEMU killed: exec ended only after $took ms"
+wait $wait_pid
+case $(cat "$work/waited") in 137 | 255) ok "QEMU killed: wait returns" ;; *) bad "QEMU killed: wait says $(cat "$work/waited" "$work/wait.err")" ;; esac
 has "QEMU killed: status" "$(virtc pod status d)" stopped
 json=$(virtc --json pod status d)
 has "QEMU killed: the container is stopped" "$json" '"state":"stopped"'
@@ -37,6 +46,39 @@ has "shim killed: the container is stopped" "$(virtc container status d c)" stop
 virtc pod delete --force d >/dev/null
 is "shim killed: delete" $? 0
 nothing_left "shim killed"
+
+# vc-proxy owns the channel to the guest: without it the VM cannot be reached, and nobody waits for ever.
+begin
+proxy=
+for p in $(grep -a -l -F -e "$run_root" /proc/[0-9]*/cmdline 2>/dev/null); do
+    case $(cmdline "${p%/cmdline}") in *vc-proxy*"$run_root"*) proxy=${p#/proc/} proxy=${proxy%/cmdline} ;; esac
+done
+begin_ms=$(now_ms)
+kill -9 "$proxy"
+status=0
+err=$(virtc --set call_timeout=3 container exec d c -- true 2>&1) || status=$?
+is "proxy killed: exec fails" "$status" 125
+case $err in
+*"the agent at "*"/pods/d/"* | *'pod "d": it is stopped'*) ok "proxy killed: says who does not answer" ;;
+*) bad "proxy killed: says only: $err" ;;
+esac
+virtc container wait --timeout 20 d c >"$work/waited" 2>&1
+is "proxy killed: the container is lost" "$(cat "$work/waited")" 255
+took=$(($(now_ms) - begin_ms))
+[ $took -lt 10000 ] && ok "proxy killed: told at once" || bad "proxy killed: told only after $took ms"
+virtc pod delete --force d >/dev/null
+is "proxy killed: delete" $? 0
+nothing_left "proxy killed"
+
+# virtc itself, while the command runs: the pod belonged to it.
+virtc run --name owned --rootfs "$root" -- sh -c 'echo up; exec sleep 1000000' >"$work/run.out" 2>"$work/run.err" &
+run_pid=$!
+until grep -q up "$work/run.out" 2>/dev/null || ! kill -0 $run_pid 2>/dev/null; do sleep 0.05; done
+kill -9 "$(pgrep -P $run_pid virtc || echo $run_pid)"
+wait $run_pid 2>/dev/null
+has "virtc run killed: gc finds the pod" "$(virtc gc)" owned
+is "virtc run killed: the pod is gone" "$(virtc pod list | grep -c owned)" 0
+nothing_left "virtc run killed"
 
 # The guest stops answering: the VM is frozen from outside, so the agent is silent. The call ends at its deadline.
 begin

@@ -1,31 +1,60 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# virtc killed with SIGKILL at each fault point of `pod create` with a container, and of `pod start`, with a real VM: after
-# `virtc gc` nothing is left. Needs a build with --enable-fault-points. VC_KILL_STEP=N walks every N-th point only.
+# virtc killed with SIGKILL at each fault point of run, of `pod create`, `pod start`, `pod stop` and `pod delete`: after
+# `virtc gc` nothing is left. Needs a build with --enable-fault-points. With a real VM; tests/story/kill-points.sh does the
+# same without. VC_KILL_STEP=N walks every N-th point only; VC_KILL_STACKS chooses the backends.
 . "$(dirname "$0")/lib.sh"
 root=$work/rootfs
 make_rootfs "$root"
 before=$(snapshot "$root")
 step=${VC_KILL_STEP:-1}
+total=0
 
-walk() { # NAME PREPARE-COMMAND VICTIM-COMMAND
-    at=1
+# In a shell of its own, which does not report the kill.
+run_it() { sh -c "exec $*" >"$work/victim.log" 2>&1 </dev/null; }
+
+# NAME STEP PREPARE-COMMAND VICTIM-COMMAND; the victim is once left alone, to learn how many points there are.
+walk() {
+    name="$stack: $1" at=0 points= failed_before=$failures
     while :; do
-        eval "$2" || { bad "$1: preparing for point $at"; return; }
-        VC_FAULT_AT=$at sh -c "$3" >/dev/null 2>&1
-        code=$?
-        virtc gc >/dev/null || bad "$1: gc after point $at"
-        virtc pod delete --force k >/dev/null 2>&1
+        eval "$3" >"$work/prepare.log" 2>&1 || { bad "$name: preparing for point $at: $(cat "$work/prepare.log")"; return; }
+        code=0
+        rm -f "$work/count"
+        VC_FAULT_AT=$at VC_FAULT_COUNT=$work/count run_it "$4" || code=$?
+        if [ "$at" -eq 0 ]; then
+            points=$(cat "$work/count" 2>/dev/null)
+            [ "$code" -eq 0 ] || { bad "$name: fails by itself with $code: $(cat "$work/victim.log")"; return; }
+            [ "${points:-0}" -gt 0 ] || { bad "$name: no fault points; is this a build with --enable-fault-points?"; return; }
+        else
+            [ "$code" -eq 137 ] || bad "$name: not killed at point $at of $points, but ended with $code: $(cat "$work/victim.log")"
+        fi
+        $v gc >/dev/null || bad "$name: gc after point $at"
+        $v pod delete --force k >/dev/null 2>&1
         now=$(world)
-        [ "$now" = "$world_before" ] || bad "$1: killed at point $at, left: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
-        [ "$code" -eq 137 ] || break
-        at=$((at + step))
+        [ "$now" = "$world_before" ] || bad "$name: killed at point $at, left: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
+        at=$((at == 0 ? 1 : at + $2))
+        [ "$at" -le "$points" ] || break
     done
-    [ "$at" -gt 5 ] && ok "$1: killed at $at points, nothing left" || bad "$1: only $at fault points; is this a build with --enable-fault-points?"
+    total=$((total + (points + $2 - 1) / $2))
+    [ "$failures" -ne "$failed_before" ] || ok "$name: killed at $(((points + $2 - 1) / $2)) of $points points, nothing left"
 }
-walk "run" true "exec virtc run --name k --rootfs $root -- true"
-walk "pod create" true "exec virtc pod create --name k"
-walk "pod start" "virtc pod create --name k >/dev/null && virtc container create --name c --rootfs $root k -- sleep 1000000 >/dev/null" \
-    "exec virtc pod start k"
+
+for stack in ${VC_KILL_STACKS:-qemu}; do
+    v=virtc rest=$((step * 4))
+    case $stack in
+    mock) v="virtc --set hypervisor=mock --set agent=noop --set proxy=noop --set shim=noop --set network=noop" rest=$step ;;
+    esac
+    create="$v pod create --name k"
+    container="$v container create --name c --rootfs $root k -- sleep 1000000"
+    running="$create && $container && $v pod start k"
+    [ "$stack" = mock ] || walk "run" "$step" true "$v run --rm --name k --rootfs $root -- true"
+    walk "pod create" "$step" true "$create"
+    walk "container create" "$rest" "$create" "$container"
+    walk "pod start" "$step" "$create && $container" "$v pod start k"
+    walk "container start" "$rest" "$create && $v pod start k && $container" "$v container start k c"
+    walk "pod stop" "$rest" "$running" "$v pod stop k"
+    walk "pod delete --force" "$rest" "$running" "$v pod delete --force k"
+done
+echo "killed at $total points in all"
 is "the root directory is as it was" "$(snapshot "$root")" "$before"
 finish

@@ -8,8 +8,14 @@ export LC_ALL
 [ -f "$VC_STAGE/vccore.conf" ] || exit 99
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vc-vm.XXXXXX")
-run_root=$VC_STAGE/run
-state_root=$VC_STAGE/state
+# Places of its own, so that no test sees what another does or has left.
+run_root=$work/run
+state_root=$work/state
+sed "s|^run_root = .*|run_root = \"$run_root\";|; s|^state_root = .*|state_root = \"$state_root\";|" "$VC_STAGE/vccore.conf" \
+    >"$work/vccore.conf"
+chmod 644 "$work/vccore.conf"
+VCCORE_CONFIG=$work/vccore.conf
+export VCCORE_CONFIG
 failures=0
 checks=0
 
@@ -53,7 +59,8 @@ cmdline() { cat "$1/cmdline" 2>/dev/null | tr '\0' ' '; }
 
 # Everything outside the process that pods of this stage could have left.
 world() {
-    for p in /proc/[0-9]*; do
+    for p in $(grep -a -l -F -e "$run_root" /proc/[0-9]*/cmdline 2>/dev/null); do
+        p=${p%/cmdline}
         case $(cmdline "$p") in
         *qemu-system*"$run_root"* | *vc-proxy*"$run_root"* | *vc-shim*"$run_root"*)
             # A zombie that the machine's init has not reaped yet is no process any more.
@@ -82,7 +89,7 @@ finish() {
     for pod in $(ls "$run_root/pods" "$state_root/pods" 2>/dev/null | grep -v ':$' | sort -u); do
         virtc pod delete --force "$pod" >/dev/null 2>&1
     done
-    rm -rf "$work"
+    rm -rf --one-file-system "$work"
     echo "$checks checks, $failures failed"
     [ "$failures" -eq 0 ] && [ "$checks" -gt 0 ]
     exit $?

@@ -28,13 +28,16 @@ refuses "delete of a pod that runs" 1 "running" virtc pod delete web
 is "three run" "$(virtc container list web | grep -c running)" 3
 
 x="virtc container exec"
+settled='until grep -q sleep /proc/1/comm; do :; done; cat /proc/1/comm' # its shell has become sleep
 is "own pid namespace" "$($x web one -- sh -c 'echo $$; ls -d /proc/[0-9]* | wc -l' | head -n 1 | grep -c .)" 1
-is "pid 1 of the container" "$($x web two -- cat /proc/1/comm)" sleep
+is "pid 1 of the container" "$($x web two -- sh -c "$settled")" sleep
 is "host name of the pod" "$($x web three -- hostname)" web
-for code in 0 1 2 77 126 127 128 200 255; do
+for code in $(seq 0 255); do
     $x web one -- sh -c "exit $code"
-    is "exec: exit code $code" $? $code
+    got=$?
+    [ $got -eq $code ] || bad "exec: exit code $code: got $got"
 done
+ok "exec: exit codes from 0 to 255"
 for sig in 1 9 11 15; do
     $x web one -- sh -c "kill -$sig \$\$"
     is "exec: death by signal $sig" $? $((128 + sig))
@@ -66,6 +69,39 @@ is "also after the fact" "$(virtc container wait web one)" 42
 has "the same id again, in the running pod; exit code seen by another process" "$(virtc --json container status web one)" '"exit_status":42'
 is "output of a container" "$(cat "$work/two.out")" two
 
+# Commands that nobody attends, by their exec id.
+e=$($x --detach --stdout "$work/detached.out" web two -- sh -c 'echo from-detached; exit 33')
+is "exec --detach prints an id" "$(echo "$e" | grep -c .)" 1
+is "wait --exec" "$(virtc container wait --exec "$e" web two)" 33
+is "its output" "$(cat "$work/detached.out")" from-detached
+e=$($x -d web two -- sleep 1000000)
+virtc container kill --exec "$e" web two INT
+is "kill --exec" "$(virtc container wait --exec "$e" web two)" 130
+is "the container runs on" "$(virtc container list web | grep -c '^two .*running')" 1
+refuses "wait for an exec that does not exist" 1 "nosuch" virtc container wait --exec nosuch web two
+refuses "wait gives up" 1 "two" virtc container wait --timeout 0 web two
+
+# A program that ends by itself on SIGTERM, and one that does not.
+serve() { # ID WHAT-ON-SIGTERM: a container that serves; returns once its trap is set
+    virtc container create --name "$1" --rootfs "$root" --stdout "$work/$1.out" web -- \
+        sh -c "trap '$2' TERM; echo ready; while :; do sleep 0.1; done" >/dev/null
+    virtc container start web "$1" >/dev/null
+    until grep -q ready "$work/$1.out"; do sleep 0.05; done
+}
+serve gentle "exit 5"
+virtc container stop --timeout 20 web gentle >/dev/null
+is "stop: SIGTERM first" "$(virtc container wait web gentle)" 5
+serve deaf ""
+refuses "delete of a container that runs" 1 "running" virtc container delete web deaf
+$x web deaf -- sh -c 'sleep 1000001 & sleep 1000002 & wait' &
+pid=$!
+until [ "$($x web deaf -- ps | grep -c 'sleep 100000[12]$')" = 2 ]; do sleep 0.05; done
+virtc container kill --all web deaf TERM
+wait $pid
+is "kill --all reaches every process" "$? $($x web deaf -- ps | grep -c 'sleep 100000[12]$')" "143 0"
+virtc container stop --timeout 1 web deaf >/dev/null
+is "stop: SIGKILL after the time" "$(virtc container wait web deaf)" 137
+
 virtc pod stop web >/dev/null
 is "pod stop" $? 0
 virtc pod stop web >/dev/null
@@ -74,7 +110,7 @@ has "stopped" "$(virtc pod list)" stopped
 refuses "exec in a stopped pod" 125 "web" $x web two -- true
 virtc pod start web >/dev/null
 is "a stopped pod can be started again" $? 0
-is "and its containers run" "$($x web two -- cat /proc/1/comm)" sleep
+is "and its containers run" "$($x web two -- sh -c "$settled")" sleep
 virtc pod delete --force web >/dev/null
 is "delete --force of a running pod" $? 0
 nothing_left "after delete"

@@ -65,5 +65,10 @@ has "it stays, stopped" "$(virtc pod list)" "stays   stopped"
 has "its exit status" "$(virtc --json pod status stays)" '"exit_status":3'
 virtc pod delete stays >/dev/null
 is "delete" $? 0
+
+# The program that README.md shows.
+awk '/^```c$/ { on = 1; next } /^```/ { on = 0 } on' "$srcdir/README.md" | sed "s|/srv/busybox|$root|" >"$work/readme.c"
+${CC:-cc} -I"$srcdir/core/include" "$work/readme.c" -o "$work/readme" -L"$VC_BUILD_DIR/core/.libs" -lvccore
+is "the README's program" "$(LD_LIBRARY_PATH=$VC_BUILD_DIR/core/.libs "$work/readme")" "the shell in the VM ended with exit status 7"
 nothing_left "at the end"
 finish

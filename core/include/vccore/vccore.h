@@ -91,7 +91,14 @@ struct vc_context_options {
 };
 /* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
 VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);
+/* No call with this context may be running any more. */
 VC_API void vc_context_free(vc_context *ctx);
+/* From any thread (not a signal handler): what waits with this context, now or later, ends soon with CANCELLED and
+ * with what it began undone: vc_pod_create, vc_pod_run, vc_pod_start, vc_container_wait and the vc_process_ calls.
+ * All others go on working, so that the same context can stop and delete.  It cannot be taken back.  Returns when
+ * each call into a plugin that runs for one of those has ended; a plugin that cannot be cancelled holds it up until
+ * the deadline of its call. */
+VC_API void vc_context_cancel(vc_context *ctx);
 /* Load the five configured plugins and check their sections and whether they can work here; the first
  * problem is the error.  *ret_report (may be NULL): what each found, for people. */
 VC_API int vc_context_check(vc_context *ctx, char **ret_report, vc_error **err);

@@ -17,6 +17,8 @@
 #define THREAD_STACK (256u * 1024)
 #define READ_MIN     (16u * 1024) /* room offered to one read */
 #define ORPHANS_MAX  1024u        /* answers an agent may owe us */
+#define OUT_MAX      (8u * 1024 * 1024) /* requests that wait for an agent that does not read */
+#define KEPT_MAX     4096u        /* an answer that may wait for a later call: those are exit statuses */
 #define RETRY_MIN_MS 1            /* pause between attempts while nobody listens */
 #define RETRY_MAX_MS 64
 
@@ -361,6 +363,11 @@ void kata_conn_forget(struct kata_conn *c, struct kata_pending *p)
 
 static void store_reply(struct kata_conn *c, struct kata_pending *p, const struct vcs_ttrpc_response *r)
 {
+    if (p->key && r->payload_len > KEPT_MAX) {
+        kata_conn_fail(c, VC_E_PROTOCOL, 0, "the agent at %s answered a request for a status with %zu bytes", c->uri,
+                       r->payload_len);
+        return;
+    }
     p->reply.code = r->code;
     kata_clean(p->reply.text, sizeof(p->reply.text), r->message, r->message_len);
     if (r->payload_len) {
@@ -528,6 +535,9 @@ static int request(struct kata_conn *c, const struct vc_call *call, const char *
     *ret = adopt(c, key);
     if (*ret)
         return 0;
+    if (c->out.len > OUT_MAX)
+        return vcs_fail(c->host, call, VC_E_BUSY, 0, "%s: the agent at %s has left %zu bytes of earlier requests unread",
+                        method, c->uri, c->out.len);
     struct kata_pending *p = calloc(1, sizeof(*p));
     if (!p || (key && !(p->key = strdup(key)))) {
         free(p);

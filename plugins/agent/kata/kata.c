@@ -618,6 +618,14 @@ static const char *exec_name(const char *ctr, const char *exec_id)
     return exec_id && *exec_id ? exec_id : ctr;
 }
 
+/* Older agents pass on the kernel's words for a process that has ended. */
+static int no_process(const struct kata_reply *r)
+{
+    return no_container(r) || ((r->code == VCS_RPC_INTERNAL || r->code == VCS_RPC_UNKNOWN) &&
+                               (strstr(r->text, "ESRCH") || strstr(r->text, "o such process") ||
+                                strstr(r->text, "process already finished")));
+}
+
 static int kata_signal(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t sig,
                        uint32_t flags)
 {
@@ -632,7 +640,7 @@ static int kata_signal(vc_inst *inst, const struct vc_call *call, const char *ct
     if (rc)
         return rc;
     if (r.code != VCS_RPC_OK)
-        return refuse(inst, call, "SignalProcess", &r, no_container(&r) ? VC_E_NOTFOUND : code_of(r.code));
+        return refuse(inst, call, "SignalProcess", &r, no_process(&r) ? VC_E_NOTFOUND : code_of(r.code));
     kata_reply_done(&r);
     return VC_OK;
 }

@@ -11,8 +11,9 @@
 #include "lib/io.h"
 #include "lib/plug.h"
 
-#define CHUNK       (256u * 1024) /* of output, per request, and how much may wait for the pipe */
-#define STDIN_CHUNK (128u * 1024) /* of input, per request */
+/* A message has to fit into one yamux window of 256 KiB with its head, or its last bytes wait for a round trip. */
+#define CHUNK       (240u * 1024) /* of output, per request, and how much may wait for the pipe */
+#define STDIN_CHUNK (240u * 1024) /* of input, per request */
 #define STREAMS_MAX 1024
 
 struct kata_stream {

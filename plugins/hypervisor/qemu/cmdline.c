@@ -14,8 +14,9 @@
 #include "lib/cleanup.h"
 
 /* Kernel parameters that both accelerators want: a panic ends the VM at once (-no-reboot), the crypto self tests
- * and certificate parsing cost a quarter of the boot under emulation and protect nothing here. */
-#define APPEND_COMMON "panic=-1 no_timer_check noreplace-smp cryptomgr.notests 8250.nr_uarts="
+ * and certificate parsing cost a quarter of the boot under emulation and protect nothing here.  The root ports need
+ * no services of their own (hotplug, power events, error reports): q35 hotplugs by ACPI. */
+#define APPEND_COMMON "panic=-1 no_timer_check noreplace-smp cryptomgr.notests pcie_ports=compat 8250.nr_uarts="
 #define APPEND_KVM    " tsc=reliable random.trust_cpu=on"
 /* Under emulation: no APIC timer calibration (a busy wait of 100 ms of guest time), and none of the initcalls that
  * cost much and serve hardware or features this guest has not.  Kernels ignore names they do not know. */
@@ -137,7 +138,8 @@ static void put_channels(struct qemu_args *a, const struct qemu_launch *l)
     put(a, "chardev=qmp,mode=control");
     if (l->agent_fd >= 0) {
         put(a, "-device");
-        put(a, "virtio-serial-pci,id=serial");
+        /* Port 0 is a console's.  The driver sets up two queues for every port there could be, 31 if not told so. */
+        put(a, "virtio-serial-pci,id=serial,max_ports=2");
         put(a, "-chardev");
         putf(a, "socket,id=agent,fd=%d,server=on,wait=off", l->agent_fd);
         put(a, "-device");

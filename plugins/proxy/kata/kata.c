@@ -308,7 +308,12 @@ static int kata_spawn(vc_inst *inst, const struct vc_call *call, const struct vc
 static int open_sockets(vc_inst *inst, const struct vc_call *call, struct start *s)
 {
     const vc_host *host = inst->host;
-    s->mux_fd = vcs_unix_connect(s->serial);
+    vcs_autofree char *uri = NULL;
+    if (asprintf(&uri, "unix://%s", s->serial) < 0) {
+        uri = NULL;
+        return vcs_fail(host, call, VC_E_NOMEM, 0, "proxy kata: out of memory");
+    }
+    s->mux_fd = vcs_uri_connect(uri, call->deadline_ns);
     if (s->mux_fd < 0)
         return vcs_fail(host, call, vcs_code_of(s->mux_fd), -s->mux_fd, "cannot connect to the VM's port %s",
                         s->serial);

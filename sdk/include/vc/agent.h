@@ -56,7 +56,11 @@ struct vc_exec {
 
 /* Network settings for the guest (net_update): JSON text
  * {"interfaces":[{"name","mac","mtu","addresses":["10.0.0.2/24"]}],
- *  "routes":[{"dest":"" or CIDR,"gateway","device","source","scope"}],"neighbors":[...]}. */
+ *  "routes":[{"dest":"" or CIDR,"gateway","device","source","scope"}],
+ *  "neighbors":[{"address":"10.0.0.1","mac":"02:00:00:00:00:01","device":"eth0","state":128}]}.
+ * Each list may be left out, and so may mtu (1500), scope (0, global) and state (a NUD_* number of the kernel; 128,
+ * permanent).  A route needs a gateway or a device; "" as its dest is the default route.  interfaces are found by
+ * their mac and get the name; the routes take the place of those that are there; neighbors are added to them. */
 struct vc_agent_net {
     uint32_t size;
     uint32_t flags;
@@ -87,7 +91,8 @@ struct vc_agent_ops {
     int (*ctr_remove)(vc_inst *inst, const struct vc_call *call, const char *ctr);
     /* Prepare and run a further process.  Errors as ctr_start. */
     int (*exec)(vc_inst *inst, const struct vc_call *call, const char *ctr, const struct vc_exec *exec);
-    /* [any] Send a signal; VC_E_NOTFOUND when the process has ended or never was. */
+    /* [any] Send a signal; VC_E_NOTFOUND when the process has ended or never was.  With VC_SIGNAL_ALL only the
+     * container must be known: that no process of it is left is no failure. */
     int (*signal)(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t sig, uint32_t flags);
     /* [any] Wait for a process: 0-255, 128+n when signal n ended it.  VC_E_PEER when the guest dies. */
     int (*wait)(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t *status);

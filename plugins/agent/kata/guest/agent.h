@@ -42,8 +42,9 @@ int agent_fail_errno(struct agent_err *err, int code, int sys, const char *fmt, 
 void agent_log_open(void);
 void agent_log(int level, const char *fmt, ...) VCS_PRINTF(2, 3);
 
-/* Load the modules of the second group of the module list (file systems and the like); only the first
- * call does anything.  To be called before the first mount of a 9p, virtiofs, overlay or disk file system. */
+/* Load the modules that the guest's list has for KIND followed by WHAT ("fs:" and the type of a file system to be
+ * mounted, "virtio:" and the start of a modalias), or all that are left.  What is loaded costs nothing more. */
+void agent_modules_need(const char *kind, const char *what);
 void agent_modules_late(void);
 
 /* Write a value to a file of proc, sysfs or a cgroup in one write: 0 or a negative errno. */

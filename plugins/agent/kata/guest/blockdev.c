@@ -146,6 +146,7 @@ static int is_scsi_address(const char *s)
 int vca_blockdev_find(const char *kind, const char *where, char *ret, size_t size, struct vca_fault *f)
 {
     int scsi = strcmp(kind, "scsi") == 0, r;
+    agent_modules_need("virtio:", "d00000002v");
     if (strncmp(where, "/dev/", 5) == 0) {
         if (snprintf(ret, size, "%s", where) >= (int)size)
             return vca_fail(f, 0, "device '%.200s' has a name that is too long", where);

@@ -101,8 +101,18 @@ static const struct {
     {"STACK", RLIMIT_STACK},
 };
 
+static struct rlimit first_nofile;
+static int nofile_kept;
+
+void vca_rlimits_keep(void)
+{
+    nofile_kept = getrlimit(RLIMIT_NOFILE, &first_nofile) == 0;
+}
+
 int vca_rlimits_apply(const Oci__Process *p, struct vca_fault *f)
 {
+    if (nofile_kept && setrlimit(RLIMIT_NOFILE, &first_nofile) < 0)
+        return vca_fail(f, errno, "cannot set RLIMIT_NOFILE back to %llu", (unsigned long long)first_nofile.rlim_cur);
     for (size_t i = 0; i < p->n_rlimits; i++) {
         const Oci__POSIXRlimit *l = p->rlimits[i];
         const char *name = strncmp(l->type, "RLIMIT_", 7) == 0 ? l->type + 7 : l->type;

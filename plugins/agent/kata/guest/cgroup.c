@@ -17,7 +17,7 @@
 #include "lib/io.h"
 
 #define CGROUP2_MAGIC 0x63677270
-#define FREEZE_TIMEOUT_MS 10000
+#define FREEZE_TIMEOUT_MS 3000 /* the agent does nothing else meanwhile */
 #define MAX_DEPTH 32
 
 struct vca_cgroup_config vca_cgroup_config = {.root = "/sys/fs/cgroup", .base = "vc"};

@@ -39,6 +39,12 @@ static int report(struct agent_err *err, const struct vca_fault *f)
     return agent_fail(err, f->code ? f->code : VCS_RPC_INTERNAL, "%s", f->text);
 }
 
+void ctr_prepare_agent(int with_cgroups)
+{
+    vca_rlimits_keep();
+    vca_cgroup_config.disabled = !with_cgroups;
+}
+
 /* ---- checks of the message ---- */
 
 static int check_process(const Oci__Process *p, struct vca_fault *f)
@@ -206,6 +212,8 @@ int ctr_create(const Agent__CreateContainerRequest *req, struct ctr_child *ret_c
         free(c);
         return agent_fail(err, VCS_RPC_EXHAUSTED, "no memory for container %.128s", req->container_id);
     }
+    for (size_t i = 0; i < req->oci->n_mounts; i++)
+        agent_modules_need("fs:", req->oci->mounts[i]->type);
     c->pidfd = c->sync = c->cg.fd = c->cg.events_fd = c->cg.oom_fd = c->cg.devices_prog = -1;
     if (ctr_storages_mount(req->storages, req->n_storages, &c->mounts, err) < 0) {
         free_ctr(c);
@@ -231,7 +239,7 @@ int ctr_start(struct ctr *c, struct agent_err *err)
     struct vca_fault f = {0};
     if (c->sync < 0)
         return agent_fail(err, VCS_RPC_PRECONDITION, "container %s has been started already", c->id);
-    int r = vca_spawn_go(c->sync, &f);
+    int r = vca_spawn_go(c->sync, c->pidfd, &f);
     close(c->sync);
     c->sync = -1;
     return r < 0 ? report(err, &f) : 0;

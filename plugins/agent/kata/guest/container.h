@@ -35,6 +35,10 @@ struct ctr_child {
     int in, out, err;
 };
 
+/* Once, before anything else here and before the agent raises its own limits, which containers do not inherit.
+ * Without cgroups (for machines that have none that could be used) no group is made, and a limit is an error. */
+void ctr_prepare_agent(int with_cgroups);
+
 /* ---- sandbox ---- */
 
 /* What all containers share: namespaces (with hostname in the UTS namespace; a pid namespace with its own

@@ -90,8 +90,9 @@ static int copy_regular(const Agent__CopyFileRequest *q, int dir, const char *na
         return agent_fail(err, VCS_RPC_INVALID, "%zu bytes at offset %lld are not within \"%.200s\" of %lld bytes",
                           q->data.len, (long long)q->offset, q->path, (long long)q->file_size);
     snprintf(partial, sizeof(partial), "%s" PARTIAL, name);
-    vcs_autoclose int fd =
-        openat(dir, partial, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (q->offset ? 0 : O_TRUNC), 0600);
+    /* Below a shared folder, a container may have put a FIFO there, which must not stop the agent. */
+    vcs_autoclose int fd = openat(
+        dir, partial, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (q->offset ? 0 : O_TRUNC), 0600);
     if (fd < 0 || fstat(fd, &st) < 0)
         return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "\"%.200s" PARTIAL "\" cannot be opened", q->path);
     if (!S_ISREG(st.st_mode))

@@ -75,7 +75,10 @@ int vca_caps_apply(const struct vca_caps *caps, struct vca_fault *f);
 int vca_seccomp_check(const Oci__LinuxSeccomp *sec, struct vca_fault *f);
 int vca_seccomp_load(const Oci__LinuxSeccomp *sec, struct vca_fault *f);
 
-/* Limits of the calling process, oom_score_adj excluded. */
+/* Remember the limits of the calling process that an agent raises for itself.  To be called before it does. */
+void vca_rlimits_keep(void);
+/* Limits of the calling process, oom_score_adj excluded.  What the specification does not name is as it was at the
+ * time of vca_rlimits_keep. */
 int vca_rlimits_apply(const Oci__Process *p, struct vca_fault *f);
 
 /* ---- mounts ---- */
@@ -116,9 +119,13 @@ struct vca_mount_opts {
     uint64_t propagation;            /* MS_PRIVATE ..., 0 = not named */
     int propagation_rec;
     int bind, rbind, remount;
-    const char *data[64]; /* the rest, for the filesystem; borrowed */
+    struct vca_mount_word {
+        const char *text; /* borrowed; not NUL-terminated */
+        size_t len;
+    } data[64]; /* the rest, for the filesystem */
     size_t n_data;
 };
+/* Each of the strings may hold several options with commas in between, as mount(8) takes them. */
 int vca_mount_opts_parse(char *const *opts, size_t n, struct vca_mount_opts *ret, struct vca_fault *f);
 /* A detached mount of a new filesystem: a descriptor or -1. */
 int vca_mount_new(const char *type, const char *source, const struct vca_mount_opts *o, struct vca_fault *f);
@@ -126,6 +133,9 @@ int vca_mount_new(const char *type, const char *source, const struct vca_mount_o
 int vca_mount_copy(int fd, const char *path, const struct vca_mount_opts *o, struct vca_fault *f);
 /* Change attributes and propagation of the mount whose root is open at fd. */
 int vca_mount_change(int fd, const struct vca_mount_opts *o, struct vca_fault *f);
+
+/* How long the mount of a storage may take. */
+extern int64_t vca_storage_timeout_ns;
 
 /* ---- devices ---- */
 

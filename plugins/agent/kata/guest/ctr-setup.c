@@ -52,8 +52,10 @@ static void send_msg(int sync, const struct vca_msg *msg, int fd)
         memcpy(CMSG_DATA(c), &fd, sizeof(fd));
     }
     ssize_t n;
+    /* write, where it does: the container's system call filter, which may be in force already, allows it more likely
+     * than sendmsg.  A failure that cannot be told would look like success. */
     do
-        n = sendmsg(sync, &h, MSG_NOSIGNAL);
+        n = fd >= 0 ? sendmsg(sync, &h, MSG_NOSIGNAL) : write(sync, msg, sizeof(*msg));
     while (n < 0 && errno == EINTR);
     /* Without the agent there is nobody to work for. */
     if (n < 0)
@@ -130,12 +132,11 @@ static int write_proc(int proc, const char *path, const char *value)
     return n < 0 ? -errno : 0;
 }
 
+/* Also the usual 0 is set: the agent itself is protected, which nothing in a container may inherit. */
 static int set_oom_score(int64_t score, struct vca_fault *f)
 {
     char path[64], text[32];
     vcs_autoclose int proc = -1;
-    if (!score)
-        return 0;
     if (score < -1000 || score > 1000)
         return vca_fail(f, 0, "oomScoreAdj %lld must be from -1000 to 1000", (long long)score);
     /* "self" is a magic link only in name: it leads to the number of this process in that proc's namespace. */
@@ -149,6 +150,8 @@ static int set_oom_score(int64_t score, struct vca_fault *f)
     snprintf(path, sizeof(path), "%s/oom_score_adj", text);
     snprintf(text, sizeof(text), "%lld", (long long)score);
     int r = write_proc(proc, path, text);
+    if (r < 0 && !score)
+        return 0; /* not asked for, and only a process that may lower it has a lower one */
     return r < 0 ? vca_fail(f, -r, "cannot set oomScoreAdj to %lld", (long long)score) : 0;
 }
 
@@ -466,8 +469,12 @@ _Noreturn void vca_setup_run(const struct vca_setup *s)
     reset_signals();
     umask(0);
     setsid();
-    if (prepare(s, &id, &f) < 0)
+    if (prepare(s, &id, &f) < 0) {
+        /* Of a further process these two are said of its program only: callers make 127 and 126 of them. */
+        if (!s->spec && (f.code == VCS_RPC_NOTFOUND || f.code == VCS_RPC_PERM))
+            f.code = VCS_RPC_INVALID;
         give_up(s->sync, &f, 0, 255);
+    }
     if (s->spec) {
         struct vca_msg msg = {.kind = VCA_MSG_READY};
         char go;

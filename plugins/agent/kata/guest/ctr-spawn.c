@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -22,8 +23,13 @@
 #include "agent.h"
 #include "lib/io.h"
 
-/* The set-up of a process has no step that waits for anybody; a share that does not answer is what can stop it. */
-#define SETUP_TIMEOUT_NS (60 * INT64_C(1000000000))
+/* The set-up of a process has no step that waits for anybody; a share that does not answer is what can stop it, or,
+ * when it joins a container, a process of that container.  The agent does nothing else meanwhile. */
+#define SETUP_TIMEOUT_NS (30 * INT64_C(1000000000))
+#define JOIN_TIMEOUT_NS (15 * INT64_C(1000000000))
+#define LOOK_MS 100 /* how soon it is noticed that the process was stopped */
+#define KILL_TIMEOUT_NS INT64_C(1000000000)
+#define PAUSE_ID 65534
 #define PIPE_SIZE (1024 * 1024)
 
 static void close_fd(int *fd)
@@ -58,23 +64,64 @@ static pid_t clone_into(uint64_t flags, int pidns_fd, int cgroup_fd, int *pidfd)
     return pid < 0 ? -sys : pid;
 }
 
+pid_t vca_fork(int *pidfd)
+{
+    return clone_into(0, -1, -1, pidfd);
+}
+
+void vca_end_child(pid_t pid, int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    int64_t deadline = vcs_now_ns() + KILL_TIMEOUT_NS;
+    int r;
+    kill(pid, SIGKILL);
+    do
+        r = poll(&p, 1, vcs_poll_timeout(deadline));
+    while (r < 0 && errno == EINTR);
+    if (r > 0)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    else
+        agent_log(AGENT_LOG_WARN, "process %d was killed and does not end", (int)pid);
+}
+
 /* ---- the socket ---- */
 
+/* A process of the container may send SIGSTOP to one that joins it. */
+static int is_stopped(int pidfd)
+{
+    siginfo_t si = {0};
+    return waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si, WSTOPPED | WNOHANG | WNOWAIT) == 0 && si.si_pid;
+}
+
+/* Wait for input: 0 or -errno. */
+static int wait_message(int sync, int pidfd, int64_t deadline)
+{
+    struct pollfd p = {.fd = sync, .events = POLLIN};
+    for (;;) {
+        int left = vcs_poll_timeout(deadline);
+        int r = poll(&p, 1, left > LOOK_MS ? LOOK_MS : left);
+        if (r > 0)
+            return 0;
+        if (r < 0 && errno != EINTR)
+            return -errno;
+        if (is_stopped(pidfd))
+            return -EINTR;
+        if (!left)
+            return -ETIMEDOUT;
+    }
+}
+
 /* The next message: 1, or 0 at the end of the stream, or -errno. */
-static int receive(int sync, struct vca_msg *msg, int *fd, int64_t deadline)
+static int receive(int sync, int pidfd, struct vca_msg *msg, int *fd, int64_t deadline)
 {
     union {
         char buf[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } ctl;
-    struct pollfd p = {.fd = sync, .events = POLLIN};
-    int r;
-    do {
-        int left = vcs_poll_timeout(deadline);
-        r = poll(&p, 1, left);
-    } while (r < 0 && errno == EINTR);
-    if (r <= 0)
-        return r < 0 ? -errno : -ETIMEDOUT;
+    int r = wait_message(sync, pidfd, deadline);
+    if (r < 0)
+        return r;
     struct iovec iov = {.iov_base = msg, .iov_len = sizeof(*msg)};
     struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof(ctl.buf)};
     ssize_t n = recvmsg(sync, &h, MSG_CMSG_CLOEXEC);
@@ -95,12 +142,14 @@ static int receive(int sync, struct vca_msg *msg, int *fd, int64_t deadline)
 }
 
 /* Read messages until one of the kind `until` (0: the end of the stream).  A terminal's master goes to *tty. */
-static int converse(int sync, int until, int *tty, struct vca_fault *f)
+static int converse(int sync, int pidfd, int until, int *tty, struct vca_fault *f)
 {
-    int64_t deadline = vcs_now_ns() + SETUP_TIMEOUT_NS;
+    int64_t deadline = vcs_now_ns() + (until ? SETUP_TIMEOUT_NS : JOIN_TIMEOUT_NS);
     for (;;) {
         struct vca_msg msg;
-        int fd = -1, r = receive(sync, &msg, &fd, deadline);
+        int fd = -1, r = receive(sync, pidfd, &msg, &fd, deadline);
+        if (r == -EINTR)
+            return vca_fail_code(f, VCS_RPC_ABORTED, 0, "the process was stopped by another one during its set-up");
         if (r < 0)
             return vca_fail(f, -r, "the set-up of the process did not end");
         if (r == 0)
@@ -120,11 +169,11 @@ static int converse(int sync, int until, int *tty, struct vca_fault *f)
     }
 }
 
-int vca_spawn_go(int sync, struct vca_fault *f)
+int vca_spawn_go(int sync, int pidfd, struct vca_fault *f)
 {
     if (send(sync, "g", 1, MSG_NOSIGNAL) != 1)
         return vca_fail_code(f, VCS_RPC_PRECONDITION, 0, "the container's init process has ended before it was started");
-    return converse(sync, 0, NULL, f);
+    return converse(sync, pidfd, 0, NULL, f);
 }
 
 /* ---- spawn ---- */
@@ -148,9 +197,9 @@ static int make_pipes(int *stdio, struct ctr_child *ret, struct vca_fault *f)
     return 0;
 }
 
-static int talk(const struct vca_setup *s, int sync, struct ctr_child *ret, struct vca_fault *f)
+static int talk(const struct vca_setup *s, int sync, int pidfd, struct ctr_child *ret, struct vca_fault *f)
 {
-    if (converse(sync, s->spec ? VCA_MSG_READY : 0, ret->tty ? &ret->out : NULL, f) < 0)
+    if (converse(sync, pidfd, s->spec ? VCA_MSG_READY : 0, ret->tty ? &ret->out : NULL, f) < 0)
         return -1;
     if (ret->tty && (ret->out < 0 || vcs_set_nonblock(ret->out, 1) < 0))
         return vca_fail_code(f, VCS_RPC_INTERNAL, 0, "the process did not send its terminal");
@@ -180,12 +229,9 @@ int vca_spawn(struct vca_setup *s, struct vca_spawn *sp, struct ctr_child *ret, 
                       gone ? "the container does not run" : "cannot make a process for the container");
         goto out;
     }
-    r = talk(s, sv[0], ret, f);
-    if (r < 0) {
-        kill(ret->pid, SIGKILL);
-        while (waitpid(ret->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
+    r = talk(s, sv[0], pidfd, ret, f);
+    if (r < 0)
+        vca_end_child(ret->pid, pidfd);
 out:
     for (int i = 0; i < 3; i++)
         close_fd(&s->stdio[i]);
@@ -225,6 +271,12 @@ static _Noreturn void run_pause(void)
     prctl(PR_SET_NAME, "vc-pause", 0, 0, 0);
     close_range(0, ~0U, 0);
     signal(SIGCHLD, SIG_IGN);
+    /* It lives among the containers and in the guest's root: whoever gets hold of it gets no rights by it. */
+    struct vca_caps none = {0};
+    struct vca_fault f;
+    if (vca_caps_bound(&none, &f) < 0 || setgroups(0, NULL) < 0 || setresgid(PAUSE_ID, PAUSE_ID, PAUSE_ID) < 0 ||
+        setresuid(PAUSE_ID, PAUSE_ID, PAUSE_ID) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        _exit(1);
     for (;;)
         pause();
 }

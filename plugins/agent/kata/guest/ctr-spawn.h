@@ -20,7 +20,11 @@ struct vca_spawn {
  * *s.  A failure leaves nothing behind. */
 int vca_spawn(struct vca_setup *s, struct vca_spawn *sp, struct ctr_child *ret, struct vca_fault *f);
 /* Let a waiting process execute its program, and wait until it has. */
-int vca_spawn_go(int sync, struct vca_fault *f);
+int vca_spawn_go(int sync, int pidfd, struct vca_fault *f);
+/* As fork, with a pidfd; -errno. */
+pid_t vca_fork(int *pidfd);
+/* Kill a child and reap it.  One that hangs in the kernel is left to the event loop, which reaps what there is. */
+void vca_end_child(pid_t pid, int pidfd);
 /* The pidfd of the sandbox's pause process, whose pid namespace containers may share; -1 when there is none. */
 int vca_sandbox_pidns(void);
 

@@ -9,13 +9,12 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "agent.h"
 #include "lib/io.h"
+#include "modules.h"
 #include "net.h"
 
-#define MODULE_LIST "/etc/vc-agent/modules"
 #define MARK_PORT 0xe9
 #define LIST_MAX 65536
 
@@ -146,49 +145,6 @@ static void read_parameters(void)
     }
 }
 
-/* ---- modules ---- */
-
-static char *module_list;   /* the whole file, while it is needed */
-static char *modules_after; /* where the second group starts */
-
-static void load_module(char *line)
-{
-    char *parameters = strchr(line, ' ');
-    if (parameters)
-        *parameters++ = '\0';
-    vcs_autoclose int fd = open(line, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        agent_log(AGENT_LOG_ERROR, "module %s: %s", line, strerror(errno));
-        return;
-    }
-    if (syscall(SYS_finit_module, fd, parameters ? parameters : "", 0) < 0 && errno != EEXIST)
-        agent_log(AGENT_LOG_ERROR, "module %s cannot be loaded: %s", line, strerror(errno));
-}
-
-/* Load the modules of one group; returns where the next one starts, or NULL. */
-static char *load_group(char *at)
-{
-    while (at && *at) {
-        char *next = strchr(at, '\n');
-        if (next)
-            *next++ = '\0';
-        if (!*at)
-            return next;
-        if (*at != '#')
-            load_module(at);
-        at = next;
-    }
-    return NULL;
-}
-
-void agent_modules_late(void)
-{
-    while (modules_after)
-        modules_after = load_group(modules_after);
-    free(module_list);
-    module_list = NULL;
-}
-
 /* ---- phases ---- */
 
 static int late_done = 1; /* there is something to do only as PID 1 */
@@ -201,8 +157,7 @@ void init_early(void)
     agent_log_open();
     read_parameters();
     mkdir(agent_config.run_dir, 0700);
-    if (vcs_read_file(AT_FDCWD, MODULE_LIST, LIST_MAX, &module_list, NULL) == 0)
-        modules_after = load_group(module_list);
+    modules_open();
     late_done = 0;
 }
 
@@ -222,7 +177,6 @@ void init_late(void)
     link_standard_streams();
     if (net_loopback_up(&err) < 0)
         agent_log(AGENT_LOG_WARN, "%s", err.text);
-    agent_modules_late();
 }
 
 void init_power_off(void)

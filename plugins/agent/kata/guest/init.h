@@ -5,7 +5,7 @@
 
 /* Mount what is needed at once, read the kernel parameters and load the modules of the channel. */
 void init_early(void);
-/* The rest: further mounts, the cgroup tree, the other modules, the loopback link.  Done when the channel
+/* The rest: further mounts, the cgroup tree, the loopback link.  Done when the channel
  * is open and nothing is asked, or when the first real request comes.  Only the first call does it. */
 void init_late(void);
 int init_late_pending(void);

@@ -7,14 +7,17 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include "container.h"
 #include "guest.h"
 #include "init.h"
 #include "lib/io.h"
 #include "loop.h"
+#include "modules.h"
 #include "net.h"
 #include "process.h"
 #include "rpc.h"
@@ -24,9 +27,13 @@
 #define PORT_NAME "agent.channel.0"
 #define DRAIN_NS 2000000000ll
 #define MAX_FILES 65536
+#define VSOCK_ALIAS "virtio:d00000013v"
+#define IDLE_NS 1000000000ll /* without anything to do for so long, load the modules that nothing has needed yet */
 
 static int asked_to_end;
+static int with_cgroups = 1;
 static int port_wanted; /* the serial port has not been found yet */
+static int vsock_wanted;
 
 static const char usage[] =
     "usage: vc-agent [OPTION]...   (as PID 1 of a guest it takes no options)\n"
@@ -36,6 +43,7 @@ static const char usage[] =
     "  --mux-fd FD                serve yamux on a connected socket\n"
     "  --run-dir DIR              where files are kept, and copied to [/run/vc-agent]\n"
     "  --own-net                  the network namespace may be configured\n"
+    "  --no-cgroup                containers get no cgroup; a limit of resources is an error\n"
     "  --log LEVEL                error, warn, info or debug [warn]\n"
     "  --version, --help\n";
 
@@ -87,12 +95,44 @@ static void find_port(void)
         init_mark('R');
 }
 
+/* Serve on vsock as soon as there is a device for it. */
+static void find_vsock(void)
+{
+    if (!vsock_wanted)
+        return;
+    int r = transport_listen_vsock(AGENT_VSOCK_PORT);
+    vsock_wanted = 0;
+    if (r == 0)
+        init_mark('R');
+    else
+        agent_log(AGENT_LOG_ERROR, "vsock port %d cannot be listened on: %s", AGENT_VSOCK_PORT, strerror(-r));
+}
+
+/* A device that was found gets its driver, as udev would do it. */
+static void handle_uevent(const char *message, size_t len)
+{
+    const char *alias = NULL;
+    if (strncmp(message, "add@", 4) != 0)
+        return;
+    for (const char *p = message; p < message + len; p += strlen(p) + 1)
+        if (strncmp(p, "MODALIAS=", 9) == 0)
+            alias = p + 9;
+    if (alias && modules_alias(alias) && strncmp(alias, VSOCK_ALIAS, strlen(VSOCK_ALIAS)) == 0)
+        find_vsock();
+}
+
 static void uevent_event(struct watch *w, uint32_t events)
 {
     char message[4096];
+    ssize_t n;
     (void)events;
-    while (recv(w->fd, message, sizeof(message), 0) > 0)
-        ;
+    while ((n = recv(w->fd, message, sizeof(message) - 1, 0)) > 0) {
+        message[n] = '\0';
+        handle_uevent(message, (size_t)n);
+    }
+    /* Events were lost: any device may have come. */
+    if (errno == ENOBUFS)
+        agent_modules_late();
     find_port();
     guest_hotplug_event();
 }
@@ -139,11 +179,16 @@ static int turn(int timeout_ms)
 static int serve(void)
 {
     int r = 0;
+    int64_t idle_at = vcs_now_ns() + IDLE_NS;
     while (r >= 0 && !asked_to_end && !sandbox_ended()) {
         /* What was put off is done when nothing is asked. */
-        r = turn(init_late_pending() ? 0 : next_timeout(0));
+        r = turn(init_late_pending() ? 0 : next_timeout(modules_left() ? idle_at : 0));
         if (r == 0 && init_late_pending())
             init_late();
+        else if (modules_left() && r > 0)
+            idle_at = vcs_now_ns() + IDLE_NS;
+        else if (modules_left() && r == 0 && vcs_now_ns() >= idle_at)
+            modules_step();
     }
     int64_t end = vcs_now_ns() + DRAIN_NS;
     while (r >= 0 && !transport_idle() && vcs_now_ns() < end)
@@ -170,7 +215,7 @@ static int parse_options(int argc, char **argv)
     static const struct option options[] = {
         {"listen", 1, NULL, 'l'},  {"listen-mux", 1, NULL, 'm'}, {"listen-fd", 1, NULL, 'f'}, {"mux-fd", 1, NULL, 'F'},
         {"run-dir", 1, NULL, 'r'}, {"own-net", 0, NULL, 'n'},    {"log", 1, NULL, 'L'},       {"version", 0, NULL, 'v'},
-        {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
+        {"help", 0, NULL, 'h'},    {"no-cgroup", 0, NULL, 'C'},  {NULL, 0, NULL, 0}};
     int c, r = 0, sources = 0;
     while (r >= 0 && (c = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (c) {
@@ -195,6 +240,9 @@ static int parse_options(int argc, char **argv)
             break;
         case 'n':
             agent_config.own_net = 1;
+            break;
+        case 'C':
+            with_cgroups = 0;
             break;
         case 'L':
             r = agent_set_option("log", optarg);
@@ -222,14 +270,26 @@ static int parse_options(int argc, char **argv)
 static void open_channel(void)
 {
     port_wanted = agent_config.use_vsock != 1;
+    vsock_wanted = agent_config.use_vsock != 0;
     find_port();
-    if (agent_config.use_vsock == 0 || (agent_config.use_vsock < 0 && !port_wanted))
-        return;
-    int r = transport_listen_vsock(AGENT_VSOCK_PORT);
-    if (r == 0)
-        init_mark('R');
-    else if (agent_config.use_vsock == 1)
-        agent_log(AGENT_LOG_ERROR, "vsock port %d cannot be listened on: %s", AGENT_VSOCK_PORT, strerror(-r));
+    /* Without being told so, vsock is served when its device shows up. */
+    if (agent_config.use_vsock == 1) {
+        agent_modules_need("virtio:", "d00000013v");
+        find_vsock();
+    }
+}
+
+/* Descriptors 0 to 2 must be taken: a pipe of a container in their place would be overwritten on its way there. */
+static void fill_standard_streams(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (fd < 0)
+            fd = open("/", O_PATH | O_CLOEXEC); /* no /dev yet */
+    } while (fd >= 0 && fd < 3);
+    if (fd >= 3)
+        close(fd);
 }
 
 static void set_limits(void)
@@ -239,6 +299,7 @@ static void set_limits(void)
     mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     mallopt(M_TRIM_THRESHOLD, 256 * 1024);
     mallopt(M_ARENA_MAX, 1);
+    ctr_prepare_agent(with_cgroups);
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
@@ -247,6 +308,8 @@ static void run_guest(void)
     struct watch signals, uevents;
     agent_config.is_init = agent_config.own_net = 1;
     init_mark('U');
+    /* Its copies that set up a process inside of a container are visible there before they can say so themselves. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     int r = loop_open();
     /* Before the modules are loaded, so that no port can appear unnoticed. */
     if (r == 0)
@@ -255,6 +318,10 @@ static void run_guest(void)
         r = open_signals(&signals);
     init_early();
     set_limits();
+    /* When memory runs out, all containers go before the agent, without which the guest would panic. */
+    int oom = agent_write_file("/proc/self/oom_score_adj", "-1000");
+    if (oom < 0)
+        agent_log(AGENT_LOG_WARN, "the agent cannot be protected from the end of memory: %s", strerror(-oom));
     if (r == 0) {
         open_channel();
         r = serve();
@@ -269,6 +336,7 @@ static void run_guest(void)
 
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     /* The kernel hands words of its command line on to init; none of them looks like an option. */
     if (getpid() == 1 && (argc < 2 || argv[1][0] != '-'))
         run_guest();

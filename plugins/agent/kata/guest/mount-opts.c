@@ -91,15 +91,43 @@ static int parse_one(const char *word, struct vca_mount_opts *o)
     return 1;
 }
 
+/* The length of the first option: a comma after a backslash is part of it (paths of overlay). */
+static size_t option_length(const char *text)
+{
+    size_t n = 0;
+    while (text[n] && text[n] != ',')
+        n += text[n] == '\\' && text[n + 1] ? 2 : 1;
+    return n;
+}
+
+static int add_option(const char *text, size_t len, struct vca_mount_opts *o, struct vca_fault *f)
+{
+    char word[32];
+    if (len < sizeof(word)) {
+        memcpy(word, text, len);
+        word[len] = '\0';
+        if (parse_one(word, o))
+            return 0;
+    }
+    if (o->n_data == sizeof(o->data) / sizeof(o->data[0]))
+        return vca_fail(f, 0, "a mount has more than %zu options of its filesystem", o->n_data);
+    o->data[o->n_data++] = (struct vca_mount_word){.text = text, .len = len};
+    return 0;
+}
+
 int vca_mount_opts_parse(char *const *opts, size_t n, struct vca_mount_opts *ret, struct vca_fault *f)
 {
     memset(ret, 0, sizeof(*ret));
     for (size_t i = 0; i < n; i++) {
-        if (parse_one(opts[i], ret))
-            continue;
-        if (ret->n_data == sizeof(ret->data) / sizeof(ret->data[0]))
-            return vca_fail(f, 0, "a mount has more than %zu options of its filesystem", ret->n_data);
-        ret->data[ret->n_data++] = opts[i];
+        const char *at = opts[i];
+        for (;;) {
+            size_t len = option_length(at);
+            if (add_option(at, len, ret, f) < 0)
+                return -1;
+            if (!at[len])
+                break;
+            at += len + 1;
+        }
     }
     return 0;
 }
@@ -136,20 +164,20 @@ static void fs_message(int fsfd, char *buf, size_t size)
         memmove(buf, buf + 2, (size_t)n - 1);
 }
 
-static int fs_option(int fsfd, const char *opt)
+static int fs_option(int fsfd, const struct vca_mount_word *opt)
 {
-    const char *eq = strchr(opt, '=');
-    if (!eq)
-        return fsconfig(fsfd, FSCONFIG_SET_FLAG, opt, NULL, 0);
-    char key[128];
-    size_t len = (size_t)(eq - opt);
-    if (len == 0 || len >= sizeof(key)) {
-        errno = EINVAL;
+    char text[512]; /* the kernel takes 255 bytes of a key and as many of a value */
+    if (opt->len >= sizeof(text)) {
+        errno = ENAMETOOLONG;
         return -1;
     }
-    memcpy(key, opt, len);
-    key[len] = '\0';
-    return fsconfig(fsfd, FSCONFIG_SET_STRING, key, eq + 1, 0);
+    memcpy(text, opt->text, opt->len);
+    text[opt->len] = '\0';
+    char *eq = strchr(text, '=');
+    if (!eq)
+        return fsconfig(fsfd, FSCONFIG_SET_FLAG, text, NULL, 0);
+    *eq = '\0';
+    return fsconfig(fsfd, FSCONFIG_SET_STRING, text, eq + 1, 0);
 }
 
 int vca_mount_new(const char *type, const char *source, const struct vca_mount_opts *o, struct vca_fault *f)
@@ -161,11 +189,12 @@ int vca_mount_new(const char *type, const char *source, const struct vca_mount_o
     if (*source && fsconfig(fs, FSCONFIG_SET_STRING, "source", source, 0) < 0)
         return vca_fail(f, errno, "%s: bad source '%.128s'", type, source);
     for (size_t i = 0; i < o->n_data; i++)
-        if (fs_option(fs, o->data[i]) < 0) {
+        if (fs_option(fs, &o->data[i]) < 0) {
             int sys = errno;
             fs_message(fs, why, sizeof(why));
-            return vca_fail(f, sys, "%s: option '%.128s' is refused%s%s", type, o->data[i], *why ? " (" : "",
-                            *why ? why : "");
+            return vca_fail(f, sys, "%s: option '%.*s' is refused%s%s%s", type,
+                            (int)(o->data[i].len < 128 ? o->data[i].len : 128), o->data[i].text, *why ? " (" : "", why,
+                            *why ? ")" : "");
         }
     if (((o->attr_set | o->rattr_set) & MOUNT_ATTR_RDONLY) && fsconfig(fs, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
         return vca_fail(f, errno, "%s: cannot be mounted read-only", type);

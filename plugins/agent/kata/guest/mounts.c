@@ -147,6 +147,10 @@ static int mount_cgroup(struct vca_mounts *m, struct vca_mount_opts *o, struct v
 
 static int remount(struct vca_mounts *m, const char *dest, const struct vca_mount_opts *o, struct vca_fault *f)
 {
+    if (o->n_data)
+        return vca_fail_code(f, VCS_RPC_UNIMPLEMENTED, 0, "a remount of '%.200s' cannot change the option '%.*s' of its "
+                                                          "filesystem", dest, (int)(o->data[0].len < 64 ? o->data[0].len : 64),
+                             o->data[0].text);
     vcs_autoclose int fd = vca_open_in_root(m->rootfd, dest, O_PATH, 0);
     if (fd < 0)
         return vca_fail(f, -fd, "cannot open '%.200s' to remount it", dest);

@@ -233,15 +233,21 @@ static void oom_happened(const char *id)
         drop_plain(w);
     } else if (n_oom_events < MAX_OOM_EVENTS && (oom_events[n_oom_events] = strdup(id))) {
         n_oom_events++;
+    } else {
+        agent_log(AGENT_LOG_WARN, "container \"%s\" ran out of memory, which nobody has asked for", id);
     }
+}
+
+static void check_oom(struct container *c)
+{
+    if (c->ctr && ctr_oom_check(c->ctr))
+        oom_happened(c->id);
 }
 
 static void oom_event(struct watch *w, uint32_t events)
 {
-    struct container *c = list_entry(w, struct container, oom);
     (void)events;
-    if (ctr_oom_check(c->ctr))
-        oom_happened(c->id);
+    check_oom(list_entry(w, struct container, oom));
 }
 
 int m_create_container(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
@@ -270,6 +276,19 @@ int m_create_container(struct rpc_call *call, const ProtobufCMessage *msg, struc
     return 0;
 }
 
+/* What the agent itself takes, for those who measure. */
+static void log_memory(const char *when)
+{
+    vcs_autofree char *text = NULL;
+    /* Not "status", whose numbers lag behind by up to 64 pages each. */
+    if (agent_config.log_level < AGENT_LOG_DEBUG ||
+        vcs_read_file(AT_FDCWD, "/proc/self/smaps_rollup", 65536, &text, NULL) < 0)
+        return;
+    const char *rss = strstr(text, "\nRss:");
+    if (rss)
+        agent_log(AGENT_LOG_DEBUG, "%s, %.*s", when, (int)strcspn(rss + 1, "\n"), rss + 1);
+}
+
 int m_start_container(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
 {
     const Agent__StartContainerRequest *q = (const void *)msg;
@@ -282,6 +301,7 @@ int m_start_container(struct rpc_call *call, const ProtobufCMessage *msg, struct
     c->started = 1;
     if (ctr_start(c->ctr, err) < 0)
         return -1;
+    log_memory("container started");
     rpc_reply_empty(call);
     return 0;
 }
@@ -332,15 +352,32 @@ static int minds_signal(pid_t pid, int sig)
     return (strtoull(caught + 8, NULL, 16) | strtoull(ignored + 8, NULL, 16)) >> (sig - 1) & 1;
 }
 
+static int effective_signal(const struct process *p, int sig)
+{
+    /* SIGPIPE: the reader of its output on the host has gone. */
+    return (sig == SIGTERM || sig == SIGPIPE) && p == p->container->init && !minds_signal(p->pid, sig) ? SIGKILL : sig;
+}
+
 static int signal_one(struct process *p, int sig, struct agent_err *err)
 {
-    if (p->exited)
-        return 0;
-    /* SIGPIPE: the reader of its output on the host has gone. */
-    if ((sig == SIGTERM || sig == SIGPIPE) && p == p->container->init && !minds_signal(p->pid, sig))
-        sig = SIGKILL;
+    if (p->pid <= 0)
+        return agent_fail(err, VCS_RPC_PRECONDITION, "process \"%s\" does not run yet", p->exec_id);
     if (kill(p->pid, sig) < 0 && errno != ESRCH)
         return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "signal %d cannot be sent to process \"%s\"", sig, p->exec_id);
+    return 0;
+}
+
+/* Every process of the container but its init. */
+static int signal_others(const struct process *init, int sig, struct agent_err *err)
+{
+    vcs_autofree pid_t *pids = NULL;
+    size_t n = 0;
+    if (ctr_list_pids(init->container->ctr, &pids, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++)
+        if (pids[i] > 0 && pids[i] != init->pid && kill(pids[i], sig) < 0 && errno != ESRCH)
+            return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "signal %d cannot be sent to process %d of container \"%s\"",
+                                    sig, (int)pids[i], init->container->id);
     return 0;
 }
 
@@ -353,8 +390,16 @@ int m_signal_process(struct rpc_call *call, const ProtobufCMessage *msg, struct 
     if (q->signal > 64)
         return agent_fail(err, VCS_RPC_INVALID, "signal %u does not exist; signals are 0 to 64", q->signal);
     int sig = (int)q->signal;
-    /* No id means every process of the container (newer Kata agents: with SIGKILL only). */
-    if (signal_one(p, sig, err) < 0 || (!q->exec_id[0] && ctr_signal_all(p->container->ctr, sig, err) < 0))
+    /* No id means every process of the container (newer Kata agents: with SIGKILL only), of which none may be left. */
+    int all = !q->exec_id[0];
+    if (p->exited && !all)
+        return agent_fail(err, VCS_RPC_NOTFOUND, "process \"%s\" of container \"%s\" has ended already", p->exec_id,
+                          p->container->id);
+    /* What the init does with it is looked at before the others have it, whose end the init may act on; the end of
+     * the init comes last, since it is the end of all. */
+    int own = p->exited ? sig : effective_signal(p, sig);
+    int r = !all ? 0 : own == sig ? ctr_signal_all(p->container->ctr, sig, err) : signal_others(p, sig, err);
+    if (r < 0 || ((!all || own != sig) && signal_one(p, own, err) < 0))
         return -1;
     rpc_reply_empty(call);
     return 0;
@@ -395,6 +440,9 @@ static void process_ended(struct process *p, int status)
 {
     p->exited = 1;
     p->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    /* Who is told of the end may ask for the reason next: the event must not come after it. */
+    if (p->status == 128 + SIGKILL)
+        check_oom(p->container);
     agent_log(AGENT_LOG_DEBUG, "process \"%s\" of container \"%s\" ended with status %d", p->exec_id, p->container->id,
               p->status);
     while (!list_empty(&p->waits)) {
@@ -425,6 +473,7 @@ void process_reap(void)
 static void finish_remove(struct container *c)
 {
     struct agent_err err;
+    check_oom(c);
     if (c->oom.fd >= 0)
         loop_watch(&c->oom, 0);
     int r = ctr_destroy(c->ctr, &err);

@@ -129,14 +129,24 @@ int64_t rpc_next_deadline(void)
     return first;
 }
 
-void rpc_expire(int64_t now_ns)
+static struct rpc_pending *find_expired(int64_t now_ns)
 {
-    struct list *l, *tmp;
-    list_for_each_safe(l, tmp, &all_pending)
+    struct list *l;
+    list_for_each(l, &all_pending)
     {
         struct rpc_pending *p = list_entry(l, struct rpc_pending, all_link);
-        if (!p->call.deadline_ns || p->call.deadline_ns > now_ns)
-            continue;
+        if (p->call.deadline_ns && p->call.deadline_ns <= now_ns)
+            return p;
+    }
+    return NULL;
+}
+
+void rpc_expire(int64_t now_ns)
+{
+    struct rpc_pending *p;
+    /* Dropping one request may end others (a sandbox that is destroyed takes all with it), so that no place in the
+     * list outlives it. */
+    while ((p = find_expired(now_ns))) {
         struct agent_err err;
         agent_fail(&err, VCS_RPC_DEADLINE, "the time limit of the request has passed");
         rpc_reply_error(&p->call, &err);

@@ -65,6 +65,8 @@ static int write_resolv_conf(const Agent__CreateSandboxRequest *q, struct agent_
 /* Only modules of the guest image's own list are loaded; a request for more cannot be fulfilled. */
 static int check_modules(const Agent__CreateSandboxRequest *q, struct agent_err *err)
 {
+    if (q->n_kernel_modules)
+        agent_modules_late();
     for (size_t i = 0; i < q->n_kernel_modules; i++) {
         char path[300];
         const char *name = q->kernel_modules[i]->name;

@@ -152,7 +152,7 @@ static int add_rule(scmp_filter_ctx ctx, const Oci__LinuxSyscall *sc, uint32_t d
 static int build(const Oci__LinuxSeccomp *sec, scmp_filter_ctx *ret, struct vca_fault *f)
 {
     uint32_t def_action;
-    if (parse_action(sec->default_action, 0, &def_action, f) < 0)
+    if (parse_action(sec->default_action, sec->default_errno_ret, &def_action, f) < 0)
         return -1;
     autorelease scmp_filter_ctx ctx = seccomp_init(def_action);
     if (!ctx)

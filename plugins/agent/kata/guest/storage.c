@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -12,7 +14,10 @@
 #include "agent.h"
 #include "blockdev.h"
 #include "container.h"
+#include "ctr-spawn.h"
 #include "lib/io.h"
+
+int64_t vca_storage_timeout_ns = 15 * INT64_C(1000000000);
 
 /* One mount point in the guest.  Containers of a pod name the same one to share it. */
 struct point {
@@ -101,13 +106,66 @@ static int do_mount(const Agent__Storage *s, const char *fstype, const char *sou
     struct vca_mount_opts o;
     if (vca_mount_opts_parse(s->options, s->n_options, &o, f) < 0)
         return -1;
-    agent_modules_late();
     vcs_autoclose int fd = vca_mount_new(fstype, source, &o, f);
     if (fd < 0)
         return -1;
     if (move_mount(fd, "", AT_FDCWD, s->mount_point, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
         return vca_fail(f, errno, "cannot mount on '%.200s'", s->mount_point);
     return 0;
+}
+
+/* What a child that mounts a storage has to tell. */
+struct outcome {
+    struct vca_fault fault;
+    int done, made;
+};
+
+static _Noreturn void mount_child(const Agent__Storage *s, const char *fstype, const char *source, int out)
+{
+    struct outcome o = {0};
+    /* Should it hang for good, it must not keep anything of the agent open, above all not the port. */
+    if (dup2(out, 3) < 0 || close_range(4, ~0U, 0) < 0)
+        _exit(1);
+    o.done = make_dirs(s->mount_point, &o.made, &o.fault) == 0 && do_mount(s, fstype, source, &o.fault) == 0;
+    _exit(vcs_write_full(3, &o, sizeof(o)) < 0);
+}
+
+/* The other side of a share or disk may not answer, and the kernel waits for it without end: so a child mounts, which
+ * shares the agent's mount namespace. */
+static int mount_apart(const Agent__Storage *s, const char *fstype, const char *source, int *made, struct vca_fault *f)
+{
+    struct outcome o = {0};
+    int pipe_fds[2], pidfd = -1;
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return vca_fail(f, errno, "cannot make a pipe");
+    pid_t pid = vca_fork(&pidfd);
+    if (pid == 0)
+        mount_child(s, fstype, source, pipe_fds[1]);
+    close(pipe_fds[1]);
+    vcs_autoclose int in = pipe_fds[0];
+    if (pid < 0)
+        return vca_fail(f, -pid, "cannot make a process that mounts");
+    int64_t deadline = vcs_now_ns() + vca_storage_timeout_ns;
+    struct pollfd p = {.fd = in, .events = POLLIN};
+    int r;
+    do
+        r = poll(&p, 1, vcs_poll_timeout(deadline));
+    while (r < 0 && errno == EINTR);
+    ssize_t n = r > 0 ? read(in, &o, sizeof(o)) : 0; /* written at once, as it is smaller than a pipe's atom */
+    vca_end_child(pid, pidfd);
+    close(pidfd);
+    *made = o.made;
+    if (n != (ssize_t)sizeof(o))
+        return vca_fail(f, r > 0 ? EIO : ETIMEDOUT, "mounting %s '%.100s' on '%.200s' did not end", fstype, source,
+                        s->mount_point);
+    if (!o.done)
+        *f = o.fault;
+    return o.done ? 0 : -1;
+}
+
+static int is_memory(const char *fstype)
+{
+    return strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "hugetlbfs") == 0;
 }
 
 /* Options of the driver local: only the mode. */
@@ -143,10 +201,8 @@ static int mount_storage(const Agent__Storage *s, struct point *p, struct vca_fa
 {
     const char *d = s->driver, *fstype = s->fstype;
     char node[PATH_MAX];
-    if (make_dirs(s->mount_point, &p->made, f) < 0)
-        return -1;
     if (strcmp(d, "local") == 0)
-        return set_up_local(s, f) < 0 ? -1 : set_group(s, f);
+        return make_dirs(s->mount_point, &p->made, f) < 0 || set_up_local(s, f) < 0 ? -1 : set_group(s, f);
     const char *source = s->source;
     if (strcmp(d, "9p") == 0) {
         fstype = "9p";
@@ -158,14 +214,15 @@ static int mount_storage(const Agent__Storage *s, struct point *p, struct vca_fa
         if (!*fstype)
             fstype = "tmpfs";
     } else {
-        agent_modules_late();
         if (!*fstype)
             return vca_fail(f, 0, "a storage of driver %s needs the type of its filesystem", d);
         if (vca_blockdev_find(d, source, node, sizeof(node), f) < 0)
             return -1;
         source = node;
     }
-    if (do_mount(s, fstype, source, f) < 0)
+    agent_modules_need("fs:", fstype);
+    if (is_memory(fstype) ? make_dirs(s->mount_point, &p->made, f) < 0 || do_mount(s, fstype, source, f) < 0
+                          : mount_apart(s, fstype, source, &p->made, f) < 0)
         return -1;
     p->mounted = 1;
     return set_group(s, f);

@@ -230,7 +230,7 @@ unpack_package() { # names of modules...
 
 # Make $out/vmlinux, and $out/kernel with the modules (plain, without debug sections) and their order.
 make_kernel() {
-    names=$(grep -v '^#' "$wanted" | tr - _)
+    names=$(sed '/^#/d; s/^[^ ]* *//' "$wanted" | tr - _)
     pass=1 extra=
     while :; do
         if [ -n "$deb" ]; then
@@ -251,13 +251,16 @@ make_kernel() {
     mkdir -p "$tmp/kernel/modules"
     say "unpacking vmlinux"
     extract_vmlinux "$bzimage" "$tmp/kernel/vmlinux"
-    need strip binutils
-    for m in $order; do
+    need objcopy binutils
+    for m in $all; do
         unpacked "$(file_of "$m")" >"$tmp/kernel/modules/$m.ko"
-        strip --strip-debug "$tmp/kernel/modules/$m.ko"
+        # The type information for BPF and the trace events are in no debug section, but they are nothing else, and
+        # the kernel takes several milliseconds a module to read the ones and to make files for the others.
+        objcopy --strip-unneeded -R .BTF -R '.rela*_ftrace_e*' -R '_ftrace_e*' -R '.rela__bpf_raw_tp_map' \
+            -R __bpf_raw_tp_map "$tmp/kernel/modules/$m.ko"
     done
     cp "$tmp/order" "$tmp/kernel/order"
-    release=$(tr '\0' '\n' <"$tmp/kernel/modules/$(echo "$order" | awk '{ print $1 }').ko" | grep -a '^vermagic=' | head -n 1 |
+    release=$(tr '\0' '\n' <"$tmp/kernel/modules/$(echo "$all" | awk '{ print $1 }').ko" | grep -a '^vermagic=' | head -n 1 |
         sed 's/^vermagic=//; s/ .*//')
     echo "$release" >"$tmp/kernel/release"
     echo "$source_id" >"$tmp/kernel/source"
@@ -267,22 +270,21 @@ make_kernel() {
     mv "$tmp/kernel" "$out/kernel"
 }
 
-# Set $order (all modules), $missing, and the file $tmp/order with a blank line between the two groups.
+# Set $all (all modules), $missing, and the file $tmp/order with a line "GROUP MODULE" for each.  What the group boot
+# has is always there; what two other groups need is in both.
 resolve() {
-    order= missing= seen=' '
+    all= missing= boot=
     : >"$tmp/order"
-    grep -v '^#' "$wanted" | sed '/./,$!d' | tr - _ >"$tmp/wanted"
-    while read -r m || [ -n "$m" ]; do
-        if [ -z "$m" ]; then
-            echo >>"$tmp/order"
-            continue
-        fi
-        add_module "$m"
+    sed '/^#/d; /^ *$/d' "$wanted" >"$tmp/wanted"
+    while read -r group names; do
+        order=$boot
+        for m in $(echo "$names" | tr - _); do add_module "$m"; done
         for o in $order; do
-            case $seen in *" $o "*) continue ;; esac
-            seen="$seen$o "
-            echo "$o" >>"$tmp/order"
+            case " $boot " in *" $o "*) continue ;; esac
+            echo "$group $o" >>"$tmp/order"
+            case " $all " in *" $o "*) ;; *) all="$all $o" ;; esac
         done
+        [ "$group" != boot ] || boot=$order
     done <"$tmp/wanted"
 }
 
@@ -290,22 +292,22 @@ resolve() {
 
 make_initramfs() {
     : >"$tmp/modules"
+    need objcopy binutils
+    objcopy --strip-all "$agent" "$tmp/agent"
     {
         for d in /dev /dev/pts /dev/shm /etc /etc/vc-agent /lib /lib/modules /proc /run /sys /tmp /var; do
             echo "dir $d 0755"
         done
         echo "char /dev/console 0600 5 1"
         echo "char /dev/null 0666 1 3"
-        echo "file /init 0755 $agent"
+        echo "file /init 0755 $tmp/agent"
         echo "file /etc/vc-agent/modules 0644 $tmp/modules"
-        while read -r m; do
-            if [ -z "$m" ]; then
-                echo >>"$tmp/modules"
-                continue
-            fi
-            echo "/lib/modules/$m.ko" >>"$tmp/modules"
-            echo "file /lib/modules/$m.ko 0644 $out/kernel/modules/$m.ko"
+        while read -r group m; do
+            echo "$group /lib/modules/$m.ko" >>"$tmp/modules"
         done <"$out/kernel/order"
+        sed 's/.* //' "$out/kernel/order" | sort -u | while read -r m; do
+            echo "file /lib/modules/$m.ko 0644 $out/kernel/modules/$m.ko"
+        done
     } >"$tmp/list"
     "$cpio_tool" "$tmp/list" "$tmp/initramfs" || die "the initramfs could not be written"
 }
@@ -349,7 +351,7 @@ mv "$tmp/initramfs" "$out/vc-initramfs.cpio"
     echo "source $(echo "$source_id" | sed 's/ modules .*//')"
     echo "vmlinux $(wc -c <"$out/vmlinux") $(sha "$out/vmlinux")"
     echo "initramfs $(wc -c <"$out/vc-initramfs.cpio") $(sha "$out/vc-initramfs.cpio")"
-    echo "agent $(wc -c <"$agent") $(sha "$agent")"
+    echo "agent $(wc -c <"$tmp/agent") $(sha "$tmp/agent")"
 } >"$tmp/manifest"
 mv "$tmp/manifest" "$out/manifest"
 say "kernel $release: $out/vmlinux ($(mib "$out/vmlinux")), $out/vc-initramfs.cpio ($(wc -c <"$out/vc-initramfs.cpio") bytes)"

@@ -1,0 +1,191 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# The command line itself, with backends that need no VM: help of every command, exit codes, tables, --json.
+. "$(dirname "$0")/../vm/lib.sh"
+root=$work/rootfs
+make_rootfs "$root"
+json=$VC_BUILD_DIR/tests/fakes/json-check
+cp "$VCCORE_CONFIG" "$work/mock.conf"
+printf 'hypervisor = "mock"; agent = "noop"; proxy = "noop"; shim = "noop"; network = "noop";\n' >>"$work/mock.conf"
+m="virtc --config $work/mock.conf"
+
+# Help.
+commands="run
+pod create
+pod start
+pod stop
+pod delete
+pod status
+pod list
+container create
+container start
+container exec
+container kill
+container wait
+container stop
+container delete
+container status
+container list
+plugin list
+plugin help
+config check
+config show
+gc"
+echo "$commands" | while read -r c; do
+    status=0
+    out=$(virtc $c --help 2>"$work/err") || status=$?
+    is "virtc $c --help: exit code" "$status" 0
+    is "virtc $c --help: nothing on standard error" "$(cat "$work/err")" ""
+    has "virtc $c --help: how to call it" "$out" "Usage: virtc $c"
+    [ "$(echo "$out" | wc -l)" -ge 5 ] && ok "virtc $c --help: teaches" || bad "virtc $c --help: too short: $out"
+    # Every option that the short usage knows is described, and every group of options has its heading and options.
+    for o in $(virtc $c --usage | grep -o -e '--[a-z][a-z-]*' | sort -u); do
+        case $out in *" $o"*) ;; *) bad "virtc $c --help: $o is not described" ;; esac
+    done
+    echo "$out" | awk '/^ [A-Z].*:$/ { heading = $0; next } heading != "" && NF { if (!/^  *-/) bad = heading; heading = "" }
+        END { if (bad != "") print "no option under " bad }' >"$work/groups"
+    is "virtc $c --help: each heading has options" "$(cat "$work/groups")" ""
+    [ "$failures" -eq 0 ] || echo "$failures" >"$work/help-failed"
+done
+is "help of all commands" "$(cat "$work/help-failed" 2>/dev/null)" ""
+for g in "" pod container plugin config; do
+    out=$(virtc $g --help 2>&1)
+    is "virtc $g --help: exit code" $? 0
+    echo "$commands" | while read -r a b; do
+        [ "${b:+$a}" = "$g" ] || [ -z "$g" ] || continue
+        word=${g:+$b}
+        case $out in *"  ${word:-$a}"*) ;; *) echo "${word:-$a}" ;; esac
+    done >"$work/missing"
+    is "virtc $g --help: names its commands" "$(cat "$work/missing")" ""
+done
+has "run --help: an option of each kind" "$(virtc run --help)" "--readonly"
+has "version" "$(virtc --version)" "virtc (libvccore) "
+
+# Called wrongly.
+code() { # WHAT CODE COMMAND...
+    c_what=$1 c_code=$2 c_status=0
+    shift 2
+    "$@" >"$work/o" 2>"$work/e" </dev/null || c_status=$?
+    is "$c_what: exit code" "$c_status" "$c_code"
+    is "$c_what: nothing on standard output" "$(cat "$work/o")" ""
+    [ -s "$work/e" ] && ok "$c_what: says so" || bad "$c_what: says nothing"
+}
+code "no command" 2 virtc
+code "no such command" 2 virtc pods
+code "no such subcommand" 2 virtc pod make
+code "half a command" 2 virtc pod
+code "an option that does not exist" 2 virtc pod create --nosuch
+code "a word too many" 2 $m pod list surplus
+code "no pod named" 2 virtc pod start
+code "no container named" 2 virtc container start mypod
+code "no plugin named" 2 virtc plugin help
+code "a size that is none" 2 virtc pod create --memory lots
+code "a log level that is none" 2 virtc --log-level loud pod list
+code "run: an option that does not exist" 125 virtc run --nosuch
+code "run: no command" 125 virtc run --rootfs "$root"
+code "exec: an option that does not exist" 125 virtc container exec --nosuch p c -- true
+code "exec: no command" 125 virtc container exec p c
+code "a pod that does not exist" 1 $m pod status nothing
+code "a plugin that does not exist" 1 virtc plugin help nothing
+refuses "the sentence of a wrong call" 2 "there is no command \"pods\"" virtc pods
+
+# Tables.
+is "pod list, empty" "$($m pod list)" "POD ID  STATE  HYPERVISOR  AGENT"
+is "pod create" "$($m pod create --name one)" one
+is "container create" "$($m container create --name c1 --rootfs "$root" one -- true)" c1
+is "container list" "$($m container list one | tr -s ' ' | sed 's/ *$//')" "$(printf 'CONTAINER ID STATE PID EXIT ROOTFS\nc1 ready - - %s' "$root")"
+has "pod status" "$($m pod status one)" "c1"
+$m pod create --name two >/dev/null
+$m pod start two >/dev/null
+is "pod list" "$($m pod list | tr -s ' ' | sed 's/ *$//')" "$(printf 'POD ID STATE HYPERVISOR AGENT\none ready mock noop\ntwo running mock noop')"
+is "a made id" "$($m pod create | grep -cE '^[0-9a-f]{12}$')" 1
+
+# JSON: one value and a newline, results and errors alike.
+j() { # WHAT PATH WANTED COMMAND...
+    j_what=$1 j_path=$2 j_want=$3
+    shift 3
+    j_got=$("$@" 2>&1 </dev/null | "$json" ${j_path:+"$j_path"} 2>&1)
+    is "json: $j_what" "$j_got" "$j_want"
+}
+mj="$m --json"
+j "pod list" "#" 3 $mj pod list
+j "pod list: an id" 1.id one $mj pod list
+for key in id state hypervisor agent proxy shim network hostname reason created_ns vmm_pid containers; do
+    $mj pod status one | "$json" $key >/dev/null && ok "json: pod status has $key" || bad "json: pod status has no $key"
+done
+j "pod status: containers" containers.0.id c1 $mj pod status one
+j "container list" 0.rootfs "$root" $mj container list one
+j "container status" state ready $mj container status one c1
+is "json: the same container in both commands" "$($mj container status one c1 | tr ',' '\n' | tr -d '{}[]' | sort)" \
+    "$($mj pod status one | sed 's/.*"containers":\[//' | tr ',' '\n' | tr -d '{}[]' | sort)"
+j "container create" "" "" $mj container create --name 'c2' --rootfs "$root" one -- true
+j "pod create" "" "" $mj pod create --name three
+j "pod start" "" "" $mj pod start three
+j "pod stop" "" "" $mj pod stop three
+j "pod delete" "" "" $mj pod delete three
+j "container delete" "" "" $mj container delete one c2
+j "plugin list: kind" 0.kind hypervisor $mj plugin list
+j "plugin list: of one kind" "#" 2 $mj plugin list agent
+j "plugin help" "" "" $mj plugin help qemu
+j "plugin help: of a kind" "" "" $mj plugin help agent/noop
+j "config show" hypervisor mock $mj config show
+j "config check" ok true $mj config check
+j "gc" removed 0 $mj gc
+j "error: its code" error.code not-found $mj pod status nothing
+j "error: a wrong command" error.code usage $mj pods
+j "error: a bad id" error.code invalid $mj pod create --name "../x"
+printf 'hypervisr = 1;\n' >"$work/bad.conf"
+j "error: a bad configuration" error.code config virtc --config "$work/bad.conf" --json pod list
+
+# What plugins and configuration say to people.
+out=$($m plugin help qemu)
+for key in accelerator kernel initrd memory; do has "plugin help qemu: $key" "$out" "$key"; done
+out=$($m plugin help kata)
+has "plugin help NAME shows all kinds" "$out" proxy
+has "plugin help NAME shows all kinds" "$out" agent
+out=$($m config show)
+for key in hypervisor agent proxy shim network run_root state_root plugin_dir libexec_dir data_dir log_level log_format; do
+    has "config show: $key" "$out" "$key"
+done
+has "config show: an override" "$(virtc --set hypervisor_qemu.memory=512M config show)" 512
+printf '%s\n' "$out" >"$work/shown.conf"
+is "config show prints a configuration" "$(virtc --config "$work/shown.conf" config show)" "$out"
+is "config check" "$($m config check >/dev/null 2>&1; echo $?)" 0
+is "gc" "$($m gc)" "nothing to remove"
+
+# Ids.
+for bad in a/b .. . "a b" "$(printf '%0200d' 0)" -x "" "a	b" ../../etc; do
+    refuses "pod id \"$bad\"" 1 "id" $m pod create --name="$bad"
+    refuses "container id \"$bad\"" 1 "id" $m container create --name="$bad" --rootfs "$root" one -- true
+    refuses "hostile id \"$bad\"" 1 "id" $m pod delete --force -- "$bad"
+done
+refuses "a pod id that is taken" 1 '"one"' $m pod create --name one
+refuses "a container id that is taken" 1 '"c1"' $m container create --name c1 --rootfs "$root" one -- true
+refuses "start of a pod that runs" 1 "running" $m pod start two
+refuses "delete of a pod that runs" 1 "running" $m pod delete two
+refuses "a rootfs that does not exist" 1 "/no/such" $m container create --rootfs /no/such one -- true
+refuses "a rootfs that is a file" 1 "$root/etc/keep" $m container create --rootfs "$root/etc/keep" one -- true
+refuses "a full disk or closed output is told" 1 "standard output" sh -c "$m pod list >/dev/full"
+
+# Many at once: of those that want one id exactly one gets it; nobody is in the way of others.
+for i in 1 2 3 4 5 6 7 8; do
+    ($m pod create --name same >"$work/same.$i" 2>"$work/same.err.$i"; echo $? >"$work/same.code.$i") &
+    ($m pod create --name "apart-$i" >"$work/apart.$i" 2>&1; $m pod start "apart-$i" >>"$work/apart.$i" 2>&1) &
+done
+wait
+is "one id, eight at once: one gets it" "$(grep -lx 0 "$work"/same.code.* | wc -l)" 1
+is "one id, eight at once: seven are told" "$(grep -l '"same" exists' "$work"/same.err.* | wc -l)" 7
+is "eight ids at once" "$($m pod list | grep -c '^apart-. *running')" 8
+
+# The log: levels, formats, a file.
+$m --log-level debug --log "$work/log.txt" pod status one >/dev/null
+is "log file" $? 0
+$m --log-level debug --log-format json --log "$work/log.json" pod create --name logged >/dev/null
+[ -s "$work/log.json" ] && ok "json log has lines" || bad "json log is empty"
+while IFS= read -r l; do
+    printf '%s\n' "$l" | "$json" level >/dev/null || bad "json log: not JSON: $l"
+done <"$work/log.json"
+
+for p in $($m pod list | awk 'NR > 1 { print $1 }'); do $m pod delete --force "$p" >/dev/null || bad "delete $p"; done
+nothing_left "at the end"
+finish
