@@ -308,12 +308,40 @@ static void ask_to_end(struct vci_pod *pod, int64_t deadline)
         vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "the guest did not end by itself: %s", vc_error_text(e));
 }
 
+/* A plugin that takes its caller down while it cleans up must not do so for ever: a file in the run directory stands
+ * for the time of its calls.  0: it is there from the last time. */
+static int begin_ending(const struct vci_pod *pod, uint32_t kind)
+{
+    char name[32];
+    snprintf(name, sizeof name, "ending-%s", vci_kind_name(kind));
+    vcs_autoclose int fd =
+        pod->dir.run_fd < 0 ? -1 : openat(pod->dir.run_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd >= 0 || errno != EEXIST || pod->dir.run_fd < 0;
+}
+
+static void ended(const struct vci_pod *pod, uint32_t kind)
+{
+    char name[32];
+    snprintf(name, sizeof name, "ending-%s", vci_kind_name(kind));
+    if (pod->dir.run_fd >= 0)
+        unlinkat(pod->dir.run_fd, name, 0);
+}
+
 /* One instance: its own way of stopping, then its cleanup.  A plugin that is gone leaves the work to the ledger. */
-static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful, int64_t deadline)
+static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful)
 {
     vci_autoerror vc_error *e = NULL;
+    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout"); /* its own: a slow one must not cost the others theirs */
     if (!pod->inst[kind].handle && !pod->saved[kind])
         return;
+    if (!begin_ending(pod, kind)) {
+        vci_log(
+            pod->ctx, VC_LOG_WARN, pod->dir.id,
+            "%s plugin \"%s\" did not come back from ending its instance the last time: it is left out now, and only "
+            "what the ledger names is removed",
+            vci_kind_name(kind), pod->plugin[kind]);
+        return;
+    }
     struct vci_inst *i = vci_stack_get(pod, kind, deadline, &e);
     int rc = i ? 0 : -1;
     if (rc == 0 && kind == VC_KIND_HYPERVISOR)
@@ -327,7 +355,8 @@ static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful, int64
         vc_error_free(VCS_TAKE_PTR(e));
     }
     if (i)
-        rc = VCI_CALL_INST(i, deadline, &e, cleanup);
+        rc = VCI_CALL_INST(i, vci_pod_deadline(pod->ctx, "call_timeout"), &e, cleanup);
+    ended(pod, kind);
     if (rc < 0)
         vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
 }
@@ -339,9 +368,8 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     if (graceful)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
     vci_fault_point("asked-to-end");
-    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
     for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
-        end_instance(pod, order[k], graceful, deadline);
+        end_instance(pod, order[k], graceful);
         vci_fault_point("instance-ended");
         /* Shims see the VM end and say so: when there is time, they have a moment to report before they are killed. */
         for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
@@ -353,10 +381,13 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         rc = rc ? rc : r;
     }
     vci_fault_point("unmounted");
-    int r = vci_ledger_undo(&pod->dir, deadline, NULL, NULL, rc ? NULL : err);
+    int r = vci_ledger_undo(&pod->dir, vci_pod_deadline(pod->ctx, "call_timeout"), NULL, NULL, rc ? NULL : err);
     rc = rc ? rc : r;
     if (rc < 0)
         return rc;
+    for (uint32_t k = 1; k <= VCI_KINDS; k++)
+        if (pod->saved[k] || pod->inst[k].handle)
+            ended(pod, k);
     vci_stack_reset(pod);
     free(pod->vmm);
     pod->vmm = NULL;

@@ -121,8 +121,8 @@ static void put(struct vci_group *g, struct vci_setting *s)
     *at = s;
 }
 
-/* Is this the name of a plugin's section: KIND_NAME?  Whether there is such a plugin is looked at when it is known where
- * plugins lie (vci_conf_check_sections). */
+/* Is this the name of a plugin's section: KIND_NAME?  Whether there is such a plugin is looked at when it is known
+ * where plugins lie (vci_conf_check_sections). */
 static int check_group_name(const char *name, const char *where, vc_error **err)
 {
     const char *bar = strchr(name, '_');

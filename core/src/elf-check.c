@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* elf-check.c: is a file as long as its ELF headers promise?  The dynamic loader maps what they name without asking, and
- * whoever touches a page behind the end of a file is killed. */
+/* elf-check.c: is a file as long as its ELF headers promise?  The dynamic loader maps what they name without asking,
+ * and whoever touches a page behind the end of a file is killed. */
 #include <errno.h>
 #include <link.h>
 #include <string.h>
@@ -18,8 +18,8 @@
 static int cut_off(const char *path, const char *what, uint64_t wants, uint64_t has, vc_error **err)
 {
     return vci_fail(err, VC_ERR_INVAL, 0,
-                    "%s cannot be loaded: it is cut off: its %s end at byte %llu, and it has %llu; install it anew", path,
-                    what, (unsigned long long)wants, (unsigned long long)has);
+                    "%s cannot be loaded: it is cut off: its %s end at byte %llu, and it has %llu; install it anew",
+                    path, what, (unsigned long long)wants, (unsigned long long)has);
 }
 
 int vci_elf_check(int fd, const char *path, vc_error **err)
@@ -32,7 +32,8 @@ int vci_elf_check(int fd, const char *path, vc_error **err)
     if (n < 0)
         return vci_fail(err, VC_ERR_IO, errno, "cannot read %s", path);
     if ((size_t)n < sizeof(h) || memcmp(h.e_ident, ELFMAG, SELFMAG))
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s cannot be loaded: it is no shared library (it has no ELF header)", path);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s cannot be loaded: it is no shared library (it has no ELF header)",
+                        path);
     if (h.e_ident[EI_CLASS] != OWN_CLASS)
         return 0; /* of another machine: the dynamic loader says so, and maps nothing */
     uint64_t size = (uint64_t)st.st_size, end = (uint64_t)h.e_phoff + (uint64_t)h.e_phnum * sizeof(ElfW(Phdr));

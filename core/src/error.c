@@ -131,6 +131,14 @@ void vci_context(vc_error **err, const char *fmt, ...)
     vci_error_prefix(*err, msg, len);
 }
 
+void vci_context_pod(vc_error **err, const char *id)
+{
+    char name[160];
+    snprintf(name, sizeof(name), "pod \"%s\"", id);
+    if (err && *err && !strstr((*err)->text, name))
+        vci_context(err, "%s", name);
+}
+
 int vci_code_of(int sys)
 {
     switch (sys < 0 ? -sys : sys) {
@@ -189,7 +197,24 @@ int vci_code_of(int sys)
     }
 }
 
-int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *plugin, const char *member)
+/* Say which plugin it comes from, unless it says so itself. */
+static void name_plugin(vc_error *e, const char *kind, const char *plugin)
+{
+    char plain[96], full[96];
+    size_t n = (size_t)snprintf(plain, sizeof(plain), "%s %s", kind, plugin);
+    size_t m = (size_t)snprintf(full, sizeof(full), "%s plugin \"%s\"", kind, plugin);
+    if (!strncmp(e->text, full, m))
+        return;
+    if (!strncmp(e->text, plain, n)) {
+        if (strncmp(e->text + n, ": ", 2))
+            return;
+        memmove(e->text, e->text + n + 2, strlen(e->text + n + 2) + 1);
+    }
+    vci_error_prefix(e, full, m);
+}
+
+int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *kind, const char *plugin,
+                          const char *member, const char *hint)
 {
     if (rc == 0) {
         vc_error_free(obj);
@@ -197,14 +222,17 @@ int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *plu
     }
     if (rc > 0 || rc <= -N_CODES) {
         vc_error_free(obj);
-        return vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s answered %d, which is no code of the contract",
-                        plugin, member, rc);
+        return vci_fail(err, VC_ERR_INTERNAL, 0, "%s plugin \"%s\": %s answered %d, which is no code of the contract",
+                        kind, plugin, member, rc);
     }
     if (!obj || obj->fixed || !obj->text[0]) {
         vc_error_free(obj);
-        return vci_fail(err, rc, 0, "plugin \"%s\": %s failed (%s) and gave no reason", plugin, member,
-                        vc_error_name(rc));
+        return vci_fail(err, rc, 0, "%s plugin \"%s\": %s failed (%s) and gave no reason%s%s", kind, plugin, member,
+                        vc_error_name(rc), hint && *hint ? "; it " : "", hint ? hint : "");
     }
+    /* That a program is not in the container is the user's affair, not the plugin's. */
+    if (rc != VC_ERR_NOCMD && rc != VC_ERR_NOEXEC)
+        name_plugin(obj, kind, plugin);
     obj->code = rc;
     if (err && !*err)
         *err = obj;

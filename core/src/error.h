@@ -40,11 +40,15 @@ int vci_code_of(int sys);
 /* For a call into a plugin: an empty object to be filled, and afterwards into *err (freed when unused). */
 vc_error *vci_error_new(void);
 /* Hand the object of a finished plugin call on: on rc != 0 it becomes *err (a missing or empty text is
- * replaced by one that names plugin and member), else it is freed.  Returns rc, or INTERNAL for a code
+ * replaced by one that names plugin and member, and `hint` when that is not NULL or empty; a given one is put behind
+ * the plugin's kind and name), else it is freed.  Returns rc, or INTERNAL for a code
  * that the contract does not know. */
-int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *plugin, const char *member);
+int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *kind, const char *plugin,
+                          const char *member, const char *hint);
 /* Fill an object from a message of `len` bytes, which are escaped (vci_escape) and cut; for vc_host.err_set. */
 void vci_error_fill(vc_error *e, int code, int sys, const char *msg, size_t len);
+/* Put 'pod "ID": ' before the sentence of *err, unless it names the pod already. */
+void vci_context_pod(vc_error **err, const char *id);
 /* Put "msg: " before what stands in an object; for vc_host.err_context. */
 void vci_error_prefix(vc_error *e, const char *msg, size_t len);
 #define vci_autoerror __attribute__((cleanup(vci_cleanup_error)))

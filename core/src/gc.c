@@ -105,7 +105,7 @@ int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char
         int r = sweep_pod(&s, ids[i], &one);
         if (r < 0 && rc == 0) { /* go on with the others; the first failure is the answer */
             rc = r;
-            vci_context(&one, "pod \"%s\"", ids[i]);
+            vci_context_pod(&one, ids[i]);
             e = VCS_TAKE_PTR(one);
         }
         vc_error_free(one);

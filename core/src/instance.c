@@ -35,17 +35,18 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
         vc_inst *handle = NULL;
         r = state ? p->inst.restore(&i->host, &call, i->section, id, state_version, bytes, &handle)
                   : p->inst.create(&i->host, &call, i->section, id, &handle);
-        r = vci_error_from_plugin(err, (vc_error *)call.err, r, name, state ? "restore" : "create");
+        r = vci_error_from_plugin(err, (vc_error *)call.err, r, vci_kind_name(kind), name, state ? "restore" : "create",
+                                  i->hint);
         if (r == 0 && !handle)
-            r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": %s gave no instance", name,
+            r = vci_fail(err, VC_ERR_INTERNAL, 0, "%s plugin \"%s\": %s gave no instance", vci_kind_name(kind), name,
                          state ? "restore" : "create");
         if (r == 0) {
             i->handle = handle;
             i->caps = p->inst.caps(handle);
             if (i->caps & ~p->desc.caps_max)
                 r = vci_fail(err, VC_ERR_INTERNAL, 0,
-                             "plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
-                             name, (unsigned long long)i->caps, (unsigned long long)p->desc.caps_max);
+                             "%s plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
+                             vci_kind_name(kind), name, (unsigned long long)i->caps, (unsigned long long)p->desc.caps_max);
         }
     }
     if (r)
@@ -72,8 +73,8 @@ int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret
     int r = VCI_CALL_INST(i, 0, err, save, sink);
     const char *bytes = r ? NULL : vci_sink_str(sink, &len);
     if (r == 0 && len > STATE_MAX)
-        r = vci_fail(err, VC_ERR_INTERNAL, 0, "plugin \"%s\": it saves %zu bytes; %u are possible",
-                     i->plugin->desc.name, len, STATE_MAX);
+        r = vci_fail(err, VC_ERR_INTERNAL, 0, "%s plugin \"%s\": it saves %zu bytes; %u are possible",
+                     vci_kind_name(i->plugin->desc.kind), i->plugin->desc.name, len, STATE_MAX);
     char *copy = r == 0 && bytes ? malloc(len + 1) : NULL;
     if (r == 0 && !copy)
         r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");

@@ -19,6 +19,7 @@ struct vci_inst {
     struct vc_host host;             /* ctx = this struct */
     vc_inst *handle;
     uint64_t caps;
+    char hint[160]; /* what create, restore or probe did wrong with its host, for when it fails without a reason */
 };
 
 /* Load plugin KIND/NAME, check its section and make an instance (state NULL) or restore one.  The struct must
@@ -58,7 +59,7 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
             struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
             rc_ = ci_->plugin->ops.kind.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
             vci_call_end(ci_, &run_); \
-            rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, ci_->plugin->desc.name, #member); \
+            rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, #kind, ci_->plugin->desc.name, #member, NULL); \
         } \
         rc_; \
     })
@@ -68,7 +69,8 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
         struct vci_inst *ci_ = (i); \
         struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
         int rc_ = ci_->plugin->inst.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
-        vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, ci_->plugin->desc.name, #member); \
+        vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, vci_kind_name(ci_->plugin->desc.kind), \
+                              ci_->plugin->desc.name, #member, NULL); \
     })
 
 /* The services without a pod, for vc_plugin.load: valid for the life of the process. */

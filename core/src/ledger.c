@@ -311,6 +311,12 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
         vci_fault_point("ledger-undone");
         if (r > 0 && report) /* 1: it was there */
             report(arg, dir->id, what);
+        if (r < 0 && dir->drop_wrong && e->type == VC_RES_PATH) {
+            vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s; %s recorded it, and the record is dropped: it stays",
+                    vc_error_text(why), e->owner);
+            vc_error_free(VCS_TAKE_PTR(why));
+            r = 0;
+        }
         if (r >= 0)
             r = vci_ledger_del(dir, e->n, &why);
         if (r) {
@@ -320,7 +326,7 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
                 first = r;
                 if (err && !*err)
                     *err = VCS_TAKE_PTR(why);
-                vci_context(err, "pod \"%s\"", dir->id);
+                vci_context_pod(err, dir->id);
             }
         }
     }

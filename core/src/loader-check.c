@@ -58,13 +58,18 @@ static const struct member network_members[] = {
 static const struct kind_rules {
     const struct member *members;
     size_t n, min_size, size;
+    uint64_t caps; /* bits that this minor knows */
 } rules[] = {
     { 0 },
-    { hypervisor_members, sizeof(hypervisor_members) / sizeof(struct member), END_OF(hv_t, resize), sizeof(hv_t) },
-    { agent_members, sizeof(agent_members) / sizeof(struct member), END_OF(ag_t, ctr_update), sizeof(ag_t) },
-    { proxy_members, sizeof(proxy_members) / sizeof(struct member), END_OF(px_t, status), sizeof(px_t) },
-    { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t) },
-    { network_members, sizeof(network_members) / sizeof(struct member), END_OF(nw_t, teardown), sizeof(nw_t) },
+    { hypervisor_members, sizeof(hypervisor_members) / sizeof(struct member), END_OF(hv_t, resize), sizeof(hv_t),
+      VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS | VC_HV_CAP_NO_GUEST },
+    { agent_members, sizeof(agent_members) / sizeof(struct member), END_OF(ag_t, ctr_update), sizeof(ag_t),
+      VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_NO_GUEST |
+      VC_AG_CAP_STDIO },
+    { proxy_members, sizeof(proxy_members) / sizeof(struct member), END_OF(px_t, status), sizeof(px_t), 0 },
+    { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t), VC_SHIM_CAP_NONE },
+    { network_members, sizeof(network_members) / sizeof(struct member), END_OF(nw_t, teardown), sizeof(nw_t),
+      VC_NET_CAP_NONE },
 };
 /* clang-format on */
 
@@ -121,8 +126,8 @@ static int check_head(const char *path, const struct vc_plugin *d, vc_error **er
 /* What a person is shown must not play with a terminal. */
 static int bad_text(const char *path, const char *what, vc_error **err)
 {
-    return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s holds a control byte or is not UTF-8: it must be one line of text",
-                    path, what);
+    return vci_fail(err, VC_ERR_INVAL, 0,
+                    "%s: its %s holds a control byte or is not UTF-8: it must be one line of text", path, what);
 }
 
 static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind, const char *name, vc_error **err)
@@ -156,6 +161,28 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
     return 0;
 }
 
+/* A plugin of this minor, or an older one, cannot mean what this host does not know. */
+static int check_known(const char *path, const struct vci_plugin *p, uint64_t caps, vc_error **err)
+{
+    uint32_t ops_head[2]; /* of all kinds: size, reserved */
+    memcpy(ops_head, &p->ops, sizeof(ops_head));
+    if (p->desc.abi_minor > VC_ABI_MINOR)
+        return 0;
+    const char *where = p->desc.reserved   ? "descriptor"
+                        : p->inst.reserved ? "table \"inst\""
+                        : ops_head[1]      ? "table \"ops\""
+                                           : NULL;
+    if (where)
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: \"reserved\" of its %s is not 0", path, where);
+    if (p->desc.caps_max & ~caps)
+        return vci_fail(
+            err, VC_ERR_INVAL, 0,
+            "%s: its capabilities have the bits 0x%llx, which version %u.%u of the contract does not know for "
+            "its kind",
+            path, (unsigned long long)(p->desc.caps_max & ~caps), VC_ABI_MAJOR, p->desc.abi_minor);
+    return 0;
+}
+
 static int key_ok(const char *key)
 {
     size_t n = strnlen(key, 65);
@@ -164,7 +191,7 @@ static int key_ok(const char *key)
 }
 
 static int check_option(const char *path, const struct vc_option *o, const struct vc_option *all, uint32_t i,
-                        vc_error **err)
+                        int known_only, vc_error **err)
 {
     char why[400];
     if (!o->key)
@@ -180,6 +207,8 @@ static int check_option(const char *path, const struct vc_option *o, const struc
     if (o->type == VC_OPT_ENUM ? !o->choices || !o->choices[0] : !!o->choices)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" %s", path, o->key,
                         o->choices && o->choices[0] ? "has choices but is no enum" : "is an enum without choices");
+    if (known_only && (o->flags & ~(uint32_t)(VC_OPT_REQUIRED | VC_OPT_SECRET | VC_OPT_MUST_EXIST)))
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has unknown flags (0x%x)", path, o->key, o->flags);
     if (o->min > o->max)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has a minimum above its maximum", path, o->key);
     if (!o->doc || !o->doc[0])
@@ -220,7 +249,7 @@ static int take_options(const char *path, struct vc_plugin *d, vc_error **err)
     d->options = copy;
     for (uint32_t i = 0; i < n && r == 0; i++) {
         copy_table(&copy[i], sizeof(copy[i]), from + (size_t)i * stride, stride);
-        r = check_option(path, &copy[i], copy, i, err);
+        r = check_option(path, &copy[i], copy, i, d->abi_minor <= VC_ABI_MINOR, err);
     }
     return r;
 }
@@ -251,6 +280,8 @@ int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *n
                       d->caps_max, err);
     if (r == 0)
         r = check_members(p->path, vci_kind_name(kind), &p->ops, k->members, k->n, d->caps_max, err);
+    if (r == 0)
+        r = check_known(p->path, p, k->caps, err);
     if (r)
         return r;
     d->options = options;

@@ -31,7 +31,8 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int vci_plugin_names(const vc_context *ctx, uint32_t kind, char ***ret_names, size_t *ret_n)
+/* The files NAME.so of a kind, sorted. */
+static int list_files(const vc_context *ctx, uint32_t kind, int all, char ***ret_names, size_t *ret_n)
 {
     char path[PATH_MAX];
     char **names = NULL;
@@ -49,13 +50,23 @@ int vci_plugin_names(const vc_context *ctx, uint32_t kind, char ***ret_names, si
             vci_plugin_names_free(names, n);
             return -ENOMEM;
         }
-        n += vci_plugin_name_ok(names[n]) ? 1 : (free(names[n]), 0);
+        n += all || vci_plugin_name_ok(names[n]) ? 1 : (free(names[n]), 0);
     }
     if (n)
         qsort(names, n, sizeof(*names), by_name);
     *ret_names = names;
     *ret_n = n;
     return 0;
+}
+
+int vci_plugin_names(const vc_context *ctx, uint32_t kind, char ***ret_names, size_t *ret_n)
+{
+    return list_files(ctx, kind, 0, ret_names, ret_n);
+}
+
+int vci_plugin_files(const vc_context *ctx, uint32_t kind, char ***ret_names, size_t *ret_n)
+{
+    return list_files(ctx, kind, 1, ret_names, ret_n);
 }
 
 void vci_plugin_names_free(char **names, size_t n)
@@ -161,7 +172,7 @@ static int load(vc_context *ctx, uint32_t kind, const char *name, const char *pa
     if (r == 0 && p->desc.load) {
         vc_error *obj = vci_error_new();
         r = p->desc.load(vci_host_global(), (vc_err *)obj);
-        r = vci_error_from_plugin(err, obj, r, name, "load");
+        r = vci_error_from_plugin(err, obj, r, vci_kind_name(kind), name, "load", NULL);
     }
     if (r) {
         free_plugin(p);

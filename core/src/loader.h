@@ -31,6 +31,8 @@ int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const stru
 int vci_plugin_name_ok(const char *name);
 /* Names of the installed plugins of a kind, sorted; none when the directory is not there.  0 or -ENOMEM. */
 int vci_plugin_names(const vc_context *ctx, uint32_t kind, char ***ret_names, size_t *ret_n);
+/* The same with files whose name is no possible name of a plugin, for showing them. */
+int vci_plugin_files(const vc_context *ctx, uint32_t kind, char ***ret_names, size_t *ret_n);
 void vci_plugin_names_free(char **names, size_t n);
 
 #endif

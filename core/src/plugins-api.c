@@ -8,6 +8,7 @@
 #include "instance.h"
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "pod.h"
 
 #define FIRST_KIND VC_KIND_HYPERVISOR
 #define LAST_KIND  VC_KIND_NETWORK
@@ -55,14 +56,15 @@ static struct vc_plugin_info *make_info(vc_context *ctx, uint32_t kind, const ch
         return NULL;
     vci_autoerror vc_error *why = NULL;
     const struct vci_plugin *p = NULL;
-    char *path = NULL;
+    char *path = NULL, shown[1100]; /* a file may be called anything */
     int ok = vci_plugin_load(ctx, kind, name, &p, &why) == 0;
-    if (asprintf(&path, "%s/%s/%s.so", ctx->plugin_dir, vci_kind_name(kind), name) < 0)
+    vci_escape(shown, sizeof(shown), name, strlen(name));
+    if (asprintf(&path, "%s/%s/%s.so", ctx->plugin_dir, vci_kind_name(kind), shown) < 0)
         path = NULL;
     i->size = sizeof(*i);
     i->usable = (uint32_t)ok;
     i->kind = strdup(vci_kind_name(kind));
-    i->name = strdup(name);
+    i->name = strdup(shown);
     i->version = strdup(ok ? p->desc.version : "");
     i->vendor = strdup(ok ? p->desc.vendor : "");
     i->description = strdup(ok ? p->desc.description : "");
@@ -93,7 +95,7 @@ int vc_plugin_list(vc_context *ctx, const char *kind, struct vc_plugin_info ***r
         size_t n_names = 0;
         if (only && k != only)
             continue;
-        if (vci_plugin_names(ctx, k, &names, &n_names) < 0)
+        if (vci_plugin_files(ctx, k, &names, &n_names) < 0)
             r = no_memory(err);
         struct vc_plugin_info **more = r ? NULL : realloc(list, (n + n_names + 1) * sizeof(*list));
         if (more)
@@ -299,7 +301,7 @@ static int check_one(vc_context *ctx, uint32_t kind, struct vcs_buf *report, vc_
         struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline, .err = (vc_err *)vci_error_new() };
         vc_sink *sink = vci_sink_new();
         r = sink ? p->desc.probe(&i.host, &call, i.section, sink) : VC_E_NOMEM;
-        r = vci_error_from_plugin(err, (vc_error *)call.err, r, name, "probe");
+        r = vci_error_from_plugin(err, (vc_error *)call.err, r, vci_kind_name(kind), name, "probe", i.hint);
         const char *text = sink ? vci_sink_str(sink, NULL) : NULL;
         for (const char *line = text; line && *line;) {
             size_t n = strcspn(line, "\n");
@@ -322,6 +324,9 @@ int vc_context_check(vc_context *ctx, char **ret_report, vc_error **err)
     int bad = vcs_buf_printf(&report, "configuration: %s\n", file ? file : "no file, defaults") < 0, r = 0;
     for (uint32_t k = FIRST_KIND; k <= LAST_KIND && r == 0; k++)
         r = check_one(ctx, k, &report, err);
+    if (r == 0)
+        r = vci_stack_fits(ctx, vci_conf_plugin(ctx->conf, VC_KIND_HYPERVISOR),
+                           vci_conf_plugin(ctx->conf, VC_KIND_AGENT), err);
     if (r || !ret_report) {
         vcs_buf_done(&report);
         return r;

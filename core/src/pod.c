@@ -100,6 +100,10 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
     if (!copy)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     vci_phase(ctx, id, "config-loaded");
+    rc = vci_stack_fits(ctx, vci_conf_plugin(ctx->conf, VC_KIND_HYPERVISOR), vci_conf_plugin(ctx->conf, VC_KIND_AGENT),
+                        err);
+    if (rc < 0)
+        return rc;
     rc = vci_store_create(ctx, id, &pod->dir, err);
     if (rc < 0) {
         vci_pod_init(pod, ctx);
@@ -306,6 +310,7 @@ static int pod_delete(struct vci_pod *pod, vc_context *ctx, const char *id, uint
     rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
     if (rc < 0 && !pod->dir.run_path)
         return rc;
+    pod->dir.drop_wrong = force;
     if (rc < 0 && (!force || rc == VC_ERR_NOMEM)) {
         vci_context(err, "cannot delete pod \"%s\" without force", id);
         return rc;

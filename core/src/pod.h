@@ -147,6 +147,8 @@ static inline uint64_t vci_stack_caps(const struct vci_pod *pod, uint32_t kind)
 {
     return pod->inst[kind].caps;
 }
+/* CONFIG unless both or neither of them has to do with a guest. */
+int vci_stack_fits(vc_context *ctx, const char *hypervisor, const char *agent, vc_error **err);
 /* Forget all instances and what they saved. */
 void vci_stack_reset(struct vci_pod *pod);
 

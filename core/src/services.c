@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "conf-impl.h"
 #include "instance.h"
 #include "lib/buf.h"
 #include "lib/io.h"
@@ -106,22 +107,36 @@ static int host_write(const vc_host *host, vc_sink *sink, const void *data, uint
     return vcs_buf_append(&sink->buf, data, (size_t)len) < 0 ? VC_E_NOMEM : VC_OK;
 }
 
+/* A question that no plugin may ask: the failing create, restore or probe names it when the plugin does not. */
+static int asked(const vc_host *host, const vc_config *cfg, const char *key, const char *as, int r)
+{
+    struct vci_inst *i = host->ctx;
+    if (r != VC_E_INVAL || !i || i->handle)
+        return r;
+    const struct vci_entry *e = key ? vci_section_find(cfg, key) : NULL;
+    if (e)
+        snprintf(i->hint, sizeof(i->hint), "asked for its option \"%.64s\", of type %s, as %s", key,
+                 vci_option_type_name(e->opt->type), as);
+    else
+        snprintf(i->hint, sizeof(i->hint), "asked for the undeclared option \"%.64s\"", key ? key : "");
+    vci_log(i->ctx, VC_LOG_WARN, i->dir ? i->dir->id : NULL, "%s plugin \"%s\" %s", owner_of(host),
+            i->plugin->desc.name, i->hint);
+    return r;
+}
+
 static int host_cfg_str(const vc_host *host, const vc_config *cfg, const char *key, uint32_t idx, const char **out)
 {
-    (void)host;
-    return vci_section_str(cfg, key, idx, out);
+    return asked(host, cfg, key, "text", out ? vci_section_str(cfg, key, idx, out) : VC_E_INVAL);
 }
 
 static int host_cfg_int(const vc_host *host, const vc_config *cfg, const char *key, int64_t *out)
 {
-    (void)host;
-    return vci_section_int(cfg, key, out);
+    return asked(host, cfg, key, "a number", out ? vci_section_int(cfg, key, out) : VC_E_INVAL);
 }
 
 static int host_cfg_count(const vc_host *host, const vc_config *cfg, const char *key, uint32_t *out)
 {
-    (void)host;
-    return vci_section_count(cfg, key, out);
+    return asked(host, cfg, key, "a count", out ? vci_section_count(cfg, key, out) : VC_E_INVAL);
 }
 
 /* The private directory of an instance, made when it is first asked for. */

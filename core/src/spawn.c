@@ -182,9 +182,22 @@ static int check_spawn(const struct vc_spawn *s, vc_error **err)
     if (s->n_fds > FDS_MAX || (s->n_fds && !s->fds))
         return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot be given %u descriptors; %d are possible", s->path,
                         s->n_fds, FDS_MAX);
-    for (uint32_t i = 0; i < s->n_fds; i++)
+    if ((s->flags & ~(uint32_t)(VC_SPAWN_SAME_SESSION | VC_SPAWN_CTTY)) || s->reserved)
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s: flags 0x%x or reserved %d are not known to this host",
+                        s->path, s->flags, s->reserved);
+    for (uint32_t i = 0; i < s->n_fds; i++) {
         if (s->fds[i] < 0)
             return vci_fail(err, VC_ERR_INVAL, 0, "spawn: descriptor %u for %s is %d", i, s->path, s->fds[i]);
+        if (fcntl(s->fds[i], F_GETFD) < 0)
+            return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s: fds[%u] (%d) is no open descriptor", s->path, i,
+                            s->fds[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        if (s->stdio[i] >= 0 && fcntl(s->stdio[i], F_GETFD) < 0)
+            return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s: stdio[%d] (%d) is no open descriptor", s->path, i,
+                            s->stdio[i]);
+    if (s->netns_fd >= 0 && fcntl(s->netns_fd, F_GETFD) < 0)
+        return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s: netns_fd (%d) is no open descriptor", s->path, s->netns_fd);
     if ((s->flags & VC_SPAWN_CTTY) && (s->flags & VC_SPAWN_SAME_SESSION))
         return vci_fail(err, VC_ERR_INVAL, 0, "spawn: %s cannot both stay in the session and get a terminal of its own",
                         s->path);

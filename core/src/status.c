@@ -68,9 +68,11 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     return s;
 }
 
-static const char *reason_of(const struct vci_pod *pod, char *buf, size_t size)
+static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf, size_t size)
 {
-    if (pod->op)
+    if (pod->op && going_on)
+        snprintf(buf, size, "an operation is going on (%s, by process %d)", pod->op, pod->op_by.pid);
+    else if (pod->op)
         snprintf(buf, size, "its last operation (%s, by process %d) has not been finished", pod->op, pod->op_by.pid);
     else if (pod->died && !pod->boot_same)
         snprintf(buf, size, "the host was restarted");
@@ -82,9 +84,11 @@ static const char *reason_of(const struct vci_pod *pod, char *buf, size_t size)
     return buf;
 }
 
-static struct vc_pod_status *pod_status(const struct vci_pod *pod)
+/* An interrupted operation leaves a pod that is neither this nor that, whatever its record says. */
+static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
 {
     char reason[200];
+    const char *state = pod->op && !going_on ? "broken" : vci_state_name(pod->state);
     struct vc_pod_status *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
@@ -96,9 +100,9 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod)
     for (; s->n_containers < pod->n_ctrs; s->n_containers++)
         if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers])))
             goto fail;
-    if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, vci_state_name(pod->state)) < 0 ||
-        dup_to(&s->reason, reason_of(pod, reason, sizeof reason)) < 0 || dup_to(&s->hostname, pod->hostname) < 0 ||
-        dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 ||
+    if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, state) < 0 ||
+        dup_to(&s->reason, reason_of(pod, going_on, reason, sizeof reason)) < 0 ||
+        dup_to(&s->hostname, pod->hostname) < 0 || dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 ||
         dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 || dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 ||
         dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 || dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
         goto fail;
@@ -108,13 +112,13 @@ fail:
     return NULL;
 }
 
-static struct vc_pod_status *broken_status(const char *id, const char *reason)
+static struct vc_pod_status *bare_status(const char *id, const char *state, const char *reason)
 {
     struct vc_pod_status *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->size = sizeof *s;
-    if (dup_to(&s->id, id) < 0 || dup_to(&s->state, "broken") < 0 || dup_to(&s->reason, reason) < 0 ||
+    if (dup_to(&s->id, id) < 0 || dup_to(&s->state, state) < 0 || dup_to(&s->reason, reason) < 0 ||
         dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 ||
         dup_to(&s->shim, "") < 0 || dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0) {
         vc_pod_status_free(s);
@@ -128,12 +132,23 @@ static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_
 {
     struct vci_pod pod;
     vci_autoerror vc_error *e = NULL;
-    int rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);
+    int rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e), held = 0;
+    /* Half of something: is somebody at it?  If not, it may have been finished before that was asked: look again. */
+    for (int again = 0; pod.dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && pod.op)); again++) {
+        held = vci_store_held(&pod.dir);
+        if (held || again == 2)
+            break;
+        vci_pod_close(&pod);
+        vc_error_free(VCS_TAKE_PTR(e));
+        rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);
+    }
     if (rc == 0) {
         vci_pod_refresh(&pod);
-        *ret = pod_status(&pod);
+        *ret = pod_status(&pod, held);
+    } else if (rc == VC_ERR_NOTFOUND && held) {
+        *ret = bare_status(id, vci_state_name(VCI_MAKING), vc_error_text(e));
     } else if (pod.dir.run_path && rc != VC_ERR_NOMEM) {
-        *ret = broken_status(id, vc_error_text(e));
+        *ret = bare_status(id, "broken", vc_error_text(e));
     } else {
         vci_pod_close(&pod);
         *err = VCS_TAKE_PTR(e);

@@ -123,6 +123,13 @@ static int lock_holder(int fd, char *buf, size_t size)
     return 1;
 }
 
+int vci_store_held(const struct vci_pod_dir *dir)
+{
+    char who[128];
+    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && lock_holder(fd, who, sizeof(who));
+}
+
 /* flock with a deadline.  The kernel has no flock with a timeout, and a thread that waits in one cannot be told to
  * stop, so it is tried again after 1 to 50 ms: only a caller that must wait for another one's whole operation pays. */
 static int take_lock(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_error **err)

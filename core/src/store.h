@@ -23,6 +23,7 @@ struct vci_pod_dir {
     int run_fd, state_fd; /* O_DIRECTORY; state_fd may be -1 when it does not exist */
     int lock_fd;          /* holds the flock; -1 when opened without */
     int ledger_fd;        /* O_APPEND; -1 until the first entry */
+    int drop_wrong;       /* a forced delete: recorded paths that cannot be removed are forgotten, with a warning */
     int fresh;            /* made by vci_store_create: there is no ledger yet */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
     char *run_path;       /* RUN_ROOT/pods/ID */
@@ -35,6 +36,8 @@ int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *
 /* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which
  * pid holds the lock.  Works when one of the two directories is missing (after a reboot, half-made). */
 int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
+/* Does anybody hold its lock now?  Takes nothing. */
+int vci_store_held(const struct vci_pod_dir *dir);
 void vci_store_close(struct vci_pod_dir *dir); /* drops the lock; the pod stays */
 /* Remove both directories (state first, so that it is no pod any more) and drop the lock.  Refuses while
  * something is mounted below. */

@@ -3,6 +3,7 @@
 #include "virtc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,8 +169,19 @@ static int run_command(struct virtc *vt, int argc, char **argv)
                            "(see `virtc --help')", argv[0]);
 }
 
+/* Without descriptors 0 to 2, what is opened next would get their numbers, and so the container's streams. */
+static int fill_standard_fds(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd ? O_WRONLY : O_RDONLY) | O_CLOEXEC) < 0)
+            return -1;
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (fill_standard_fds() < 0)
+        return VIRTC_FAILED;
     struct virtc vt = {0};
     VC_INIT(&vt.options);
     vt.options.log_fd = 2;

@@ -30,6 +30,12 @@
 #ifndef BAD_OPS_SIZE
 #define BAD_OPS_SIZE sizeof(struct vc_proxy_ops)
 #endif
+#ifndef BAD_DESCRIPTION
+#define BAD_DESCRIPTION "A plugin for the tests of the loader."
+#endif
+#ifndef BAD_RESERVED
+#define BAD_RESERVED 0
+#endif
 #ifndef BAD_VENDOR
 #define BAD_VENDOR "tests"
 #endif
@@ -70,6 +76,12 @@ static int bad_create(const vc_host *host, const struct vc_call *call, const vc_
     (void)call;
     (void)cfg;
     (void)pod_id;
+#ifdef BAD_CREATE_ASKS
+    const char *value = NULL;
+    int r = host->cfg_str(host, cfg, BAD_CREATE_ASKS, 0, &value);
+    if (r)
+        return r;
+#endif
     struct vc_inst *i = host->alloc(host, sizeof(*i));
     if (!i)
         return VC_E_NOMEM;
@@ -175,7 +187,8 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .name = BAD_OWN_NAME,
     .vendor = BAD_VENDOR,
     .version = "1",
-    .description = "A plugin for the tests of the loader.",
+    .description = BAD_DESCRIPTION,
+    .reserved = BAD_RESERVED,
     .options = bad_options,
     .n_options = sizeof(bad_options) / sizeof(bad_options[0]),
     .option_stride = BAD_STRIDE,

@@ -2,6 +2,7 @@
 /* faulty.c: a plugin of any kind (FAULTY_KIND) that does what its kind does with plain processes, and fails in the
  * member that its option `fail` names: for tests of what the core undoes. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,9 @@
 
 struct faulty {
     const vc_host *host;
-    char fail[32], wait[32];
+    char fail[32], wait[32], crash[32], records[512];
     int cancelled; /* eventfd */
-    int64_t share, process, code;
+    int64_t share, process, code, binary;
     struct vc_proc procs[MAX_PROCS];
     char names[MAX_PROCS][300];
     unsigned n;
@@ -47,6 +48,10 @@ static int order(struct faulty *f, const struct vc_call *call, const char *membe
         return vcs_fail(f->host, call, r > 0 ? VC_E_CANCELLED : VC_E_TIMEOUT, 0, "%s was %s", member,
                         r > 0 ? "cancelled" : "not answered");
     }
+    if (f->records[0] && strcmp(member, "setup") == 0)
+        f->host->res_add(f->host, VC_RES_PATH, f->records);
+    if (strcmp(f->crash, member) == 0)
+        kill(getpid(), SIGKILL);
     if (strcmp(f->fail, member) != 0)
         return VC_OK;
     return vcs_fail(f->host, call, (int)f->code, 0, "%s fails as it was ordered to", member);
@@ -89,6 +94,10 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *wait = vcs_opt_str(host, cfg, "wait");
     snprintf(f->wait, sizeof f->wait, "%s", wait ? wait : "");
     f->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const char *crash = vcs_opt_str(host, cfg, "crash"), *records = vcs_opt_str(host, cfg, "records");
+    snprintf(f->crash, sizeof f->crash, "%s", crash ? crash : "");
+    snprintf(f->records, sizeof f->records, "%s", records ? records : "");
+    f->binary = vcs_opt_int(host, cfg, "binary", 0);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
     f->code = vcs_opt_int(host, cfg, "code", VC_E_IO);
@@ -112,8 +121,15 @@ static int save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
                  f->names[i]);
         rc = vcs_put(f->host, out, line);
     }
+    unsigned char bytes[256];
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)i;
+    if (rc == 0 && f->binary)
+        rc = f->host->write(f->host, out, bytes, sizeof bytes);
     return rc;
 }
+
+static void close_inst(vc_inst *inst);
 
 static int restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                    uint32_t version, struct vc_bytes state, vc_inst **out)
@@ -121,6 +137,13 @@ static int restore(const vc_host *host, const struct vc_call *call, const vc_con
     (void)version;
     int rc = create(host, call, cfg, pod_id, out);
     const char *p = state.data, *end = p + state.len;
+    for (unsigned i = 0; rc == 0 && of(*out)->binary && i < 256; i++)
+        if (state.len < 256 || (unsigned char)end[(int)i - 256] != i) {
+            rc = vcs_fail(host, call, VC_E_CORRUPT, 0, "byte %u of the state is not what was saved", i);
+            close_inst(*out);
+        }
+    if (rc == 0 && of(*out)->binary)
+        end -= 256;
     while (rc == 0 && p < end) {
         struct faulty *f = of(*out);
         unsigned long long ticks;
@@ -443,6 +466,9 @@ static const struct vc_inst_ops inst_ops = {
 
 static const struct vc_option options[] = {
     { .key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails." },
+    { .key = "crash", .type = VC_OPT_STRING, .doc = "The member that ends the process." },
+    { .key = "records", .type = VC_OPT_PATH, .doc = "A path that is recorded without having been made." },
+    { .key = "binary", .type = VC_OPT_BOOL, .def = "false", .doc = "Save each of the 256 bytes, too, and miss none." },
     { .key = "wait", .type = VC_OPT_STRING, .doc = "The member that waits until it is cancelled." },
     { .key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with." },
     { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },

@@ -130,6 +130,10 @@ static void refuses_each_broken_rule(void **state)
         { "bad-option-twice", VC_ERR_INVAL, "option \"key\" is declared twice" },
         { "bad-symbol", VC_ERR_INVAL, "does not export \"vc_plugin_entry\"" },
         { "bad-undefined", VC_ERR_INVAL, "function_that_no_library_has" },
+        { "bad-text", VC_ERR_INVAL, "its description holds a control byte or is not UTF-8" },
+        { "bad-cap-unknown", VC_ERR_INVAL, "its capabilities have the bits 0x10000000000, which version 1.0" },
+        { "bad-option-flags", VC_ERR_INVAL, "option \"word\" has unknown flags (0x80)" },
+        { "bad-reserved", VC_ERR_INVAL, "\"reserved\" of its descriptor is not 0" },
         { "bad-load", VC_ERR_STATE, "the moon is \\x1b[31mfull" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -165,6 +169,10 @@ static void refuses_files_that_others_can_change(void **state)
     assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "link", &p, &err), &err, VC_ERR_PERM,
                  "link.so is a symbolic link");
 
+    assert_int_equal(symlink("nowhere.so", tmp_path("plugins/proxy/dangling.so")), 0);
+    assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "dangling", &p, &err), &err, VC_ERR_PERM,
+                 "dangling.so is a symbolic link");
+
     mkdir(tmp_path("plugins/proxy/dir.so"), 0755);
     assert_error(vci_plugin_load(ctx, VC_KIND_PROXY, "dir", &p, &err), &err, VC_ERR_INVAL, "is not a regular file");
 
@@ -182,6 +190,43 @@ static void refuses_files_that_others_can_change(void **state)
         chmod(tmp_path("plugins/shim"), 0755);
         assert_error(vci_plugin_load(ctx, VC_KIND_SHIM, "good", &p, &err), &err, VC_ERR_PERM, "belongs to user 65534");
     }
+}
+
+/* A file that was not copied whole must not kill the process that looks at it. */
+static void refuses_cut_files(void **state)
+{
+    (void)state;
+    char *data = NULL;
+    size_t n = 0;
+    const struct vci_plugin *p = NULL;
+    vc_error *err = NULL;
+    install("good", "proxy", "good", 0644);
+    assert_int_equal(vcs_read_file(AT_FDCWD, tmp_path("plugins/proxy/good.so"), 64 << 20, &data, &n), 0);
+    for (size_t cut = 0, i = 0; cut < n && i < 40; cut += cut < 64 ? 16 : n / 36 + 1, i++) {
+        assert_int_equal(vcs_write_file_atomic(AT_FDCWD, tmp_path("plugins/proxy/cut.so"), data, cut, 0644, 0), 0);
+        int r = vci_plugin_load(ctx, VC_KIND_PROXY, "cut", &p, &err);
+        assert_int_equal(r, VC_ERR_INVAL); /* also when it is whole enough to be mapped: it is called otherwise */
+        assert_contains(vc_error_text(err), "plugins/proxy/cut.so");
+        if (cut == 0)
+            assert_contains(vc_error_text(err), "cannot be loaded: it is no shared library");
+        if (cut == 64)
+            assert_contains(vc_error_text(err), "cannot be loaded: it is cut off: its program headers end at byte");
+        vc_error_free(err);
+        err = NULL;
+    }
+    free(data);
+}
+
+static void names_what_create_asked_for(void **state)
+{
+    (void)state;
+    struct vci_inst i;
+    vc_error *err = NULL;
+    install("bad-ask", "proxy", "bad-ask", 0644);
+    assert_error(
+        vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "bad-ask", NULL, 0, 0, 0, &err), &err, VC_ERR_INVAL,
+        "proxy plugin \"bad-ask\": create failed (invalid) and gave no reason; it asked for the undeclared option "
+        "\"colour\"");
 }
 
 static void lists_what_is_installed(void **state)
@@ -205,6 +250,14 @@ static void lists_what_is_installed(void **state)
 
     struct vc_plugin_info **list = NULL;
     size_t n = 0;
+    put_file("plugins/proxy/X\033y.so", "no plugin", 0644);
+    assert_int_equal(vc_plugin_list(ctx, "proxy", &list, &n, NULL), 0);
+    assert_int_equal(n, 4);
+    assert_string_equal(list[0]->name, "X\\x1by"); /* a file that can be no plugin is shown, and says why */
+    assert_int_equal(list[0]->usable, 0);
+    assert_contains(list[0]->problem, "is not possible as the name of a plugin");
+    vc_plugin_list_free(list, n);
+    assert_int_equal(unlink(tmp_path("plugins/proxy/X\033y.so")), 0);
     assert_int_equal(vc_plugin_list(ctx, "proxy", &list, &n, NULL), 0);
     assert_int_equal(n, 3);
     assert_string_equal(list[0]->name, "bad-magic");
@@ -236,6 +289,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(loads_one_of_a_later_minor, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_each_broken_rule, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_files_that_others_can_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(refuses_cut_files, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_what_create_asked_for, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_what_is_installed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

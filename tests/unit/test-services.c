@@ -204,6 +204,41 @@ static void resources(void **state)
     vci_ledger_entries_free(l, n);
 }
 
+static void takes_no_null(void **state)
+{
+    (void)state;
+    struct vc_call call = { .size = sizeof(call) };
+    struct vc_proc proc = { 0 };
+    const char *text = NULL;
+    int64_t number = 0;
+    uint32_t count = 0;
+    int32_t fd = -1;
+    vc_sink *s = NULL;
+    assert_int_equal(host->path(host, VC_PATH_RUN, NULL), VC_E_INVAL);
+    assert_int_equal(host->write(host, NULL, "x", 1), VC_E_INVAL);
+    assert_int_equal(host->sink_new(host, NULL), VC_E_INVAL);
+    assert_int_equal(host->sink_bytes(host, NULL, NULL), VC_E_INVAL);
+    assert_int_equal(host->sink_new(host, &s), VC_OK);
+    assert_int_equal(host->write(host, s, NULL, 1), VC_E_INVAL);
+    assert_int_equal(host->sink_bytes(host, s, NULL), VC_E_INVAL);
+    host->sink_free(host, s);
+    host->sink_free(host, NULL);
+    assert_int_equal(host->cfg_str(host, NULL, "k", 0, &text), VC_E_INVAL);
+    assert_int_equal(host->cfg_str(host, NULL, NULL, 0, NULL), VC_E_INVAL);
+    assert_int_equal(host->cfg_int(host, NULL, "k", &number), VC_E_INVAL);
+    assert_int_equal(host->cfg_count(host, NULL, "k", &count), VC_E_INVAL);
+    assert_string_equal(inst.hint, "asked for the undeclared option \"k\"");
+    assert_int_equal(host->spawn(host, &call, NULL, &proc), VC_E_INVAL);
+    assert_int_equal(host->proc_fd(host, NULL, &fd), VC_E_INVAL);
+    assert_int_equal(host->proc_wait(host, &call, NULL, NULL), VC_E_INVAL);
+    assert_int_equal(host->proc_done(host, NULL), VC_E_INVAL);
+    assert_int_equal(host->netns_run(host, &call, -1, NULL, NULL), VC_E_INVAL);
+    assert_int_equal(host->res_add(host, VC_RES_PATH, NULL), VC_E_INVAL);
+    assert_int_equal(host->err_set(host, NULL, VC_E_IO, 0, NULL, 0), VC_E_IO);
+    host->err_context(host, NULL, NULL, 0);
+    host->log(host, VC_LOG_ERROR, NULL, 0);
+}
+
 static void without_a_pod(void **state)
 {
     (void)state;
@@ -280,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(logs, setup, teardown),
         cmocka_unit_test_setup_teardown(processes, setup, teardown),
         cmocka_unit_test_setup_teardown(resources, setup, teardown),
+        cmocka_unit_test_setup_teardown(takes_no_null, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_pod, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_in_a_namespace, setup, teardown),
     };

@@ -169,7 +169,24 @@ static void explains_failures(void **state)
     assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
                  "its network namespace cannot be entered");
     close(s.netns_fd);
+    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "is no open descriptor");
     s.netns_fd = -1;
+    int32_t gone = 999;
+    s.fds = &gone;
+    s.n_fds = 1;
+    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
+                 "fds[0] (999) is no open descriptor");
+    s.n_fds = 0;
+    s.stdio[1] = 998;
+    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
+                 "stdio[1] (998) is no open descriptor");
+    s.stdio[1] = -1;
+    s.flags = 0x40;
+    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "flags 0x40");
+    s.flags = 0;
+    s.reserved = 3;
+    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "reserved 3");
+    s.reserved = 0;
     s.cgroup = "x";
     assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_UNSUPPORTED, "cgroup \"x\"");
     assert_int_equal(proc.pid, 77);

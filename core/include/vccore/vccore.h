@@ -209,7 +209,8 @@ struct vc_container_status {
 struct vc_pod_status {
     uint32_t size;
     int32_t vmm_pid;             /* 0 = none */
-    const char *id, *state;      /* also "broken": it cannot be read; `reason` says why */
+    const char *id, *state;      /* also "making", and "broken": it cannot be read, or an
+                                    operation on it was interrupted; `reason` says more */
     const char *reason;          /* why it is stopped or broken; "" when there is nothing to say */
     const char *hypervisor, *agent, *proxy, *shim, *network;
     const char *hostname;

@@ -308,14 +308,15 @@ static bool quit(struct qemu *q, const struct vc_call *call)
     struct qmp c;
     int r;
 
-    if (call && call->deadline_ns && call->deadline_ns < deadline)
-        deadline = call->deadline_ns;
+    /* A frozen QEMU answers nothing: half of the time is left to kill it. */
+    if (call && call->deadline_ns && call->deadline_ns - vcs_now_ns() < 2 * QUIT_TIME)
+        deadline = vcs_now_ns() + (call->deadline_ns - vcs_now_ns()) / 2;
     if (!path || qmp_open(&c, q->host, &quiet, path, q->cancel_fd, deadline) < 0)
         return false;
     r = qmp_run(&c, "quit", NULL, NULL, 0, NULL);
     qmp_close(&c);
     /* QEMU may end before its answer is out. */
-    return (r == 0 || r == VC_E_PEER) && await_end(q, call, QUIT_TIME) == VC_OK;
+    return (r == 0 || r == VC_E_PEER) && await_end(q, &quiet, deadline - vcs_now_ns()) == VC_OK;
 }
 
 int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force)

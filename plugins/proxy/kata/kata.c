@@ -419,7 +419,8 @@ static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc
     if (strncmp(agent, "serial://", 9) != 0 || !agent[9])
         return vcs_fail(
             host, call, VC_E_UNSUPPORTED, 0,
-            "proxy kata shares a serial port (serial://PATH), but the agent is at \"%s\": proxy \"none\" is right for that",
+            agent[0] ? "proxy kata shares a serial port (serial://PATH), but the agent is at \"%s\": proxy \"none\" is right for that"
+                     : "proxy kata shares a serial port (serial://PATH), but there is no agent%s: proxy \"noop\" is right for that",
             agent);
     atomic_store(&inst->cancelled, 0);
     if (host->cancelled(host, call))

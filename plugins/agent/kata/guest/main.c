@@ -34,6 +34,7 @@ static int asked_to_end;
 static int with_cgroups = 1;
 static int port_wanted; /* the serial port has not been found yet */
 static int vsock_wanted;
+static int uevents_seen; /* in this round of the loop */
 
 static const char usage[] =
     "usage: vc-agent [OPTION]...   (as PID 1 of a guest it takes no options)\n"
@@ -126,9 +127,16 @@ static void uevent_event(struct watch *w, uint32_t events)
     char message[4096];
     ssize_t n;
     (void)events;
-    while ((n = recv(w->fd, message, sizeof(message) - 1, 0)) > 0) {
+    uevents_seen = 1;
+    for (;;) {
+        struct sockaddr_nl from = {0};
+        socklen_t len = sizeof(from);
+        n = recvfrom(w->fd, message, sizeof(message) - 1, 0, (struct sockaddr *)&from, &len);
+        if (n <= 0)
+            break;
         message[n] = '\0';
-        handle_uevent(message, (size_t)n);
+        if (from.nl_pid == 0) /* from the kernel: containers with rights on the network may send here, too */
+            handle_uevent(message, (size_t)n);
     }
     /* Events were lost: any device may have come. */
     if (errno == ENOBUFS)
@@ -185,10 +193,11 @@ static int serve(void)
         r = turn(init_late_pending() ? 0 : next_timeout(modules_left() ? idle_at : 0));
         if (r == 0 && init_late_pending())
             init_late();
-        else if (modules_left() && r > 0)
+        else if (modules_left() && r > uevents_seen) /* not those that loading a module makes */
             idle_at = vcs_now_ns() + IDLE_NS;
         else if (modules_left() && r == 0 && vcs_now_ns() >= idle_at)
             modules_step();
+        uevents_seen = 0;
     }
     int64_t end = vcs_now_ns() + DRAIN_NS;
     while (r >= 0 && !transport_idle() && vcs_now_ns() < end)
