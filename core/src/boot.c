@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -126,6 +127,24 @@ static int note_pids(struct vci_pod *pod, struct vci_inst *hv, int64_t deadline,
     return rc;
 }
 
+/* The directory the guest gets is a small file system of its own: what a hostile guest writes beside the root file
+ * systems of its containers cannot fill the host's run directory, and is neither a device nor a program there. */
+static int mount_shared(struct vci_pod *pod, const char *path, vc_error **err)
+{
+    unsigned n = 0;
+    if (mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST)
+        return vci_fail(err, vci_code_of(errno), errno, "cannot make %s", path);
+    int rc = vci_ledger_add(&pod->dir, VC_RES_MOUNT, "core", path, &n, err);
+    if (rc < 0)
+        return rc;
+    vci_fault_point("shared-noted");
+    if (mount("vccore", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m,nr_inodes=8k") < 0 ||
+        mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
+        return vci_fail(err, vci_code_of(errno), errno, "cannot mount a file system on %s", path);
+    vci_fault_point("shared-mounted");
+    return 0;
+}
+
 static int start_vm(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
     vcs_autofree char *shared = NULL;
@@ -133,12 +152,13 @@ static int start_vm(struct vci_pod *pod, int64_t deadline, vc_error **err)
     if (!hv)
         return vci_rc(err);
     if (vci_rootfs_shared(pod)) {
-        if (mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST)
-            return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/shared", pod->dir.run_path);
         if (asprintf(&shared, "%s/shared", pod->dir.run_path) < 0) {
             shared = NULL;
             return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
         }
+        int r = mount_shared(pod, shared, err);
+        if (r < 0)
+            return r;
     }
     struct vc_vm_config vm = {
         .size = sizeof vm,

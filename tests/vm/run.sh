@@ -58,6 +58,14 @@ out=$(virtc run --rm --rootfs "$bare" -- sh -c 'busybox ls /proc/self/exe /dev/n
 has "proc, dev and sys in a bare root" "$out" "/dev/null"
 is "a bare root is as it was" "$(snapshot "$bare")" "$before"
 
+# What the guest shares with the host beside the roots is small and holds no device: a hostile guest cannot fill the host.
+virtc pod create --name share >/dev/null
+line=$(grep " $run_root/pods/share/shared " /proc/self/mountinfo)
+has "the shared directory is a file system of its own" "$line" " - tmpfs "
+has "of limited size" "$line" "size=1024k"
+has "without devices" "$line" "nosuid,nodev,noexec"
+virtc pod delete --force share >/dev/null
+
 # Without --rm the pod stays, stopped, with its exit status; and can be deleted.
 virtc run --name stays --rootfs "$root" -- sh -c 'exit 3'
 is "exit code" $? 3
