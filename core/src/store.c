@@ -336,6 +336,8 @@ static int empty_run(struct vci_pod_dir *dir, vc_error **err)
         return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
     for (;;) {
         long n = syscall(SYS_getdents64, dir->run_fd, buf, sizeof(buf));
+        if (n < 0 && errno == ENOENT)
+            return 0; /* its last holder has removed it meanwhile */
         if (n < 0)
             return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
         if (n == 0)

@@ -46,7 +46,12 @@ for o in $(options "$work/page"); do
     grep -q -e "$o" "$work"/help* || bad "virtc(1) names the option $o, which no command has"
 done
 
-printf 'run_root = "/run/x";\n' >"$work/c.conf"
+# The plugins of the default stack, as they are installed: their options are part of what is shown.
+for p in hypervisor/qemu agent/kata proxy/kata shim/vc network/noop; do
+    mkdir -p -m 755 "$work/plugins/${p%/*}"
+    cp "$builddir/plugins/$p/.libs/${p#*/}.so" "$work/plugins/$p.so" || bad "$p is not built"
+done
+printf 'run_root = "/run/x";\nplugin_dir = "%s/plugins";\n' "$work" >"$work/c.conf"
 chmod 644 "$work/c.conf"
 keys=$("$virtc" --config "$work/c.conf" config show | sed -n 's/^\([a-z_]*\) *[=:] *["0-9].*/\1/p')
 [ -n "$keys" ] || bad "virtc config show prints no keys"
