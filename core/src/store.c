@@ -242,6 +242,22 @@ int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *
     return 0;
 }
 
+/* What stands in these directories is acted on (processes killed, paths removed), so nobody else may have made it. */
+static int check_owner(const struct vci_pod_dir *d, int fd, const char *path, vc_error **err)
+{
+    struct stat st;
+    if (fd < 0)
+        return 0;
+    if (fstat(fd, &st) < 0)
+        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s", d->id, path);
+    if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & 022))
+        return 0;
+    return vci_fail(err, VC_ERR_PERM, 0,
+                    "pod \"%s\": %s belongs to user %u with mode %o; it must belong to root or to the caller, and nobody "
+                    "else may write to it",
+                    d->id, path, st.st_uid, st.st_mode & 07777);
+}
+
 /* One try of vci_store_open; 1: begin again. */
 static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t deadline_ns, vc_error **err)
 {
@@ -253,8 +269,11 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
         return vci_fail(err, vci_code_of(d->run_fd), d->run_fd, "pod \"%s\": cannot open %s", d->id, d->run_path);
     if (d->state_fd < 0 && d->run_fd < 0)
         return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no pod \"%s\"", d->id);
-    if (lock == VCI_LOCK_NONE)
-        return 0;
+    int foreign = check_owner(d, d->state_fd, state, err);
+    if (foreign == 0)
+        foreign = check_owner(d, d->run_fd, d->run_path, err);
+    if (foreign || lock == VCI_LOCK_NONE)
+        return foreign;
     if (d->run_fd < 0) {
         /* Its state is older than this boot: the lock needs a place. */
         int r = make_dir(d->run_path);

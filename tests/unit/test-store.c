@@ -128,6 +128,31 @@ static void half_pods(void **state)
     assert_false(there("state/pods/b"));
 }
 
+/* A ledger that a stranger could have written would make us kill and remove what it names. */
+static void foreign_directories(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    vc_error *err = NULL;
+    create("a", &d);
+    vci_store_close(&d);
+    for (int lock = VCI_LOCK_NONE; lock <= VCI_LOCK_TRY; lock++) {
+        assert_int_equal(chmod(tmp_path("run/pods/a"), 0777), 0);
+        assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "run/pods/a belongs to user");
+        assert_int_equal(chmod(tmp_path("run/pods/a"), 0700), 0);
+        assert_int_equal(chmod(tmp_path("state/pods/a"), 0720), 0);
+        assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "state/pods/a belongs to user");
+        assert_int_equal(chmod(tmp_path("state/pods/a"), 0700), 0);
+        if (geteuid() == 0) {
+            assert_int_equal(chown(tmp_path("run/pods/a"), 65534, 65534), 0);
+            assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "user 65534");
+            assert_int_equal(chown(tmp_path("run/pods/a"), 0, 0), 0);
+        }
+    }
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
 static void bad_states(void **state)
 {
     (void)state;
@@ -337,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(whole_life, setup, teardown),
         cmocka_unit_test_setup_teardown(taken_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(half_pods, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_states, setup, teardown),
         cmocka_unit_test_setup_teardown(large_state, setup, teardown),
         cmocka_unit_test_setup_teardown(names_the_lock_holder, setup, teardown),
