@@ -51,7 +51,9 @@ static const char *why_remove(const struct vci_pod *pod)
         return "removed a pod whose creation was interrupted";
     if (pod->op && strcmp(pod->op, "start") == 0)
         return "removed a pod whose start was interrupted";
-    if ((pod->flags & VC_POD_OWNED) && (!pod->boot_same || !vcs_proc_alive(&pod->owner)))
+    /* One that its owner has stopped before it ended stays, with its exit statuses, until it is deleted. */
+    if ((pod->flags & VC_POD_OWNED) && (pod->vm || pod->state != VCI_STOPPED) &&
+        (!pod->boot_same || !vcs_proc_alive(&pod->owner)))
         return "removed a pod whose owner is gone";
     return NULL;
 }

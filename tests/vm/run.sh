@@ -71,6 +71,7 @@ virtc run --name stays --rootfs "$root" -- sh -c 'exit 3'
 is "exit code" $? 3
 has "it stays, stopped" "$(virtc pod list)" "stays   stopped"
 has "its exit status" "$(virtc --json pod status stays)" '"exit_status":3'
+is "gc leaves a pod that was finished alone" "$(virtc gc)" "nothing to remove"
 virtc pod delete stays >/dev/null
 is "delete" $? 0
 

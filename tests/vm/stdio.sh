@@ -59,6 +59,14 @@ kill -USR1 $pid
 wait $pid
 is "exit code of the trap" $? 21
 has "the trap ran" "$(cat "$work/o")" got-usr1
+# A hang-up ends a container whose first process has no handler for it, as it would end a process that is no init.
+virtc run --rm --rootfs "$root" -- sh -c 'echo up; exec sleep 1000000' >"$work/o" &
+pid=$!
+until grep -q up "$work/o" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.05; done
+kill -HUP $pid
+wait $pid
+is "hang-up ends the run" $? 137
+
 virtc pod delete --force s >/dev/null
 nothing_left "at the end"
 finish

@@ -354,8 +354,9 @@ static int minds_signal(pid_t pid, int sig)
 
 static int effective_signal(const struct process *p, int sig)
 {
-    /* SIGPIPE: the reader of its output on the host has gone. */
-    return (sig == SIGTERM || sig == SIGPIPE) && p == p->container->init && !minds_signal(p->pid, sig) ? SIGKILL : sig;
+    /* SIGPIPE: the reader of its output on the host has gone; SIGHUP: its terminal has. */
+    int ends = sig == SIGTERM || sig == SIGPIPE || sig == SIGHUP;
+    return ends && p == p->container->init && !minds_signal(p->pid, sig) ? SIGKILL : sig;
 }
 
 static int signal_one(struct process *p, int sig, struct agent_err *err)
