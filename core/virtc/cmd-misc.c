@@ -171,7 +171,7 @@ int cmd_gc(struct virtc *vt, int argc, char **argv)
     static const struct argp argp = {
         NULL, misc_parse, "",
         "Remove what commands that were killed have left behind: pods whose creation or start was interrupted, pods of a "
-        "`virtc run' that is gone, and every process, mount, socket and directory that belonged to them.", NULL, NULL, NULL};
+        "`virtc run' that was killed, and every process, mount, socket and directory that belonged to them.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
     int rc = begin(vt, &argp, &a, argc, argv, &ctx);
     if (rc)

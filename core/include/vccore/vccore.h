@@ -179,7 +179,7 @@ struct vc_pod_config {
 };
 enum {
     VC_POD_DEFER_VM = 1u << 0, /* boot the VM in vc_pod_start, not in vc_pod_create */
-    VC_POD_OWNED = 1u << 1     /* the pod belongs to the calling process: vc_gc removes it once that is gone */
+    VC_POD_OWNED = 1u << 1     /* the pod belongs to the calling process: vc_gc removes it when that is gone and has not stopped it */
 };
 
 /* ---- pods ------------------------------------------------------------------------------------- */
