@@ -29,6 +29,7 @@ state_root = "$stage/state";
 plugin_dir = "$stage$plugindir";
 libexec_dir = "$stage$libexecdir";
 data_dir = "$stage$(dirname "$guestdir")";
+template_dir = "$stage/templates";
 END
 chmod 644 "$stage/vccore.conf"
 cat >"$stage/env.sh" <<END

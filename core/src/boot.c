@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/io.h"
 #include "lib/proc.h"
-#include "pod.h"
+#include "network.h"
+#include "pool.h"
+#include "template.h"
 
 #define LAST_LINE_MAX 300
 #define REPORT_NS     500000000
@@ -71,8 +74,7 @@ static void vmm_last_words(const struct vci_pod *pod, char *buf, size_t size)
     }
 }
 
-/* Replace what connecting to the agent reported by what really happened. */
-static int explain_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err)
+int vci_vm_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err)
 {
     vci_autoerror vc_error *cause = NULL;
     char words[LAST_LINE_MAX];
@@ -93,23 +95,13 @@ static int explain_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error
 
 /* ---- boot ---- */
 
-static int setup_network(struct vci_pod *pod, int64_t deadline, vc_error **err)
+int vci_vm_note_pids(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
-    struct vci_inst *net = vci_stack_get(pod, VC_KIND_NETWORK, deadline, err);
-    if (!net)
-        return vci_rc(err);
-    struct vc_net_request req = { .size = sizeof req, .hostname = pod->hostname };
-    int32_t fd = -1;
-    int rc = VCI_CALL(net, deadline, err, network, setup, &req, &fd);
-    if (rc == 0)
-        pod->netns_fd = fd;
-    return rc;
-}
-
-/* The VMM's processes, for looking at them without the plugin. */
-static int note_pids(struct vci_pod *pod, struct vci_inst *hv, int64_t deadline, vc_error **err)
-{
+    struct vci_inst *hv = &pod->inst[VC_KIND_HYPERVISOR];
     vc_sink *sink = vci_sink_new();
+    free(pod->vmm);
+    pod->vmm = NULL;
+    pod->n_vmm = 0;
     if (!sink)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     size_t len = 0;
@@ -127,12 +119,25 @@ static int note_pids(struct vci_pod *pod, struct vci_inst *hv, int64_t deadline,
     return rc;
 }
 
+/* The shared directory as the host sees it; NULL without memory. */
+static char *shared_path(const struct vci_pod *pod)
+{
+    char *path;
+    return asprintf(&path, "%s/" VCI_SHARED, pod->dir.run_path) < 0 ? NULL : path;
+}
+
 /* The directory the guest gets is a small file system of its own: what a hostile guest writes beside the root file
  * systems of its containers cannot fill the host's run directory, and is neither a device nor a program there. */
-static int mount_shared(struct vci_pod *pod, const char *path, vc_error **err)
+int vci_vm_share(struct vci_pod *pod, vc_error **err)
 {
     unsigned n = 0;
-    if (mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST)
+    if (!vci_rootfs_shared(pod))
+        return 0;
+    vcs_autofree char *path = shared_path(pod);
+    if (!path)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if ((mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST) ||
+        (mkdirat(pod->dir.run_fd, VCI_SHARED, 0700) < 0 && errno != EEXIST))
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s", path);
     int rc = vci_ledger_add(&pod->dir, VC_RES_MOUNT, "core", path, &n, err);
     if (rc < 0)
@@ -145,21 +150,15 @@ static int mount_shared(struct vci_pod *pod, const char *path, vc_error **err)
     return 0;
 }
 
-static int start_vm(struct vci_pod *pod, int64_t deadline, vc_error **err)
+int vci_vm_describe(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
-    vcs_autofree char *shared = NULL;
     struct vci_inst *hv = vci_stack_get(pod, VC_KIND_HYPERVISOR, deadline, err);
     if (!hv)
         return vci_rc(err);
-    if (vci_rootfs_shared(pod)) {
-        if (asprintf(&shared, "%s/shared", pod->dir.run_path) < 0) {
-            shared = NULL;
-            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-        }
-        int r = mount_shared(pod, shared, err);
-        if (r < 0)
-            return r;
-    }
+    int has_share = vci_rootfs_shared(pod);
+    vcs_autofree char *shared = has_share ? shared_path(pod) : NULL;
+    if (has_share && !shared)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     struct vc_vm_config vm = {
         .size = sizeof vm,
         .vcpus = pod->vcpus,
@@ -168,17 +167,89 @@ static int start_vm(struct vci_pod *pod, int64_t deadline, vc_error **err)
         .share_tag = shared ? VCI_SHARE_TAG : NULL,
         .netns_fd = pod->netns_fd,
     };
-    int rc = VCI_CALL(hv, deadline, err, hypervisor, vm_create, &vm);
-    if (rc == 0)
-        rc = VCI_CALL(hv, deadline, err, hypervisor, vm_start);
-    if (rc == 0)
-        rc = note_pids(pod, hv, deadline, err);
-    if (rc == 0)
-        vci_phase(pod->ctx, pod->dir.id, "vmm-started");
+    return VCI_CALL(hv, deadline, err, hypervisor, vm_create, &vm);
+}
+
+/* What needs no guest, and no process of the VM. */
+static int prepare(struct vci_pod *pod, int64_t deadline, vc_error **err)
+{
+    int rc = 0;
+    if (pod->prepared)
+        return 0;
+    for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
+        rc = vci_rootfs_mount(pod, pod->ctrs[i], err);
+    if (rc == 0 && !vci_stack_get(pod, VC_KIND_AGENT, deadline, err))
+        rc = vci_rc(err);
+    if (rc == 0 && pod->n_ctrs && !vci_stack_get(pod, VC_KIND_SHIM, deadline, err))
+        rc = vci_rc(err);
+    pod->prepared = rc == 0;
     return rc;
 }
 
-static int start_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err)
+/* What a VM from a template needs to become this pod's. */
+struct origin {
+    char id[VCI_TEMPLATE_ID + 1]; /* "" = it was booted */
+    int pool;                     /* it waited in the pool */
+    struct vc_template_started started;
+};
+
+/* May its VM come from a template at all?  Fills in key and id then.  0: it boots. */
+static int may_use_template(struct vci_pod *pod, int64_t deadline, char **ret_key, struct origin *o, vc_error **err)
+{
+    uint32_t mode = vci_template_mode(pod);
+    if (mode == VC_TEMPLATE_OFF)
+        return 0;
+    int rc = vci_template_key(pod, deadline, ret_key, o->id, err);
+    if (rc < 0 && rc != VC_ERR_INVAL && mode == VC_TEMPLATE_AUTO && vci_template_may_boot(rc)) {
+        vci_log(pod->ctx, rc == VC_ERR_UNSUPPORTED ? VC_LOG_DEBUG : VC_LOG_WARN, pod->dir.id, "the VM boots: %s",
+                vc_error_text(*err));
+        vc_error_free(VCS_TAKE_PTR(*err));
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    /* Where there is no guest, nothing is gained by a template: none is made unless somebody asks for it. */
+    if (mode == VC_TEMPLATE_AUTO && (vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_NO_GUEST)) {
+        vcs_autofree char *path = NULL;
+        if (asprintf(&path, "%s/%s", pod->ctx->template_dir, o->id) < 0)
+            path = NULL;
+        return path && access(path, F_OK) == 0;
+    }
+    return 1;
+}
+
+/* Start the VM: out of the pool, from a template, or by booting it, whichever there is first. */
+static int start_vm(struct vci_pod *pod, int boot, int64_t deadline, struct origin *o, vc_error **err)
+{
+    vcs_autofree char *key = NULL;
+    pod->template_id[0] = '\0';
+    int rc = vci_vm_describe(pod, deadline, err);
+    int use = rc == 0 && !boot ? may_use_template(pod, deadline, &key, o, err) : 0;
+    if (rc == 0 && use < 0)
+        rc = use;
+    if (rc == 0 && use) {
+        rc = o->pool = vci_pool_take(pod, key, o->id, deadline, err);
+        vci_fault_point("pool-asked");
+    }
+    if (rc == 0 && !boot)
+        rc = vci_vm_share(pod, err);
+    if (rc == 0 && use)
+        rc = prepare(pod, deadline, err);
+    if (rc == 0 && use)
+        use = (rc = vci_template_start(pod, key, o->id, deadline, &o->started, err)) == 0;
+    if (rc >= 0 && !o->pool && !use) {
+        o->id[0] = '\0';
+        rc = VCI_CALL(&pod->inst[VC_KIND_HYPERVISOR], deadline, err, hypervisor, vm_start);
+    }
+    if (rc >= 0)
+        rc = vci_vm_note_pids(pod, deadline, err);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "vmm-started");
+    snprintf(pod->template_id, sizeof pod->template_id, "%s", rc == 0 ? o->id : "");
+    return rc;
+}
+
+int vci_vm_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
     struct vci_inst *hv = &pod->inst[VC_KIND_HYPERVISOR];
     struct vci_inst *proxy = vci_stack_get(pod, VC_KIND_PROXY, deadline, err);
@@ -233,36 +304,92 @@ static int create_sandbox(struct vci_pod *pod, struct vci_inst *agent, int64_t d
     return rc;
 }
 
-/* Everything that the guest is not needed for; it boots meanwhile. */
-static int prepare_while_booting(struct vci_pod *pod, int64_t deadline, vc_error **err)
+/* The guest has the clock and the random numbers of its template: it gets its own before anything of the pod runs. */
+static int make_it_ours(struct vci_pod *pod, struct vci_inst *agent, const struct origin *o, int64_t deadline,
+                        vc_error **err)
 {
-    int rc = start_proxy(pod, deadline, err);
-    for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
-        rc = vci_rootfs_mount(pod, pod->ctrs[i], err);
-    if (rc == 0 && !vci_stack_get(pod, VC_KIND_AGENT, deadline, err))
-        rc = vci_rc(err);
-    if (rc == 0 && pod->n_ctrs && !vci_stack_get(pod, VC_KIND_SHIM, deadline, err))
-        rc = vci_rc(err);
+    unsigned char seed[256];
+    if (agent->caps & VC_AG_CAP_NO_GUEST)
+        return 0;
+    /* So many bytes are never cut short once the kernel's generator is ready. */
+    if (getrandom(seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        return vci_fail(err, VC_ERR_IO, errno, "cannot read random bytes for the guest of pod \"%s\"", pod->dir.id);
+    struct vc_renew renew = { .size = sizeof renew, .seed = { .data = (const char *)seed, .len = sizeof seed } };
+    int rc = VCI_CALL(agent, deadline, err, agent, renew, &renew);
+    explicit_bzero(seed, sizeof seed);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "guest-renewed");
+    vci_fault_point("guest-renewed");
+    if (rc == 0 && (o->started.added_vcpus || o->started.added_memory)) {
+        rc = VCI_CALL(agent, deadline, err, agent, online, o->started.added_vcpus);
+        if (rc == 0)
+            vci_phase(pod->ctx, pod->dir.id, "added-online");
+    }
     return rc;
+}
+
+/* A VM with its agent connected. */
+static int vm_with_agent(struct vci_pod *pod, int boot, int64_t deadline, struct origin *o, vc_error **err)
+{
+    int64_t began = vcs_now_ns();
+    int rc = start_vm(pod, boot, deadline, o, err);
+    vci_fault_point("vm-started");
+    if (rc == 0)
+        rc = vci_vm_proxy(pod, deadline, err);
+    if (rc == 0)
+        rc = vci_net_plug(pod, deadline, err);
+    if (rc == 0)
+        rc = prepare(pod, deadline, err);
+    vci_fault_point("prepared");
+    if (rc < 0)
+        return rc;
+    int64_t until = o->id[0] ? vci_template_deadline(deadline) : deadline;
+    struct vci_inst *agent = vci_stack_agent(pod, until, err);
+    if (!agent)
+        return vci_vm_no_agent(pod, vci_rc(err), began, err);
+    vci_phase(pod->ctx, pod->dir.id, "agent-ready");
+    return o->id[0] ? make_it_ours(pod, agent, o, until, err) : 0;
+}
+
+/* The guest of a template did not become the pod's: unless a template is required, a booted one takes its place. */
+static int boot_instead(struct vci_pod *pod, int64_t deadline, struct origin *o, vc_error **err)
+{
+    static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_NETWORK };
+    vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the VM boots, since the one from template %s is of no use: %s", o->id,
+            vc_error_text(*err));
+    vc_error_free(VCS_TAKE_PTR(*err));
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
+        vci_vm_end(pod, order[k], 0);
+        vci_inst_close(&pod->inst[order[k]]);
+        memset(&pod->inst[order[k]], 0, sizeof pod->inst[0]);
+    }
+    pod->connected = 0;
+    pod->proxy = (struct vc_proc){ 0 };
+    if (!o->pool)
+        vci_template_drop(pod->ctx, o->id);
+    *o = (struct origin){ 0 };
+    if (pod->netns_fd >= 0)
+        close(pod->netns_fd);
+    pod->netns_fd = -1;
+    int rc = vci_net_setup(pod, deadline, err);
+    return rc < 0 ? rc : vm_with_agent(pod, 1, deadline, o, err);
 }
 
 int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
-    int64_t began = vcs_now_ns();
-    int rc = setup_network(pod, deadline, err);
+    struct origin from = { 0 };
+    pod->prepared = 0;
+    int rc = vci_net_setup(pod, deadline, err);
     if (rc == 0)
-        rc = start_vm(pod, deadline, err);
-    vci_fault_point("vm-started");
-    if (rc == 0)
-        rc = prepare_while_booting(pod, deadline, err);
-    vci_fault_point("prepared");
+        rc = vm_with_agent(pod, 0, deadline, &from, err);
+    if (rc < 0 && pod->template_id[0] && vci_template_at_fault(rc) && vci_template_mode(pod) != VC_TEMPLATE_REQUIRE)
+        rc = boot_instead(pod, deadline, &from, err);
     if (rc < 0)
         return rc;
-    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
-    if (!agent)
-        return explain_no_agent(pod, vci_rc(err), began, err);
-    vci_phase(pod->ctx, pod->dir.id, "agent-ready");
-    rc = create_sandbox(pod, agent, deadline, err);
+    struct vci_inst *agent = &pod->inst[VC_KIND_AGENT];
+    rc = vci_net_configure(pod, agent, deadline, err);
+    if (rc == 0)
+        rc = create_sandbox(pod, agent, deadline, err);
     vci_fault_point("sandbox-created");
     for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
         rc = vci_ctr_make(pod, pod->ctrs[i], deadline, err);
@@ -347,8 +474,8 @@ static void ended(const struct vci_pod *pod, uint32_t kind)
         unlinkat(pod->dir.run_fd, name, 0);
 }
 
-/* One instance: its own way of stopping, then its cleanup.  A plugin that is gone leaves the work to the ledger. */
-static void end_instance(struct vci_pod *pod, uint32_t kind, int graceful)
+/* A plugin that is gone leaves the work to the ledger. */
+void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
 {
     vci_autoerror vc_error *e = NULL;
     int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout"); /* its own: a slow one must not cost the others theirs */
@@ -389,7 +516,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
     vci_fault_point("asked-to-end");
     for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
-        end_instance(pod, order[k], graceful);
+        vci_vm_end(pod, order[k], graceful);
         vci_fault_point("instance-ended");
         /* Shims see the VM end and say so: when there is time, they have a moment to report before they are killed. */
         for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
@@ -416,6 +543,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     free(pod->uri);
     pod->uri = NULL;
     pod->vm = 0;
+    pod->template_id[0] = '\0';
     if (pod->netns_fd >= 0)
         close(pod->netns_fd);
     pod->netns_fd = -1;

@@ -78,8 +78,8 @@ int vci_check_pod_config(const struct vc_pod_config *c, vc_error **err)
     int r = VCI_CHECK_SIZE(c, struct vc_pod_config, n_containers, err);
     if (r == 0)
         r = vci_check_flags("pod", c->flags, VC_POD_DEFER_VM | VC_POD_OWNED, err);
-    if (r == 0 && c->reserved)
-        r = vci_fail(err, VC_ERR_INVAL, 0, "\"reserved\" of struct vc_pod_config is %u: it must be 0", c->reserved);
+    if (r == 0 && c->vm_template > VC_TEMPLATE_REQUIRE)
+        r = vci_fail(err, VC_ERR_INVAL, 0, "\"vm_template\" of struct vc_pod_config is %u: it must be one of VC_TEMPLATE_*", c->vm_template);
     if (r == 0)
         r = check_texts("the line of resolv.conf", c->dns, err);
     if (r == 0)

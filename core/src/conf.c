@@ -32,6 +32,11 @@ static const struct vc_option top_options[] = {
     { "data_dir", VC_OPT_PATH, 0, 0, 0, VCI_DATA_DIR, NULL, "Guest kernel and initramfs." },
     { "log_level", VC_OPT_ENUM, 0, 0, 0, "warn", "error warn info debug", "Least severe level that is logged." },
     { "log_format", VC_OPT_ENUM, 0, 0, 0, "text", "text json", "Form of log lines." },
+    { "template", VC_OPT_ENUM, 0, 0, 0, "auto", "auto off require",
+      "How VMs start: auto, from a saved one, which the first pod makes; off, by booting; require, from a saved one that "
+      "must be there." },
+    { "template_dir", VC_OPT_PATH, 0, 0, 0, NULL, NULL, "Where those saved VMs stand; templates in state_root when unset." },
+    { "pool", VC_OPT_INT, 0, 0, 1024, "0", NULL, "How many paused VMs `virtc pool fill` keeps ready; 0 is none." },
     { "create_timeout", VC_OPT_INT, 0, 1, 86400, "60", NULL, "Seconds that making a pod may take." },
     { "call_timeout", VC_OPT_INT, 0, 1, 86400, "30", NULL, "Seconds that any other operation may take." },
     { "stop_timeout", VC_OPT_INT, 0, 1, 86400, "10", NULL, "Seconds a container gets between SIGTERM and SIGKILL." },

@@ -21,6 +21,15 @@ static char *root_path(const struct vci_conf *conf, const char *key)
     return strndup(text, n);
 }
 
+/* Templates are kept with the state unless told otherwise. */
+static char *template_path(const vc_context *ctx)
+{
+    char *path = NULL;
+    if (vci_conf_str(ctx->conf, "template_dir"))
+        return root_path(ctx->conf, "template_dir");
+    return ctx->state_root && asprintf(&path, "%s/templates", ctx->state_root) >= 0 ? path : NULL;
+}
+
 static uint32_t level_of(const char *word)
 {
     return word[0] == 'e' ? VC_LOG_ERROR : word[0] == 'w' ? VC_LOG_WARN : word[0] == 'i' ? VC_LOG_INFO : VC_LOG_DEBUG;
@@ -84,14 +93,17 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
     ctx->log.format = o.log_format                                            ? o.log_format
                       : strcmp(vci_conf_str(ctx->conf, "log_format"), "json") ? VC_LOG_FORMAT_TEXT
                                                                               : VC_LOG_FORMAT_JSON;
+    ctx->progress = o.progress;
+    ctx->progress_arg = o.progress_arg;
     const char *file = vci_conf_file(ctx->conf);
     ctx->run_root = root_path(ctx->conf, "run_root");
     ctx->state_root = root_path(ctx->conf, "state_root");
     ctx->plugin_dir = root_path(ctx->conf, "plugin_dir");
     ctx->libexec_dir = root_path(ctx->conf, "libexec_dir");
     ctx->data_dir = root_path(ctx->conf, "data_dir");
+    ctx->template_dir = template_path(ctx);
     ctx->config_file = file ? strdup(file) : NULL;
-    if (!ctx->run_root || !ctx->state_root || !ctx->plugin_dir || !ctx->libexec_dir || !ctx->data_dir ||
+    if (!ctx->template_dir || !ctx->run_root || !ctx->state_root || !ctx->plugin_dir || !ctx->libexec_dir || !ctx->data_dir ||
         (file && !ctx->config_file)) {
         vc_context_free(ctx);
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
@@ -115,6 +127,7 @@ void vc_context_free(vc_context *ctx)
     free(ctx->plugin_dir);
     free(ctx->libexec_dir);
     free(ctx->data_dir);
+    free(ctx->template_dir);
     free(ctx->config_file);
     if (ctx->cancel_fd >= 0)
         close(ctx->cancel_fd);

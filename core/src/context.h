@@ -18,6 +18,9 @@ struct vc_context {
     struct vci_conf *conf;
     struct vci_log log;
     char *run_root, *state_root, *plugin_dir, *libexec_dir, *data_dir, *config_file; /* absolute, no slash at the end */
+    char *template_dir;                                                              /* likewise */
+    void (*progress)(void *arg, const char *text); /* NULL = nobody listens */
+    void *progress_arg;
 
     /* vc_context_cancel */
     pthread_mutex_t running_mutex;

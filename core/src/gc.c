@@ -4,7 +4,8 @@
 #include <string.h>
 
 #include "lib/proc.h"
-#include "pod.h"
+#include "pool.h"
+#include "template.h"
 
 struct sweep {
     vc_context *ctx;
@@ -93,6 +94,11 @@ static int sweep_pod(struct sweep *s, const char *id, vc_error **err)
     return rc;
 }
 
+static void pool_removed(void *arg, const char *id, const char *what)
+{
+    tell(arg, id, what);
+}
+
 int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char *what), void *arg, size_t *ret_removed,
           vc_error **err)
 {
@@ -113,6 +119,18 @@ int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char
         vc_error_free(one);
     }
     vci_store_list_free(ids, n);
+    /* Then what no pod can use any more: first VMs of the pool, then templates. */
+    vc_error *one = NULL;
+    size_t templates = 0;
+    int r = vci_pool_gc(ctx, pool_removed, &s, &one);
+    if (r == 0)
+        r = vc_template_gc(ctx, report, arg, &templates, &one);
+    s.removed += templates;
+    if (r < 0 && rc == 0) {
+        rc = r;
+        e = VCS_TAKE_PTR(one);
+    }
+    vc_error_free(one);
     if (rc == 0 && ret_removed)
         *ret_removed = s.removed;
     return vci_api_end(rc, e, err);

@@ -102,7 +102,7 @@ static int unmount_shared(const struct vci_pod_dir *dir)
             continue;
         p[strcspn(p, " ")] = '\0';
         unescape(p);
-        if (strncmp(p, dir->run_path, len) == 0 && strncmp(p + len, "/shared/", 8) == 0)
+        if (strncmp(p, dir->run_path, len) == 0 && strncmp(p + len, "/" VCI_SHARED "/", sizeof("/" VCI_SHARED "/") - 1) == 0)
             found |= unmount_inside(dir, p + len + 1) > 0;
     }
     free(line);

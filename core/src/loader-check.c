@@ -47,6 +47,7 @@ static const struct member agent_members[] = {
     WITH(ag_t, stdio, VC_AG_CAP_STDIO), WITH(ag_t, ps, VC_AG_CAP_PS), WITH(ag_t, net_update, VC_AG_CAP_NET),
     WITH(ag_t, stats, VC_AG_CAP_STATS), WITH(ag_t, ctr_pause, VC_AG_CAP_PAUSE), WITH(ag_t, ctr_resume, VC_AG_CAP_PAUSE),
     WITH(ag_t, ctr_update, VC_AG_CAP_UPDATE),
+    WITH(ag_t, settle, VC_AG_CAP_TEMPLATE), WITH(ag_t, renew, VC_AG_CAP_TEMPLATE), WITH(ag_t, online, VC_AG_CAP_ONLINE),
 };
 static const struct member proxy_members[] = { MUST(px_t, start), MUST(px_t, stop), MUST(px_t, status) };
 static const struct member shim_members[] = { MUST(sh_t, start), MUST(sh_t, stop), MUST(sh_t, status) };
@@ -65,7 +66,7 @@ static const struct kind_rules {
       VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS | VC_HV_CAP_NO_GUEST },
     { agent_members, sizeof(agent_members) / sizeof(struct member), END_OF(ag_t, ctr_update), sizeof(ag_t),
       VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_NO_GUEST |
-      VC_AG_CAP_STDIO },
+      VC_AG_CAP_STDIO | VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE },
     { proxy_members, sizeof(proxy_members) / sizeof(struct member), END_OF(px_t, status), sizeof(px_t), 0 },
     { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t), VC_SHIM_CAP_NONE },
     { network_members, sizeof(network_members) / sizeof(struct member), END_OF(nw_t, teardown), sizeof(nw_t),

@@ -306,6 +306,9 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     put_proc(o, "owner", &pod->owner);
     put_int(o, "flags", pod->flags);
     put_int(o, "vcpus", pod->vcpus);
+    put_int(o, "vm_template", pod->vm_template);
+    if (pod->template_id[0])
+        put_str(o, "template", pod->template_id);
     put_int(o, "memory", (int64_t)pod->memory);
     put_str(o, "hostname", pod->hostname);
     put_strv(o, "dns", pod->dns);
@@ -507,6 +510,9 @@ static const char *parse_pod(struct vci_pod *pod, json_object *o)
     pod->flags = (uint32_t)get_int(o, "flags", 0);
     pod->vcpus = (uint32_t)get_int(o, "vcpus", 0);
     pod->memory = (uint64_t)get_int(o, "memory", 0);
+    pod->vm_template = (uint32_t)get_int(o, "vm_template", 0);
+    const char *from = get_str(o, "template");
+    snprintf(pod->template_id, sizeof pod->template_id, "%s", from ? from : "");
     pod->created_ns = get_int(o, "created_ns", 0);
     pod->proxy = proc_of(get(o, "proxy", json_type_array));
     if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 ||

@@ -6,11 +6,26 @@
 
 #include "lib/io.h"
 #include "lib/proc.h"
-#include "pod.h"
+#include "template.h"
 
 #define MIN_MEMORY (1u << 20)
 
 /* ---- create ---- */
+
+int vci_pod_plan(struct vci_pod *pod, const char *hostname, vc_error **err)
+{
+    pod->created_ns = vci_realtime_ns();
+    pod->state = VCI_READY;
+    pod->hostname = hostname ? strdup(hostname) : strndup(pod->dir.id, 63);
+    for (uint32_t k = 1; k <= VCI_KINDS; k++)
+        if (!(pod->plugin[k] = strdup(vci_conf_plugin(pod->ctx->conf, k))))
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (!pod->hostname)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (pod->flags & VC_POD_OWNED && vcs_proc_identify(getpid(), &pod->owner) < 0)
+        return vci_fail(err, VC_ERR_IO, 0, "cannot read the start time of this process from /proc");
+    return 0;
+}
 
 static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, vc_error **err)
 {
@@ -21,8 +36,7 @@ static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, 
     pod->flags = config->flags;
     pod->vcpus = config->vcpus;
     pod->memory = config->memory;
-    pod->created_ns = vci_realtime_ns();
-    pod->state = VCI_READY;
+    pod->vm_template = config->vm_template;
     if (config->hostname &&
         (!*config->hostname || strlen(config->hostname) > 63 ||
          strspn(config->hostname, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") !=
@@ -30,20 +44,18 @@ static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, 
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "\"%.80s\" is not a host name: use up to 63 letters, digits, \"-\" and \".\"",
                         config->hostname);
-    pod->hostname = config->hostname ? strdup(config->hostname) : strndup(pod->dir.id, 63);
     pod->dns = vci_strv_copy(config->dns);
     pod->annotations = vci_strv_copy(config->annotations);
-    for (uint32_t k = 1; k <= VCI_KINDS; k++)
-        if (!(pod->plugin[k] = strdup(vci_conf_plugin(pod->ctx->conf, k))))
-            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    if (!pod->hostname || (config->dns && !pod->dns) || (config->annotations && !pod->annotations))
+    int rc = vci_pod_plan(pod, config->hostname, err);
+    if (rc < 0)
+        return rc;
+    pod->vm_template = vci_template_mode(pod); /* one that is started later keeps what it was made for */
+    if ((config->dns && !pod->dns) || (config->annotations && !pod->annotations))
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    if (pod->flags & VC_POD_OWNED && vcs_proc_identify(getpid(), &pod->owner) < 0)
-        return vci_fail(err, VC_ERR_IO, 0, "cannot read the start time of this process from /proc");
     for (size_t i = 0; i < config->n_containers; i++) {
         if (!config->containers || !config->containers[i])
             return vci_fail(err, VC_ERR_INVAL, 0, "container %zu of the pod has no configuration", i);
-        int rc = vci_ctr_prepare(pod, config->containers[i], NULL, err);
+        rc = vci_ctr_prepare(pod, config->containers[i], NULL, err);
         if (rc < 0)
             return rc;
     }

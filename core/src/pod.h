@@ -51,7 +51,9 @@ struct vci_pod {
     struct vc_proc op_by, owner;
     uint32_t flags; /* VC_POD_* */
     uint32_t vcpus;
+    uint32_t vm_template; /* VC_TEMPLATE_*; 0 = as configured */
     uint64_t memory;
+    char template_id[33]; /* the template its VM runs from; "" = it was booted */
     char *hostname;
     char **dns, **annotations; /* NULL-terminated or NULL */
     int64_t created_ns;
@@ -69,6 +71,7 @@ struct vci_pod {
     struct vc_proc proxy;
     char *uri;    /* what agents and shims connect to */
     int netns_fd; /* of this process only */
+    int prepared; /* likewise: what needs no guest is done */
 
     struct vci_ctr **ctrs;
     size_t n_ctrs;
@@ -157,10 +160,23 @@ int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err);
 /* End the VM and remove everything the pod has outside.  graceful: containers and guest are asked first.
  * Goes on after failures; the first one is returned when something is left. */
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err);
+/* The steps that making a template shares with it.  Describe the VM: nothing is started. */
+int vci_vm_describe(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* Note the VMM's processes, for looking at them without the plugin. */
+int vci_vm_note_pids(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* Make the file system of the shared directory, when the guest gets one. */
+int vci_vm_share(struct vci_pod *pod, vc_error **err);
+int vci_vm_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* Connecting to the agent failed with rc: replace what was reported by what really happened. */
+int vci_vm_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err);
+/* End an instance and what it has outside: its own way of stopping, then its cleanup. */
+void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful);
 /* Start every container that is ready. */
 int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err);
 
-/* ---- pod.c, shared with gc.c ---- */
+/* ---- pod.c, shared with gc.c and template-make.c ---- */
+/* What every pod gets from the configuration: plugins, a host name, its owner. */
+int vci_pod_plan(struct vci_pod *pod, const char *hostname, vc_error **err);
 /* The locked pod becomes stopped (no-op when it is). */
 int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err);
 /* The locked pod is ended when need be and removed. */
@@ -195,7 +211,7 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
 int vci_rootfs_check(const char *path, vc_error **err);
 /* Does the hypervisor show the shared directory to a guest? */
 int vci_rootfs_shared(const struct vci_pod *pod);
-/* Show the container's root file system to the guest at shared/CTR/rootfs. */
+/* Show the container's root file system to the guest at VCI_SHARED/CTR/rootfs. */
 int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
 /* Take it away again; idempotent; never touches what the directory holds, except mount points made by us. */
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);

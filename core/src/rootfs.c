@@ -198,11 +198,11 @@ static int clone_tree(const struct vci_ctr *c, int rootfd, vc_error **err)
     return fd;
 }
 
-/* The guest can write below shared/: nothing there is followed, and what is reached is reached by descriptor. */
+/* The guest can write below VCI_SHARED: nothing there is followed, and what is reached is reached by descriptor. */
 static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_error **err)
 {
     char name[160];
-    snprintf(name, sizeof name, "shared/%s", ctr);
+    snprintf(name, sizeof name, VCI_SHARED "/%s", ctr);
     if (make && mkdirat(pod->dir.run_fd, name, 0700) < 0 && errno != EEXIST)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/%s", pod->dir.run_path, name);
     int fd = vcs_open_beneath(pod->dir.run_fd, name, O_PATH | O_DIRECTORY, 0);
@@ -215,7 +215,7 @@ static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_
 static int attach_tree(struct vci_pod *pod, const struct vci_ctr *c, int parent, int tree, vc_error **err)
 {
     vcs_autofree char *target = NULL;
-    if (asprintf(&target, "%s/shared/%s/rootfs", pod->dir.run_path, c->id) < 0) {
+    if (asprintf(&target, "%s/" VCI_SHARED "/%s/rootfs", pod->dir.run_path, c->id) < 0) {
         target = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
@@ -265,7 +265,7 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
     vcs_autoclose int parent = pod->dir.run_fd < 0 ? -1 : open_target(pod, ctr, 0, NULL);
     if (parent < 0)
         return 0;
-    if (asprintf(&target, "%s/shared/%s/rootfs", pod->dir.run_path, ctr) < 0) {
+    if (asprintf(&target, "%s/" VCI_SHARED "/%s/rootfs", pod->dir.run_path, ctr) < 0) {
         target = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
@@ -280,7 +280,7 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
         rc = 0;
     /* rmdir fails when the guest left something in them: that goes with the pod's directory. */
     unlinkat(parent, "rootfs", AT_REMOVEDIR);
-    snprintf(name, sizeof name, "shared/%s", ctr);
+    snprintf(name, sizeof name, VCI_SHARED "/%s", ctr);
     unlinkat(pod->dir.run_fd, name, AT_REMOVEDIR);
     return rc < 0 || !c || !c->rootfs ? rc : remove_mountpoints(pod, c, err);
 }

@@ -143,10 +143,10 @@ static int host_cfg_count(const vc_host *host, const vc_config *cfg, const char 
 static int run_path(const vc_host *host, vc_sink *sink)
 {
     struct vci_pod_dir *dir = dir_of(host);
-    if (!dir || dir->run_fd < 0)
+    if (!dir || (dir->run_fd < 0 && !dir->unmade))
         return VC_E_STATE;
     const char *kind = owner_of(host);
-    if (faccessat(dir->run_fd, kind, F_OK, 0) < 0) {
+    if (!dir->unmade && faccessat(dir->run_fd, kind, F_OK, 0) < 0) {
         vci_fault_point("path-run");
         if (mkdirat(dir->run_fd, kind, 0700) < 0 && errno != EEXIST)
             return vci_code_of(errno);

@@ -205,10 +205,11 @@ static int fill_process(json_object *process, const struct vc_process_config *c,
     json_object *t = NULL;
     int terminal = c->terminal || (json_object_object_get_ex(process, "terminal", &t) && json_object_get_boolean(t));
     json_object_object_add(process, "terminal", json_object_new_boolean(terminal));
-    if (terminal && c->rows && c->cols) {
+    int sized = c->rows && c->cols;
+    if (terminal && (sized || !has(process, "consoleSize"))) {
         json_object *size = member(process, "consoleSize");
-        json_object_object_add(size, "height", json_object_new_int64(c->rows));
-        json_object_object_add(size, "width", json_object_new_int64(c->cols));
+        json_object_object_add(size, "height", json_object_new_int64(sized ? c->rows : 24));
+        json_object_object_add(size, "width", json_object_new_int64(sized ? c->cols : 80));
     }
     if (c->args)
         json_object_object_add(process, "args", strv(c->args));

@@ -27,17 +27,31 @@
 
 #define STATE_VERSION 1
 #define STATE_MAX     (16u * 1024 * 1024)
-#define STATE_FILE    "pod.json"
 #define STATE_TMP     "pod.json.new"
 #define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
 
-/* ROOT/pods[/ID] into buf. */
-static int pods_path(const char *root, const char *id, char *buf, size_t size, vc_error **err)
+/* ROOT/pods[/ID], or of the pool, into buf. */
+static int below(const char *root, int pool, const char *id, char *buf, size_t size, vc_error **err)
 {
-    if (snprintf(buf, size, "%s/pods%s%s", root, id ? "/" : "", id ? id : "") >= (int)size)
+    if (snprintf(buf, size, "%s/%s%s%s", root, pool ? "pool" : "pods", id ? "/" : "", id ? id : "") >= (int)size)
         return vci_fail(err, VC_ERR_CONFIG, 0, "the path below %s is too long (%zu bytes are possible)", root,
                         size - 1);
     return 0;
+}
+
+/* Both directories; those of the pool are one. */
+static int both_paths(const vc_context *ctx, int pool, const char *id, char run[PATH_MAX], char state[PATH_MAX],
+                      vc_error **err)
+{
+    int r = vci_check_id(pool ? "id of a VM of the pool" : "pod id", id, err);
+    if (r == 0)
+        r = below(ctx->run_root, pool, id, run, PATH_MAX, err);
+    return r ? r : below(pool ? ctx->run_root : ctx->state_root, pool, id, state, PATH_MAX, err);
+}
+
+static const char *state_file(const struct vci_pod_dir *d)
+{
+    return d->pool ? "vm.json" : "pod.json";
 }
 
 /* mkdir -p, mode 0700 for what is new. */
@@ -73,9 +87,9 @@ static int open_dir(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-static void dir_init(struct vci_pod_dir *d, const vc_context *ctx, const char *id)
+static void dir_init(struct vci_pod_dir *d, const vc_context *ctx, int pool, const char *id)
 {
-    *d = (struct vci_pod_dir){ .ctx = ctx, .run_fd = -1, .state_fd = -1, .lock_fd = -1, .ledger_fd = -1 };
+    *d = (struct vci_pod_dir){ .ctx = ctx, .pool = pool, .run_fd = -1, .state_fd = -1, .lock_fd = -1, .ledger_fd = -1 };
     snprintf(d->id, sizeof(d->id), "%s", id);
 }
 
@@ -141,6 +155,8 @@ static int take_lock(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_err
             continue;
         if (errno != EWOULDBLOCK)
             return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot lock %s/lock", d->id, d->run_path);
+        if (how == VCI_LOCK_QUIET)
+            return vci_fail(err, VC_ERR_BUSY, 0, "\"%s\" is in use", d->id);
         if (how == VCI_LOCK_TRY) {
             lock_holder(d->lock_fd, who, sizeof(who));
             return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" is in use: its lock is held by %s", d->id, who);
@@ -196,18 +212,27 @@ static int create_run(struct vci_pod_dir *d, vc_error **err)
     return r;
 }
 
-int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+/* The directory of a new pod's state.  -errno. */
+static int create_state(struct vci_pod_dir *d, const char *state)
+{
+    int r = d->pool ? 0 : make_dir(state);
+    if (r < 0)
+        return r;
+    vci_fault_point("store-state-dir-made");
+    r = d->state_fd = open_dir(state);
+    if (r < 0 && !d->pool)
+        rmdir(state);
+    return r;
+}
+
+static int create_in(const vc_context *ctx, int pool, const char *id, struct vci_pod_dir *ret, vc_error **err)
 {
     char run[PATH_MAX], state[PATH_MAX];
-    int r = vci_check_id("pod id", id, err);
-    if (r == 0)
-        r = pods_path(ctx->run_root, id, run, sizeof(run), err);
-    if (r == 0)
-        r = pods_path(ctx->state_root, id, state, sizeof(state), err);
+    int r = both_paths(ctx, pool, id, run, state, err);
     if (r)
         return r;
     struct vci_pod_dir d;
-    dir_init(&d, ctx, id);
+    dir_init(&d, ctx, pool, id);
     d.run_path = strdup(run);
     if (!d.run_path)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
@@ -222,13 +247,7 @@ int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *
         vci_store_close(&d);
         return r;
     }
-    r = make_dir(state);
-    if (r == 0) {
-        vci_fault_point("store-state-dir-made");
-        r = d.state_fd = open_dir(state);
-        if (r < 0)
-            rmdir(state);
-    }
+    r = create_state(&d, state);
     if (r < 0) {
         r = r == -EEXIST ? taken(id, err)
                          : vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", id, state);
@@ -240,6 +259,16 @@ int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *
     d.fresh = 1;
     *ret = d;
     return 0;
+}
+
+int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+{
+    return create_in(ctx, 0, id, ret, err);
+}
+
+int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+{
+    return create_in(ctx, 1, id, ret, err);
 }
 
 /* What stands in these directories is acted on (processes killed, paths removed), so nobody else may have made it. */
@@ -268,7 +297,8 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
     if (d->run_fd < 0 && d->run_fd != -ENOENT)
         return vci_fail(err, vci_code_of(d->run_fd), d->run_fd, "pod \"%s\": cannot open %s", d->id, d->run_path);
     if (d->state_fd < 0 && d->run_fd < 0)
-        return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no pod \"%s\"", d->id);
+        return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no %s \"%s\"", d->pool ? "VM of the pool" : "pod",
+                        d->id);
     int foreign = check_owner(d, d->state_fd, state, err);
     if (foreign == 0)
         foreign = check_owner(d, d->run_fd, d->run_path, err);
@@ -291,20 +321,16 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
     return 0;
 }
 
-int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
-                   vc_error **err)
+static int open_in(const vc_context *ctx, int pool, const char *id, int lock, int64_t deadline_ns,
+                   struct vci_pod_dir *ret, vc_error **err)
 {
     char run[PATH_MAX], state[PATH_MAX];
-    int r = vci_check_id("pod id", id, err);
-    if (r == 0)
-        r = pods_path(ctx->run_root, id, run, sizeof(run), err);
-    if (r == 0)
-        r = pods_path(ctx->state_root, id, state, sizeof(state), err);
+    int r = both_paths(ctx, pool, id, run, state, err);
     if (r)
         return r;
     do {
         struct vci_pod_dir d;
-        dir_init(&d, ctx, id);
+        dir_init(&d, ctx, pool, id);
         d.run_path = strdup(run);
         r = d.run_path ? open_once(&d, state, lock, deadline_ns, err) : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
         if (r == 0)
@@ -313,6 +339,18 @@ int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t dead
             vci_store_close(&d);
     } while (r == 1);
     return r;
+}
+
+int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
+                   vc_error **err)
+{
+    return open_in(ctx, 0, id, lock, deadline_ns, ret, err);
+}
+
+int vci_store_open_vm(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
+                      vc_error **err)
+{
+    return open_in(ctx, 1, id, lock, deadline_ns, ret, err);
 }
 
 /* Is anything mounted at or below the pod's run directory? */
@@ -401,8 +439,8 @@ static int remove_run(const struct vci_pod_dir *dir)
 
 int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
 {
-    char state[PATH_MAX], where[512];
-    int r = pods_path(dir->ctx->state_root, dir->id, state, sizeof(state), err);
+    char run[PATH_MAX], state[PATH_MAX], where[512];
+    int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
     if (r)
         return r;
     /* Looked for first: a pod that cannot be removed whole stays a pod. */
@@ -410,9 +448,9 @@ int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
         return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id,
                         where);
     if (dir->state_fd >= 0) {
-        unlinkat(dir->state_fd, STATE_FILE, 0);
+        unlinkat(dir->state_fd, state_file(dir), 0);
         vci_fault_point("store-state-unlinked");
-        r = rmdir(state) == 0 || errno == ENOENT ? 0 : vcs_remove_tree(AT_FDCWD, state);
+        r = dir->pool || rmdir(state) == 0 || errno == ENOENT ? 0 : vcs_remove_tree(AT_FDCWD, state);
         if (r < 0)
             return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, state);
         vci_fault_point("store-state-removed");
@@ -431,10 +469,10 @@ int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
 }
 
 /* Add the ids below one root. */
-static int list_root(const char *root, char ***ids, size_t *n, vc_error **err)
+static int list_root(const char *root, int pool, char ***ids, size_t *n, vc_error **err)
 {
     char path[PATH_MAX];
-    int r = pods_path(root, NULL, path, sizeof(path), err);
+    int r = below(root, pool, NULL, path, sizeof(path), err);
     if (r)
         return r;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -470,13 +508,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err)
+static int list_in(const vc_context *ctx, int pool, char ***ret_ids, size_t *ret_n, vc_error **err)
 {
     char **ids = NULL;
     size_t n = 0;
-    int r = list_root(ctx->state_root, &ids, &n, err);
-    if (r == 0 && strcmp(ctx->state_root, ctx->run_root))
-        r = list_root(ctx->run_root, &ids, &n, err);
+    int r = pool ? 0 : list_root(ctx->state_root, 0, &ids, &n, err);
+    if (r == 0 && (pool || strcmp(ctx->state_root, ctx->run_root)))
+        r = list_root(ctx->run_root, pool, &ids, &n, err);
     if (r) {
         vci_store_list_free(ids, n);
         return r;
@@ -493,6 +531,16 @@ int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_err
     *ret_ids = ids;
     *ret_n = kept;
     return 0;
+}
+
+int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err)
+{
+    return list_in(ctx, 0, ret_ids, ret_n, err);
+}
+
+int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err)
+{
+    return list_in(ctx, 1, ret_ids, ret_n, err);
 }
 
 void vci_store_list_free(char **ids, size_t n)
@@ -537,8 +585,8 @@ static int write_all(int fd, const unsigned char *p, size_t n)
 int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err)
 {
     if (dir->state_fd < 0) {
-        char state[PATH_MAX];
-        int r = pods_path(dir->ctx->state_root, dir->id, state, sizeof(state), err);
+        char run[PATH_MAX], state[PATH_MAX];
+        int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
         if (r)
             return r;
         r = make_dir(state);
@@ -566,13 +614,12 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
         r = write_all(fd, vcs_buf_data(&buf), buf.len);
     vcs_buf_done(&buf);
     vci_fault_point("store-state-written");
-    if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, STATE_FILE) < 0)
+    if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, state_file(dir)) < 0)
         r = -errno;
     if (r < 0) {
         if (fd >= 0)
             unlinkat(dir->state_fd, STATE_TMP, 0);
-        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s/pods/%s/" STATE_FILE, dir->id,
-                        dir->ctx->state_root, dir->id);
+        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write its %s", dir->id, state_file(dir));
     }
     vci_fault_point("store-state-renamed");
     return 0;
@@ -581,15 +628,16 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
 static int corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
 {
     return vci_fail(err, VC_ERR_CORRUPT, 0,
-                    "pod \"%s\": %s/pods/%s/" STATE_FILE " cannot be used: %s; delete the pod with force", dir->id,
-                    dir->ctx->state_root, dir->id, why);
+                    "pod \"%s\": %s/%s/%s/%s cannot be used: %s; delete the pod with force", dir->id,
+                    dir->pool ? dir->ctx->run_root : dir->ctx->state_root, dir->pool ? "pool" : "pods", dir->id,
+                    state_file(dir), why);
 }
 
 /* The whole file into buf. */
 static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **err)
 {
     vcs_autoclose int fd =
-        dir->state_fd < 0 ? -1 : openat(dir->state_fd, STATE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        dir->state_fd < 0 ? -1 : openat(dir->state_fd, state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT) && dir->lock_fd < 0 && dir->run_fd >= 0) {
         char who[128];
         vcs_autoclose int lock = openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -601,7 +649,7 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
         return vci_fail(err, VC_ERR_NOTFOUND, 0,
                         "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
     if (fd < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open its " STATE_FILE, dir->id);
+        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open its %s", dir->id, state_file(dir));
     for (size_t want = 16384;; want *= 2) {
         unsigned char *at = vcs_buf_reserve(buf, want);
         if (!at)
@@ -610,7 +658,7 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read its " STATE_FILE, dir->id);
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read its %s", dir->id, state_file(dir));
         vcs_buf_commit(buf, (size_t)n);
         if ((size_t)n < want) /* of a regular file: that was its end */
             return 0;

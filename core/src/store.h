@@ -5,8 +5,10 @@
  *   RUN_ROOT/pods/ID/lock            flock of the pod
  *   RUN_ROOT/pods/ID/ledger          one JSON line per external thing, appended before it is made
  *   RUN_ROOT/pods/ID/{hypervisor,agent,proxy,shim,network}/   private directories of the instances
- *   RUN_ROOT/pods/ID/shared/         what the guest sees
+ *   RUN_ROOT/pods/ID/shared/fs/      what the guest sees: a file system of its own.  A mount point cannot be renamed, the
+ *                                    directory above it can, which is how a VM of the pool gets to a pod
  *   RUN_ROOT/pods/ID/exit/           exit statuses written by shims
+ *   RUN_ROOT/pool/ID/                the same of a VM that waits for a pod; its state, vm.json, stands in it
  * All directories 0700. */
 #ifndef VCI_STORE_H
 #define VCI_STORE_H
@@ -15,6 +17,8 @@
 #include <vc/host.h>
 
 struct json_object;
+
+#define VCI_SHARED "shared/fs"
 
 /* An open, locked pod directory. */
 struct vci_pod_dir {
@@ -25,11 +29,14 @@ struct vci_pod_dir {
     int ledger_fd;        /* O_APPEND; -1 until the first entry */
     int drop_wrong;       /* a forced delete: recorded paths that cannot be removed are forgotten, with a warning */
     int fresh;            /* made by vci_store_create: there is no ledger yet */
+    int pool;             /* a VM of the pool: below RUN_ROOT/pool, both directories are one */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
+    int unmade;           /* stands for a pod that is only thought of: nothing of it is on disk, nothing can be made */
     char *run_path;       /* RUN_ROOT/pods/ID */
 };
 
-enum { VCI_LOCK_NONE = 0, VCI_LOCK_EXCLUSIVE = 1, VCI_LOCK_TRY = 2 };
+/* QUIET: as TRY, without looking for who holds it. */
+enum { VCI_LOCK_NONE = 0, VCI_LOCK_EXCLUSIVE = 1, VCI_LOCK_TRY = 2, VCI_LOCK_QUIET = 3 };
 
 /* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
 int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
@@ -45,6 +52,10 @@ int vci_store_remove(struct vci_pod_dir *dir, vc_error **err);
 /* Ids of all pods in either root, sorted. */
 int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
 void vci_store_list_free(char **ids, size_t n);
+/* The same three for VMs of the pool. */
+int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
+int vci_store_open_vm(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
+int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
 
 /* pod.json; `data` is borrowed.  Envelope {"version":1,"boot_id":...,"data":{...}}; CORRUPT names file and reason, a newer
  * version is UNSUPPORTED.  *ret_boot_same: was it written since this boot? */

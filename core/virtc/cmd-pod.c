@@ -7,7 +7,7 @@
 
 const char pod_doc[] = "\nA pod is one virtual machine with any number of containers in it.\n";
 
-enum { OPT_FORCE = 'f', OPT_DEFER = 0x400 };
+enum { OPT_FORCE = 'f', OPT_DEFER = 0x400, OPT_TEMPLATE };
 
 struct pod_args {
     struct vc_pod_config config;
@@ -20,7 +20,8 @@ static const struct argp_option create_opts[] = {
     {"hostname", 'H', "NAME", 0, "Its host name (default: its id)", 0},
     {"memory", 'm', "SIZE", 0, "Memory of the VM (default: as configured)", 0},
     {"vcpus", 'p', "N", 0, "Processors of the VM (default: as configured)", 0},
-    {"defer", OPT_DEFER, NULL, 0, "Boot the VM at `virtc pod start', not now", 0},
+    {"defer", OPT_DEFER, NULL, 0, "Start the VM at `virtc pod start', not now", 0},
+    TEMPLATE_OPTION(OPT_TEMPLATE, 0),
     {0}};
 
 static error_t create_parse(int key, char *arg, struct argp_state *state)
@@ -40,6 +41,10 @@ static error_t create_parse(int key, char *arg, struct argp_state *state)
         a->config.vcpus = (uint32_t)n;
         return 0;
     case OPT_DEFER: a->config.flags |= VC_POD_DEFER_VM; return 0;
+    case OPT_TEMPLATE:
+        if (parse_template(arg, &a->config.vm_template) < 0)
+            argp_error(state, "--template wants auto, off or require, not \"%s\"", arg);
+        return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected \"%s\"; give the pod its id with --name", arg); return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -71,7 +76,7 @@ static int pod_create(struct virtc *vt, int argc, char **argv)
     VC_INIT(&a.config);
     static const struct argp argp = {
         create_opts, create_parse, "",
-        "Make a pod: boot its VM, so that containers can be created in it. Prints its id.\v"
+        "Make a pod: start its VM, so that containers can be created in it. Prints its id.\v"
         "Next: virtc container create POD --rootfs DIR -- COMMAND, then virtc pod start POD.", NULL, NULL, NULL};
     if (argp_parse(&argp, argc, argv, 0, NULL, &a))
         return VIRTC_USAGE;
@@ -221,14 +226,6 @@ static int pod_status(struct virtc *vt, int argc, char **argv)
     return rc;
 }
 
-static error_t none_parse(int key, char *arg, struct argp_state *state)
-{
-    if (key != ARGP_KEY_ARG)
-        return ARGP_ERR_UNKNOWN;
-    argp_error(state, "unexpected \"%s\"", arg);
-    return 0;
-}
-
 static int pod_list(struct virtc *vt, int argc, char **argv)
 {
     static const struct argp argp = {NULL, none_parse, "", "List all pods.", NULL, NULL, NULL};
@@ -265,7 +262,7 @@ static int pod_list(struct virtc *vt, int argc, char **argv)
 }
 
 const struct command pod_commands[] = {
-    {"create", "[OPTION...]", "Make a pod and boot its VM", pod_create},
+    {"create", "[OPTION...]", "Make a pod and start its VM", pod_create},
     {"start", "POD", "Start every container of a pod", pod_start},
     {"stop", "[--force] POD", "Stop its containers and end its VM", pod_stop},
     {"delete", "[--force] POD", "Remove it", pod_delete},

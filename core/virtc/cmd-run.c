@@ -52,7 +52,7 @@ int virtc_attend(const struct virtc *vt, vc_context *ctx, const char *pod, const
     return status;
 }
 
-enum { OPT_RM = 0x300, OPT_VM_MEMORY, OPT_VCPUS, OPT_HOSTNAME, OPT_KEEP };
+enum { OPT_RM = 0x300, OPT_VM_MEMORY, OPT_VCPUS, OPT_HOSTNAME, OPT_TEMPLATE };
 struct run_args {
     struct container_options c;
     struct vc_pod_config pod;
@@ -64,6 +64,7 @@ static const struct argp_option run_opts[] = {
     {"hostname", OPT_HOSTNAME, "NAME", 0, "Host name of the pod (default: its id)", 3},
     {"vm-memory", OPT_VM_MEMORY, "SIZE", 0, "Memory of the VM (default: as configured)", 3},
     {"vcpus", OPT_VCPUS, "N", 0, "Processors of the VM (default: as configured)", 3},
+    TEMPLATE_OPTION(OPT_TEMPLATE, 3),
     {0}};
 
 static error_t run_parse(int key, char *arg, struct argp_state *state)
@@ -82,6 +83,10 @@ static error_t run_parse(int key, char *arg, struct argp_state *state)
         if (parse_int(arg, 1, 1024, &n) < 0)
             argp_error(state, "--vcpus wants a number from 1 on, not \"%s\"", arg);
         a->pod.vcpus = (uint32_t)n;
+        return 0;
+    case OPT_TEMPLATE:
+        if (parse_template(arg, &a->pod.vm_template) < 0)
+            argp_error(state, "--template wants auto, off or require, not \"%s\"", arg);
         return 0;
     case ARGP_KEY_ARGS: {
         int rc = 0;

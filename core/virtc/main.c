@@ -2,10 +2,10 @@
 /* main.c: virtc, the command line of libvccore: global options and the choice of the command. */
 #include "virtc.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_version(FILE *f, struct argp_state *state)
 {
@@ -17,6 +17,8 @@ static const struct command commands[] = {
     {"run", "[OPTION...] [--] COMMAND [ARG...]", "Run a command in a container in a VM of its own", cmd_run},
     {"pod", "create|start|stop|delete|status|list", "Work with pods: virtual machines that hold containers", NULL},
     {"container", "create|start|exec|kill|wait|stop|delete|status|list", "Work with the containers of a pod", NULL},
+    {"template", "create|list|show|delete|gc", "Work with templates: saved VMs that pods start from", NULL},
+    {"pool", "fill|status|drain", "Keep VMs ready that were started beforehand", NULL},
     {"plugin", "list|help NAME", "Show the installed plugins and their options", NULL},
     {"config", "check|show", "Check or show the configuration", NULL},
     {"gc", "", "Remove what commands that were killed have left behind", cmd_gc},
@@ -136,6 +138,7 @@ int virtc_open(struct virtc *vt, vc_context **ret)
 {
     vc_error *err = NULL;
     vt->options.overrides = (const char *const *)vt->overrides;
+    vt->options.progress = vt->json ? NULL : virtc_progress;
     *ret = NULL;
     if (vc_context_new(&vt->options, ret, &err) < 0)
         return virtc_error(vt, err, VIRTC_FAILED);
@@ -149,6 +152,8 @@ static int run_command(struct virtc *vt, int argc, char **argv)
         const struct command *table;
     } groups[] = {{"pod", "virtc pod", pod_doc, pod_commands},
                   {"container", "virtc container", container_doc, container_commands},
+                  {"template", "virtc template", template_doc, template_commands},
+                  {"pool", "virtc pool", pool_doc, pool_commands},
                   {"plugin", "virtc plugin", plugin_doc, plugin_commands},
                   {"config", "virtc config", config_doc, config_commands}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
@@ -165,8 +170,8 @@ static int run_command(struct virtc *vt, int argc, char **argv)
             argv[0] = name;
             return c->run(vt, argc, argv);
         }
-    return virtc_complain(vt, VIRTC_USAGE, "there is no command \"%s\"; the commands are run, pod, container, plugin, config and gc "
-                           "(see `virtc --help')", argv[0]);
+    return virtc_complain(vt, VIRTC_USAGE, "there is no command \"%s\"; the commands are run, pod, container, template, pool, plugin, "
+                           "config and gc (see `virtc --help')", argv[0]);
 }
 
 /* Without descriptors 0 to 2, what is opened next would get their numbers, and so the container's streams. */
@@ -178,6 +183,14 @@ static int fill_standard_fds(void)
     return 0;
 }
 
+/* argp ends the program itself after --help, --usage and --version. */
+static void flush_at_exit(void)
+{
+    static const struct virtc plain;
+    if (virtc_flush_stdout(&plain, 0))
+        _exit(VIRTC_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     if (fill_standard_fds() < 0)
@@ -187,6 +200,7 @@ int main(int argc, char **argv)
     vt.options.log_fd = 2;
     /* A reader of our output or log that goes away must not end us in the middle of an operation. */
     signal(SIGPIPE, SIG_IGN);
+    atexit(flush_at_exit);
     argp_program_version_hook = print_version;
     argp_err_exit_status = VIRTC_USAGE;
     struct main_args a = {.vt = &vt, .argc = argc};
@@ -205,12 +219,7 @@ int main(int argc, char **argv)
         vt.options.log_fd = fileno(log);
     }
     int rc = run_command(&vt, argc - a.next, argv + a.next);
-    int unwritten = fflush(stdout) || ferror(stdout);
-    if (unwritten && errno == EPIPE && !rc) {
-        virtc_die_of(SIGPIPE); /* as programs do whose reader wants no more: silently */
-        rc = VIRTC_FAILED;
-    } else if (unwritten)
-        rc = rc ? rc : virtc_complain(&vt, VIRTC_FAILED, "cannot write to standard output: %m");
+    rc = virtc_flush_stdout(&vt, rc);
     if (log)
         fclose(log);
     struct words w = {vt.overrides, vt.n_overrides};

@@ -81,6 +81,28 @@ int parse_signal(const char *text)
     return -1;
 }
 
+int parse_template(const char *text, uint32_t *ret)
+{
+    static const struct {
+        const char *name;
+        uint32_t value;
+    } ways[] = {{"auto", VC_TEMPLATE_AUTO}, {"off", VC_TEMPLATE_OFF}, {"require", VC_TEMPLATE_REQUIRE}};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(text, ways[i].name) == 0) {
+            *ret = ways[i].value;
+            return 0;
+        }
+    return -1;
+}
+
+error_t none_parse(int key, char *arg, struct argp_state *state)
+{
+    if (key != ARGP_KEY_ARG)
+        return ARGP_ERR_UNKNOWN;
+    argp_error(state, "unexpected \"%s\"", arg);
+    return 0;
+}
+
 enum { OPT_STDIN = 0x100, OPT_STDOUT, OPT_STDERR, OPT_GROUP, OPT_CAP, OPT_NNP, OPT_SYSCTL, OPT_RLIMIT, OPT_PIDS,
        OPT_SHARES, OPT_QUOTA, OPT_READONLY, OPT_ANNOTATION };
 
@@ -174,6 +196,19 @@ static int open_stdio(const struct virtc *vt, const char *path, int flags, int *
     return 0;
 }
 
+/* A terminal has no end of file: a program in one would never see that of a file or a pipe. */
+static int check_terminal(const struct virtc *vt, const struct process_options *o, int inherit)
+{
+    if (!o->terminal)
+        return 0;
+    if (o->in && !isatty(o->fds[0]))
+        return virtc_complain(vt, VIRTC_RUN_FAILED, "%s is not a terminal, and with -t the command would never see its end; leave out -t", o->in);
+    if (!o->in && inherit && o->interactive && !isatty(0))
+        return virtc_complain(vt, VIRTC_RUN_FAILED, "standard input is not a terminal, and with -t the command would never see its end; "
+                              "leave out -t, or -i when it needs no input");
+    return 0;
+}
+
 int process_config(const struct virtc *vt, struct process_options *o, int inherit, struct vc_process_config *ret)
 {
     VC_INIT(ret);
@@ -198,6 +233,8 @@ int process_config(const struct virtc *vt, struct process_options *o, int inheri
     if (o->err && o->out && strcmp(o->err, o->out) == 0)
         o->fds[2] = fcntl(o->fds[1], F_DUPFD_CLOEXEC, 3);
     else if (o->err && (rc = open_stdio(vt, o->err, O_WRONLY | O_CREAT | O_TRUNC, &o->fds[2])))
+        return rc;
+    if ((rc = check_terminal(vt, o, inherit)))
         return rc;
 
     ret->use_stdio = 1;
@@ -234,6 +271,9 @@ int container_config(const struct virtc *vt, struct container_options *o, int in
     VC_INIT(ret);
     ret->id = o->name;
     ret->rootfs = o->rootfs ? o->rootfs : "rootfs";
+    if (!o->rootfs && access(ret->rootfs, F_OK) < 0 && errno == ENOENT)
+        return virtc_complain(vt, inherit ? VIRTC_RUN_FAILED : VIRTC_FAILED,
+                              "there is no directory rootfs here; name the container's root directory with --rootfs");
     ret->readonly_rootfs = (uint32_t)o->readonly;
     ret->process = proc;
     ret->annotations = (const char *const *)o->annotations.v;

@@ -2,9 +2,13 @@
 /* output.c: what virtc prints: errors, tables, JSON. */
 #include "virtc.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void json_string_to(FILE *f, const char *text)
 {
@@ -82,4 +86,60 @@ void virtc_print_id(const struct virtc *vt, const char *id)
     } else {
         puts(id);
     }
+}
+
+void virtc_print_size(char buf[24], uint64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double v = (double)bytes;
+    size_t u = 0;
+    for (; v >= 1024 && u + 1 < sizeof units / sizeof *units; u++)
+        v /= 1024;
+    snprintf(buf, 24, v < 10 && v != (double)(uint64_t)v ? "%.1f %s" : "%.0f %s", v, units[u]);
+}
+
+void virtc_print_age(char buf[24], int64_t realtime_ns)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    long long s = (long long)now.tv_sec - realtime_ns / 1000000000;
+    if (s < 0) /* the clock was set back since */
+        s = 0;
+    static const struct {
+        long long seconds;
+        const char *name;
+    } units[] = {{2 * 86400, "days"}, {2 * 3600, "h"}, {120, "min"}};
+    static const long long divide[] = {86400, 3600, 60};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (s >= units[i].seconds) {
+            snprintf(buf, 24, "%lld %s", s / divide[i], units[i].name);
+            return;
+        }
+    snprintf(buf, 24, "%lld s", s);
+}
+
+int virtc_flush_stdout(const struct virtc *vt, int exit_code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return exit_code;
+    /* Of a write that failed earlier no error number is left; a reader that is gone can still be told apart. */
+    struct pollfd p = {.fd = 1, .events = POLLOUT};
+    int saved = errno, gone = saved == EPIPE || (!saved && poll(&p, 1, 0) == 1 && (p.revents & POLLERR));
+    __fpurge(stdout); /* or it would be tried again at exit */
+    clearerr(stdout);
+    if (gone && !exit_code) {
+        virtc_die_of(SIGPIPE);
+        return VIRTC_FAILED;
+    }
+    if (exit_code)
+        return exit_code;
+    return saved ? virtc_complain(vt, VIRTC_FAILED, "cannot write to standard output: %s", strerror(saved))
+                 : virtc_complain(vt, VIRTC_FAILED, "cannot write to standard output");
+}
+
+void virtc_progress(void *arg, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "virtc: %s\n", text);
 }

@@ -56,6 +56,15 @@ void virtc_table(const char *const *cells, size_t columns, size_t rows);
 void virtc_json_string(const char *text);
 /* {"id": ...} or the bare id. */
 void virtc_print_id(const struct virtc *vt, const char *id);
+/* "268 KiB", "1.5 GiB". */
+void virtc_print_size(char buf[24], uint64_t bytes);
+/* "12 s", "3 h": how long ago that was. */
+void virtc_print_age(char buf[24], int64_t realtime_ns);
+/* Write what stdout still holds.  0, or 1 after a complaint when it could not be written; a reader that is gone ends the
+ * program silently, as it ends others. */
+int virtc_flush_stdout(const struct virtc *vt, int exit_code);
+/* For vc_context_options: a line on standard error. */
+void virtc_progress(void *arg, const char *text);
 
 /* ---- options.c ---- */
 /* Add a copy of a word; exits the program only by returning ENOMEM. */
@@ -66,6 +75,14 @@ int parse_size(const char *text, uint64_t *ret);
 int parse_int(const char *text, long min, long max, long *ret);
 /* "TERM", "SIGTERM" or "15"; -1 when unknown. */
 int parse_signal(const char *text);
+/* "auto", "off" or "require" to VC_TEMPLATE_*; -1 for anything else. */
+int parse_template(const char *text, uint32_t *ret);
+/* The option of that name, for the tables of `run` and `pod create`. */
+#define TEMPLATE_OPTION(key, group) \
+    {"template", key, "HOW", 0, "How the VM starts: auto, from a saved VM, which the first pod on a host makes; off, by booting; " \
+     "require, from one that must be there (default: as configured)", group}
+/* For argp: no words at all. */
+error_t none_parse(int key, char *arg, struct argp_state *state);
 
 /* Options of everything that runs a program in a container (run, container create, container exec). */
 struct process_options {
@@ -113,8 +130,9 @@ int virtc_attend(const struct virtc *vt, vc_context *ctx, const char *pod, const
 /* Exit code for a failed start of a program. */
 int virtc_run_code(const vc_error *err);
 
-extern const struct command pod_commands[], container_commands[], plugin_commands[], config_commands[];
-extern const char pod_doc[], container_doc[], plugin_doc[], config_doc[];
+extern const struct command pod_commands[], container_commands[], template_commands[], pool_commands[], plugin_commands[],
+    config_commands[];
+extern const char pod_doc[], container_doc[], template_doc[], pool_doc[], plugin_doc[], config_doc[];
 int cmd_gc(struct virtc *vt, int argc, char **argv);
 
 #endif

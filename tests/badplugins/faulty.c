@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vc/agent.h>
@@ -14,6 +15,7 @@
 #include <vc/network.h>
 #include <vc/proxy.h>
 #include <vc/shim.h>
+#include <vc/template.h>
 
 #include "lib/io.h"
 #include "lib/plug.h"
@@ -22,9 +24,11 @@
 
 struct faulty {
     const vc_host *host;
-    char fail[32], wait[32], crash[32], records[512];
+    char fail[32], wait[32], crash[32], records[512], endpoints[4096], guest[256];
     int cancelled; /* eventfd */
     int64_t share, process, code, binary;
+    char templates[16], mark[32]; /* the options */
+    int device;
     struct vc_proc procs[MAX_PROCS];
     char names[MAX_PROCS][300];
     unsigned n;
@@ -97,6 +101,13 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *crash = vcs_opt_str(host, cfg, "crash"), *records = vcs_opt_str(host, cfg, "records");
     snprintf(f->crash, sizeof f->crash, "%s", crash ? crash : "");
     snprintf(f->records, sizeof f->records, "%s", records ? records : "");
+    const char *endpoints = vcs_opt_str(host, cfg, "endpoints"), *guest = vcs_opt_str(host, cfg, "guest");
+    snprintf(f->endpoints, sizeof f->endpoints, "%s", endpoints ? endpoints : "");
+    snprintf(f->guest, sizeof f->guest, "%s", guest ? guest : "");
+    f->device = vcs_opt_str(host, cfg, "device") ? vcs_opt_str(host, cfg, "device")[0] : 0;
+    const char *templates = vcs_opt_str(host, cfg, "templates"), *mark = vcs_opt_str(host, cfg, "mark");
+    snprintf(f->templates, sizeof f->templates, "%s", templates ? templates : "");
+    snprintf(f->mark, sizeof f->mark, "%s", mark ? mark : "");
     f->binary = vcs_opt_int(host, cfg, "binary", 0);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
@@ -189,6 +200,8 @@ static uint64_t caps(vc_inst *inst)
 {
 #if FAULTY_KIND == 1
     return of(inst)->share ? VC_HV_CAP_SHARE_9P : 0;
+#elif FAULTY_KIND == 2
+    return of(inst)->templates[0] ? VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE : 0;
 #else
     (void)inst;
     return 0;
@@ -248,7 +261,120 @@ static const struct vc_hypervisor_ops ops = {
     .console = agent_endpoint,
     .pids = pids,
 };
+
+/* ---- templates: a file "memory" whose only line is "faulty" ---- */
+
+static int tpl_key(vc_inst *inst, const struct vc_call *call, vc_sink *text)
+{
+    struct faulty *f = of(inst);
+    int rc = order(f, call, "key");
+    if (rc < 0 || strcmp(f->mark, "nokey") == 0)
+        return rc;
+    rc = vcs_put(f->host, text, "mark=");
+    if (rc == 0)
+        rc = vcs_put(f->host, text, f->mark);
+    return rc < 0 || strcmp(f->mark, "unfinished") == 0 ? rc : vcs_put(f->host, text, "\n");
+}
+
+/* Only what has the mark of now is valid. */
+static int tpl_valid(vc_inst *inst, const struct vc_call *call, struct vc_bytes text)
+{
+    struct faulty *f = of(inst);
+    char want[64];
+    int rc = order(f, call, "valid");
+    snprintf(want, sizeof want, "mark=%s\n", f->mark);
+    if (rc < 0 || (text.len == strlen(want) && memcmp(text.data, want, text.len) == 0))
+        return rc;
+    return vcs_fail(f->host, call, VC_E_STATE, 0, "the mark is %s now", f->mark);
+}
+
+static int tpl_boot(vc_inst *inst, const struct vc_call *call, const char *dir)
+{
+    (void)dir;
+    int rc = start_process(of(inst), call, "vm", NULL);
+    return rc < 0 ? rc : order(of(inst), call, "boot");
+}
+
+static int tpl_save(vc_inst *inst, const struct vc_call *call, const char *dir)
+{
+    struct faulty *f = of(inst);
+    char path[4096];
+    int rc = order(f, call, "template_save");
+    if (rc < 0)
+        return rc;
+    for (; f->n; f->n--) {
+        kill(f->procs[f->n - 1].pid, SIGKILL);
+        f->host->proc_wait(f->host, call, &f->procs[f->n - 1], NULL);
+        f->host->proc_done(f->host, &f->procs[f->n - 1]);
+    }
+    snprintf(path, sizeof path, "%s/memory", dir);
+    FILE *out = fopen(path, "wex");
+    if (!out || fputs("faulty\n", out) < 0 || fclose(out) < 0)
+        return vcs_fail(f->host, call, VC_E_IO, 0, "cannot write %s", path);
+    return chmod(path, strcmp(f->mark, "open") == 0 ? 0666 : 0600) < 0 ? VC_E_IO : VC_OK;
+}
+
+static int tpl_start(vc_inst *inst, const struct vc_call *call, const char *dir, struct vc_template_started *out)
+{
+    struct faulty *f = of(inst);
+    char path[4096], text[16] = "";
+    snprintf(path, sizeof path, "%s/memory", dir);
+    FILE *in = fopen(path, "re");
+    if (in && !fgets(text, sizeof text, in))
+        text[0] = '\0';
+    if (in)
+        fclose(in);
+    if (strcmp(text, "faulty\n") != 0)
+        return vcs_fail(f->host, call, VC_E_CORRUPT, 0, "%s is cut short", path);
+    int rc = start_process(f, call, "vm", NULL);
+    if (out)
+        out->added_vcpus = strcmp(f->mark, "more") == 0;
+    return rc < 0 ? rc : order(f, call, "template_start");
+}
+
+static const struct vc_template_ops templates = {
+    .size = sizeof templates, .key = tpl_key, .valid = tpl_valid, .boot = tpl_boot, .save = tpl_save, .start = tpl_start
+};
+static struct vc_template_ops bad; /* the same, with what the option asks for wrong */
+
+static const void *ext(vc_inst *inst, const char *id)
+{
+    const char *how = of(inst)->templates;
+    if (!how[0] || strcmp(id, VC_EXT_TEMPLATE) != 0)
+        return NULL;
+    if (strcmp(how, "yes") == 0)
+        return &templates;
+    bad = templates;
+    if (strcmp(how, "size") == 0)
+        bad.size = 8;
+    else if (strcmp(how, "reserved") == 0)
+        bad.reserved = 1;
+    else
+        bad.save = NULL;
+    return &bad;
+}
 #elif FAULTY_KIND == 2
+static int settle(vc_inst *inst, const struct vc_call *call, uint32_t flags)
+{
+    (void)flags;
+    return plain(inst, call, "settle");
+}
+
+static int renew(vc_inst *inst, const struct vc_call *call, const struct vc_renew *r)
+{
+    unsigned char zero[512] = { 0 };
+    int rc = plain(inst, call, "renew");
+    if (rc == 0 && (r->seed.len < 32 || r->seed.len > 512 || memcmp(r->seed.data, zero, r->seed.len) == 0))
+        rc = vcs_fail(of(inst)->host, call, VC_E_INVAL, 0, "the seed is no good");
+    return rc;
+}
+
+static int online(vc_inst *inst, const struct vc_call *call, uint32_t vcpus)
+{
+    (void)vcpus;
+    return plain(inst, call, "online");
+}
+
 static int agent_connect(vc_inst *inst, const struct vc_call *call, const char *uri)
 {
     (void)uri;
@@ -353,6 +479,9 @@ static const struct vc_agent_ops ops = {
     .wait = agent_wait,
     .stdio = agent_stdio,
     .tty_resize = tty_resize,
+    .settle = settle,
+    .renew = renew,
+    .online = online,
 };
 #elif FAULTY_KIND == 3
 static int proxy_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
@@ -419,15 +548,28 @@ static int setup(vc_inst *inst, const struct vc_call *call, const struct vc_net_
 
 static int scan(vc_inst *inst, const struct vc_call *call, vc_sink *endpoints)
 {
-    (void)endpoints;
-    return plain(inst, call, "scan");
+    int rc = plain(inst, call, "scan");
+    return rc < 0 ? rc : vcs_put(of(inst)->host, endpoints, of(inst)->endpoints);
 }
 
+/* The device is that of the call unless the option `device` orders a wrong one. */
 static int attach(vc_inst *inst, const struct vc_call *call, const struct vc_endpoint *ep, struct vc_device *out)
 {
-    (void)ep;
-    (void)out;
+    static const int32_t fds[] = { 0, -1 };
+    int wrong = of(inst)->device;
+    vcs_log(of(inst)->host, VC_LOG_DEBUG, "attach %s %s %s %u %u", ep->id, ep->name, ep->mac, ep->mtu, ep->queues);
+    out->type = wrong == 't' ? VC_DEV_BLOCK : wrong == 'p' ? VC_DEV_VFIO : VC_DEV_NET;
+    out->id = wrong == 'i' ? "no good" : ep->id;
+    out->fds = wrong == 'f' ? fds + 1 : fds;
+    out->n_fds = wrong == 'n' ? 3 : 1;
+    out->queues = 1;
     return plain(inst, call, "attach");
+}
+
+static int guest_config(vc_inst *inst, const struct vc_call *call, vc_sink *json)
+{
+    int rc = plain(inst, call, "guest_config");
+    return rc < 0 ? rc : vcs_put(of(inst)->host, json, of(inst)->guest);
 }
 
 static int detach(vc_inst *inst, const struct vc_call *call, const char *endpoint_id)
@@ -447,7 +589,7 @@ static const struct vc_network_ops ops = {
     .scan = scan,
     .attach = attach,
     .detach = detach,
-    .guest_config = scan,
+    .guest_config = guest_config,
     .teardown = teardown,
 };
 #endif
@@ -462,6 +604,9 @@ static const struct vc_inst_ops inst_ops = {
     .close = close_inst,
     .caps = caps,
     .cancel = cancel,
+#if FAULTY_KIND == 1
+    .ext = ext,
+#endif
 };
 
 static const struct vc_option options[] = {
@@ -471,6 +616,11 @@ static const struct vc_option options[] = {
     { .key = "binary", .type = VC_OPT_BOOL, .def = "false", .doc = "Save each of the 256 bytes, too, and miss none." },
     { .key = "wait", .type = VC_OPT_STRING, .doc = "The member that waits until it is cancelled." },
     { .key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with." },
+    { .key = "endpoints", .type = VC_OPT_STRING, .doc = "What scan finds." },
+    { .key = "guest", .type = VC_OPT_STRING, .doc = "Settings for the guest." },
+    { .key = "device", .type = VC_OPT_STRING, .doc = "What is wrong with the device that attach gives." },
+    { .key = "templates", .type = VC_OPT_STRING, .doc = "yes: have templates; size, reserved, missing: a bad table." },
+    { .key = "mark", .type = VC_OPT_STRING, .doc = "What stands in the key of a template." },
     { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },
     { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },
 };
@@ -492,6 +642,8 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .state_version_min = 1,
 #if FAULTY_KIND == 1
     .caps_max = VC_HV_CAP_SHARE_9P,
+#elif FAULTY_KIND == 2
+    .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE,
 #endif
     .inst = &inst_ops,
     .ops = &ops,

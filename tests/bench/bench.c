@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench.c: the figures of `make bench`: one JSON line each, {"name","unit","min","median","max","runs"}.
  *
- * usage: bench VIRTC ROOTFS WORKDIR [GROUP...]    groups: boot, exec, memory, cycle, list
+ * usage: bench VIRTC ROOTFS WORKDIR [GROUP...]
+ *        groups: cycle, list, warm, pool, clones, stop, template (bench-vm.c), boot, exec, memory
  *        bench --cycles N VIRTC ROOTFS WORKDIR    N create+start+stop+delete with mock and noop, nothing printed
  *
  * VIRTC is an installed virtc (its configuration is the installation's own); ROOTFS a busybox root; WORKDIR is
  * for files and, for the figures with mock and noop, state; it should be on tmpfs. */
-#include <dirent.h>
+#include "bench.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,20 +20,19 @@
 #include <unistd.h>
 #include <vccore/vccore.h>
 
-enum { RUNS = 7, MAX_ARGS = 128 };
 /* What a virtio-serial port alone carries in large pieces under emulation on a two core build machine, MB/s. */
 #define RAW_FROM_GUEST 1075.0
 #define RAW_TO_GUEST 422.0
-static const char *virtc, *rootfs, *workdir;
+const char *virtc, *rootfs, *workdir, *template_dir;
 
-static int64_t now_ns(void)
+int64_t now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *fmt, ...)
+void die(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -53,7 +49,7 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double report(const char *name, const char *unit, double *v, size_t n)
+double report(const char *name, const char *unit, double *v, size_t n)
 {
     if (!n)
         die("no samples for %s", name);
@@ -66,15 +62,6 @@ static double report(const char *name, const char *unit, double *v, size_t n)
 }
 
 /* ---- running a program ------------------------------------------------------------------------ */
-struct ran {
-    int status;         /* wait status */
-    int64_t start, first, end; /* first: first byte of its output, 0 = none */
-    long max_rss_kb;
-    char out[65536];
-    size_t out_len;
-    uint64_t out_total;
-};
-
 /* Where the guest's marks can be read (-1: nowhere), and when the first came. */
 static int mark_fd = -1;
 static int64_t mark_ns;
@@ -92,9 +79,7 @@ static void await_output(int fd)
     }
 }
 
-/* Run argv; its standard input is `in` (or /dev/null); its standard output is read. `stop_at_first`: kill it
- * after the first byte. */
-static void run(char *const *argv, int in, int stop_at_first, struct ran *r)
+void run(char *const *argv, int in, int stop_at_first, struct ran *r)
 {
     int p[2];
     if (pipe2(p, O_CLOEXEC) < 0)
@@ -144,11 +129,10 @@ static void run(char *const *argv, int in, int stop_at_first, struct ran *r)
     r->max_rss_kb = ru.ru_maxrss;
 }
 
-/* virtc with these words; dies unless it exits with `want` (-1: any). */
-static void run_virtc(struct ran *r, int in, int want, ...)
+void run_virtc(struct ran *r, int in, int want, ...)
 {
-    char *argv[MAX_ARGS] = {(char *)virtc};
-    size_t n = 1;
+    char *argv[MAX_ARGS] = {(char *)virtc, (char *)"--set", (char *)template_dir};
+    size_t n = 3;
     va_list ap;
     va_start(ap, want);
     while (n < MAX_ARGS - 1 && (argv[n] = va_arg(ap, char *)))
@@ -156,10 +140,10 @@ static void run_virtc(struct ran *r, int in, int want, ...)
     va_end(ap);
     run(argv, in, 0, r);
     if (want >= 0 && (!WIFEXITED(r->status) || WEXITSTATUS(r->status) != want))
-        die("virtc %s %s ended with status 0x%x instead of exit code %d", argv[1], argv[2] ? argv[2] : "", r->status, want);
+        die("virtc %s %s ended with status 0x%x instead of exit code %d", argv[3], argv[4] ? argv[4] : "", r->status, want);
 }
 
-static char *slurp(const char *path, size_t *ret_n)
+char *slurp(const char *path, size_t *ret_n)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -180,8 +164,7 @@ static char *slurp(const char *path, size_t *ret_n)
 /* ---- group boot: virtc run against the bare boot ---------------------------------------------- */
 static char *qemu_argv[MAX_ARGS];
 
-static char *text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static char *text(const char *fmt, ...)
+char *text(const char *fmt, ...)
 {
     char *s = NULL;
     va_list ap;
@@ -206,7 +189,7 @@ static int vmm_pid(const char *pod)
 static void learn_qemu(void)
 {
     struct ran r;
-    run_virtc(&r, -1, 0, "pod", "create", "--name", "bench-learn", NULL);
+    run_virtc(&r, -1, 0, "pod", "create", "--template", "off", "--name", "bench-learn", NULL);
     char *path = text("/proc/%d/cmdline", vmm_pid("bench-learn"));
     size_t n, k = 0;
     char *raw = slurp(path, &n);
@@ -236,43 +219,48 @@ static void learn_qemu(void)
     run_virtc(&r, -1, 0, "pod", "delete", "--force", "bench-learn", NULL);
 }
 
-/* Times between the phases that virtc logs, the kernel's and that of the first byte; names as they come. */
-struct phases {
-    char name[16][32];
-    double ms[16][RUNS];
-    size_t n, runs[16];
-};
-
-struct moment {
-    char name[32];
-    int64_t at;
-};
-
 static int by_time(const void *a, const void *b)
 {
     int64_t x = ((const struct moment *)a)->at, y = ((const struct moment *)b)->at;
     return (x > y) - (x < y);
 }
 
-static size_t read_moments(const char *log, struct moment *m, size_t max)
+/* A line of the log: a phase, the start of a program, or what a plugin says at debug level in one word. */
+static int read_moment(const char *line, size_t len, struct moment *m)
+{
+    const char *name = memmem(line, len, "\"phase\":\"", 9), *at = memmem(line, len, "\"mono_ns\":", 10);
+    const char *began = memmem(line, len, "\"msg\":\"started /", 16), *end;
+    if (!at)
+        return 0;
+    m->at = strtoll(at + 10, NULL, 10);
+    if (name) {
+        name += 9;
+        snprintf(m->name, sizeof m->name, "%.*s", (int)strcspn(name, "\""), name);
+        return 1;
+    }
+    if (!began || !(end = strstr(began, " as pid ")))
+        return 0;
+    while (end > began && end[-1] != '/')
+        end--;
+    snprintf(m->name, sizeof m->name, "exec-%.*s", (int)strcspn(end, " "), end);
+    char *dash = strstr(m->name, "-system-"); /* one name for the VMM of every machine */
+    if (dash)
+        *dash = '\0';
+    return 1;
+}
+
+size_t read_moments(const char *log, struct moment *m, size_t max)
 {
     size_t n = 0;
-    for (const char *line = log; line && *line && n < max; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
-        size_t len = strcspn(line, "\n");
-        const char *name = memmem(line, len, "\"phase\":\"", 9), *at = memmem(line, len, "\"mono_ns\":", 10);
-        if (!name || !at)
-            continue;
-        name += 9;
-        snprintf(m[n].name, sizeof m[n].name, "%.*s", (int)strcspn(name, "\""), name);
-        m[n++].at = strtoll(at + 10, NULL, 10);
-    }
+    for (const char *line = log; line && *line && n < max; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        n += (size_t)read_moment(line, strcspn(line, "\n"), &m[n]);
     return n;
 }
 
-static void add_phases(struct phases *ph, const char *log, const struct ran *r)
+void add_phases(struct phases *ph, const char *log, const struct ran *r)
 {
-    struct moment m[16];
-    size_t n = read_moments(log, m, 13);
+    struct moment m[MAX_PHASES];
+    size_t n = read_moments(log, m, MAX_PHASES - 3);
     if (!n)
         die("the log of virtc has no phases");
     if (mark_ns)
@@ -285,13 +273,22 @@ static void add_phases(struct phases *ph, const char *log, const struct ran *r)
         size_t i = 0;
         while (i < ph->n && strcmp(ph->name[i], m[k].name) != 0)
             i++;
-        if (i == 16)
+        if (i == MAX_PHASES)
             continue;
         if (i == ph->n)
             memcpy(ph->name[ph->n++], m[k].name, sizeof m[k].name);
         if (ph->runs[i] < RUNS)
             ph->ms[i][ph->runs[i]++] = (double)(m[k].at - last) / 1e6;
         last = m[k].at;
+    }
+}
+
+void report_phases(const char *prefix, struct phases *ph)
+{
+    for (size_t i = 0; i < ph->n; i++) {
+        char name[96];
+        snprintf(name, sizeof name, "%s_%s", prefix, ph->name[i]);
+        report(name, "ms", ph->ms[i], ph->runs[i]);
     }
 }
 
@@ -305,7 +302,7 @@ static double run_phases(struct phases *ph, const char *log, const char *fifo, c
     if (mark_fd < 0)
         die("%s: %m", fifo);
     run_virtc(&r, -1, 0, "--debug", "--log-format", "json", "--log", log, "--set", path_option, "--set",
-              "hypervisor_qemu.kernel_params=VC_MARK=1", "run", "--rm", "--rootfs", rootfs, "--", "echo", "x", NULL);
+              "hypervisor_qemu.kernel_params=VC_MARK=1", "run", "--rm", "--template", "off", "--rootfs", rootfs, "--", "echo", "x", NULL);
     close(mark_fd);
     mark_fd = -1;
     char *lines = slurp(log, NULL);
@@ -343,7 +340,7 @@ static void bench_boot(void)
         if (!r.first)
             die("the bare boot ended without its marker");
         boot[i] = (double)(r.first - r.start) / 1e6;
-        run_virtc(&r, -1, 0, "run", "--rm", "--rootfs", rootfs, "--", "true", NULL);
+        run_virtc(&r, -1, 0, "run", "--rm", "--template", "off", "--rootfs", rootfs, "--", "true", NULL);
         whole[i] = (double)(r.end - r.start) / 1e6;
         ratio[i] = whole[i] / boot[i];
         first[i] = run_phases(&ph, log, fifo, option);
@@ -358,11 +355,7 @@ static void bench_boot(void)
     report("run_true_over_bare_boot_of_medians", "ratio", quotient, 1);
     report("run_true_over_bare_boot_of_minima", "ratio", best, 1);
     report("run_exec_to_first_byte", "ms", first, RUNS);
-    for (size_t i = 0; i < ph.n; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "phase_%s", ph.name[i]);
-        report(name, "ms", ph.ms[i], ph.runs[i]);
-    }
+    report_phases("phase", &ph);
 }
 
 /* ---- group exec: round trip and throughput in a running container ------------------------------ */
@@ -419,7 +412,7 @@ static void bench_exec(void)
 }
 
 /* ---- group memory ----------------------------------------------------------------------------- */
-static double pss_of(int pid)
+double pss_of(int pid)
 {
     char *path = text("/proc/%d/smaps_rollup", pid);
     char *s = slurp(path, NULL);
@@ -467,7 +460,8 @@ static double agent_rss(void)
         die("virtc config show does not tell run_root");
     root += 12;
     char *path = text("%.*s/pods/bench-rss/hypervisor/console.log", (int)strcspn(root, "\""), root);
-    run_virtc(&r, -1, 0, "--set", opts[0], "--set", opts[1], "pod", "create", "--name", "bench-rss", NULL);
+    run_virtc(&r, -1, 0, "--set", opts[0], "--set", opts[1], "pod", "create", "--template", "off", "--name",
+              "bench-rss", NULL);
     run_virtc(&r, -1, 0, "container", "create", "--name", "c", "--rootfs", rootfs, "bench-rss", "--", "sleep", "100000", NULL);
     run_virtc(&r, -1, 0, "pod", "start", "bench-rss", NULL);
     char *log = slurp(path, NULL), *p = log ? strstr(log, "container started, Rss:") : NULL;
@@ -618,7 +612,8 @@ int main(int argc, char **argv)
         vc_context_free(ctx);
         return 0;
     }
-    static const char *const all[] = {"cycle", "list", "boot", "exec", "memory", NULL};
+    template_dir = text("template_dir=%s/templates", getenv("BENCH_TEMPLATES") ? getenv("BENCH_TEMPLATES") : workdir);
+    static const char *const all[] = {"cycle", "list", "warm", "pool", "clones", "stop", "template", "boot", "exec", "memory", NULL};
     const char *const *groups = argc > 4 ? (const char *const *)argv + 4 : all;
     char self[4096];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -634,8 +629,8 @@ int main(int argc, char **argv)
             bench_exec();
         else if (strcmp(*groups, "memory") == 0)
             bench_memory();
-        else
-            die("unknown group \"%s\": cycle, list, boot, exec, memory", *groups);
+        else if (!bench_vm(*groups))
+            die("unknown group \"%s\": cycle, list, warm, pool, clones, stop, template, boot, exec, memory", *groups);
     }
     return 0;
 }

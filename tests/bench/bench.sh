@@ -1,13 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Sets up what the bench program needs (an installed virtc, a busybox root, a directory on tmpfs), runs it, and adds
-# the sizes of what is installed. BENCH_GROUPS chooses: cycle list boot exec memory.
+# the sizes of what is installed. BENCH_GROUPS chooses: cycle list warm pool
+# clones stop template boot exec memory.
 set -eu
 
 [ -x "$VIRTC" ] || { echo "make bench: $VIRTC is not there; run \"make install\" first" >&2; exit 1; }
 [ -n "${BUSYBOX:-}" ] || { echo "make bench: busybox is not there; install busybox-static" >&2; exit 1; }
 work=$(mktemp -d /dev/shm/vc-bench.XXXXXX)
-trap 'rm -rf "$work"' EXIT
+# Templates of its own, on a disk as those of pods are.
+BENCH_TEMPLATES=$(mktemp -d "${TMPDIR:-/var/tmp}/vc-bench.XXXXXX")
+export BENCH_TEMPLATES
+trap 'rm -rf "$work" "$BENCH_TEMPLATES"' EXIT
 mkdir -p "$work/rootfs/bin" "$work/rootfs/proc" "$work/rootfs/dev" "$work/rootfs/sys" "$work/rootfs/etc" "$work/rootfs/tmp"
 cp "$BUSYBOX" "$work/rootfs/bin/busybox"
 for a in sh cat dd echo sleep true; do ln -s busybox "$work/rootfs/bin/$a"; done

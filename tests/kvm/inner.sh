@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The part of nested.sh that runs where KVM and vsock work. usage: inner.sh STAGE [PATH-THE-STAGE-WAS-MADE-FOR]
+# The part of nested.sh that runs where KVM and vsock work. usage: inner.sh STAGE PATH-THE-STAGE-WAS-MADE-FOR BUILD
 set -u
-stage=$1 made_for=${2:-$1}
+stage=$1 made_for=$2 build=$3
 work=$(mktemp -d /run/vc-kvm.XXXXXX)
 bad=0
 check() { # WHAT TEXT PART
@@ -30,6 +30,15 @@ out=$(v --set hypervisor_qemu.channel=serial run --rm --rootfs "$root" -- sh -c 
 check "the serial channel under KVM" "$out" "over serial"
 out=$(head -c 3000000 /dev/zero | v run --rm -i --rootfs "$root" -- wc -c 2>&1)
 check "3 MB of input over vsock" "$out" 3000000
+# Templates with hardware virtualization, over both channels.
+for channel in vsock serial; do
+    for t in test_template test_grow; do
+        out=$(VC_TEST_PLUGIN=$build/plugins/hypervisor/qemu/.libs/qemu.so VC_TEST_GUEST=$build/guest VC_TEST_ACCEL=kvm \
+            VC_TEST_CHANNEL=$channel VC_TEST_FILTER=$t "$build/tests/vm/test-qemu-vm" 2>&1)
+        echo "$out" | grep ' took '
+        check "$t under KVM over $channel" "$out" "OK ] $t"
+    done
+done
 left=$(find "$work/run" "$work/state" -mindepth 2 2>/dev/null; grep "$work/run" /proc/self/mountinfo; pgrep -a qemu-system)
 [ -z "$left" ] && echo "ok: nothing left" || { bad=1; echo "FAILED: left: $left"; }
 rm -rf "$work"

@@ -9,7 +9,7 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 inner=$here/inner.sh
 if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ] && [ -w /dev/vhost-vsock ]; then
-    exec "$inner" "$VC_STAGE"
+    exec "$inner" "$VC_STAGE" "$VC_STAGE" "$VC_BUILD_DIR"
 fi
 
 work=$(mktemp -d)
@@ -42,11 +42,12 @@ for d in run tmp var/tmp mnt; do \$b mount -t tmpfs -o mode=1777 tmp /host/\$d; 
 \$b mount -t cgroup2 cg /host/sys/fs/cgroup 2>/dev/null
 \$b ip link set lo up 2>/dev/null
 # The directories under test may lie below /tmp, which is another file system in there: they come by shares of their own.
-\$b mkdir -p /host/mnt/stage /host/mnt/tests
+\$b mkdir -p /host/mnt/stage /host/mnt/tests /host/mnt/build
 \$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro stage /host/mnt/stage
 \$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro tests /host/mnt/tests
+\$b mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro build /host/mnt/build
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C
-\$b chroot /host /bin/bash /mnt/tests/inner.sh /mnt/stage '$VC_STAGE'
+\$b chroot /host /bin/bash /mnt/tests/inner.sh /mnt/stage '$VC_STAGE' /mnt/build
 echo "nested: inner exit \$?"
 \$b poweroff -f
 END
@@ -58,7 +59,7 @@ share() { echo "-fsdev local,id=$1,path=$2,security_model=none,readonly=on,multi
 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 3G -smp 2 -nodefaults -no-user-config -display none -no-reboot \
     -kernel "$VC_BUILD_DIR/guest/vmlinux" -initrd "$work/initrd" \
     -append "quiet console=ttyS0 panic=-1 no_timer_check noreplace-smp mitigations=off cryptomgr.notests tsc=reliable" \
-    $(share hostroot /) $(share stage "$VC_STAGE") $(share tests "$here") \
+    $(share hostroot /) $(share stage "$VC_STAGE") $(share tests "$here") $(share build "$VC_BUILD_DIR") \
     -serial "file:$work/console" </dev/null
 tr -d '\r' <"$work/console"
 grep -q '^nested: inner exit 0' <(tr -d '\r' <"$work/console")

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "fakes/agent-client.h"
+#include "guest.pb-c.h"
 
 #define ROOTFS "/run/alone/rootfs"
 #define POINT "/run/alone/storage"
@@ -191,6 +192,30 @@ static void test_no_cgroup(void **state)
     assert_int_equal(access(POINT, F_OK), -1);
 }
 
+/* A rehearsal runs a program as a container, twice if asked twice, and leaves nothing. */
+static void test_exercise(void **state)
+{
+    (void)state;
+    Vccore__SettleRequest q = VCCORE__SETTLE_REQUEST__INIT;
+    struct answer a;
+    q.exercise = 1;
+    start_agent("--no-cgroup");
+    for (int i = 0; i < 2; i++) {
+        assert_true(client_send(c, "vccore.GuestService", "Settle", &q.base, 0));
+        assert_int_equal(client_next(c, &a, CLIENT_LIMIT_MS), 1);
+        assert_string_equal(a.text ? a.text : "", "");
+        assert_int_equal(a.code, 0);
+        answer_free(&a);
+        assert_int_equal(access("/run/alone/exercise", F_OK), -1);
+    }
+    create_sandbox(NULL);
+    assert_int_equal(create("exercise", "exit 5", NULL), 0);
+    assert_int_equal(start("exercise"), 0);
+    assert_int_equal(client_wait(c, "exercise", ""), 5);
+    assert_int_equal(remove_container("exercise"), 0);
+    stop_agent();
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -235,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_cgroup),
+        cmocka_unit_test(test_exercise),
         cmocka_unit_test(test_oom_event),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

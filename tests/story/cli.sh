@@ -6,6 +6,8 @@ root=$work/rootfs
 make_rootfs "$root"
 json=$VC_BUILD_DIR/tests/fakes/json-check
 cp "$VCCORE_CONFIG" "$work/mock.conf"
+template_dir=$work/templates
+sed -i "s|^template_dir = .*|template_dir = \"$template_dir\";|" "$work/mock.conf"
 printf 'hypervisor = "mock"; agent = "noop"; proxy = "noop"; shim = "noop"; network = "noop";\n' >>"$work/mock.conf"
 m="virtc --config $work/mock.conf"
 
@@ -26,6 +28,14 @@ container stop
 container delete
 container status
 container list
+template create
+template list
+template show
+template delete
+template gc
+pool fill
+pool status
+pool drain
 plugin list
 plugin help
 config check
@@ -48,7 +58,7 @@ echo "$commands" | while read -r c; do
     [ "$failures" -eq 0 ] || echo "$failures" >"$work/help-failed"
 done
 is "help of all commands" "$(cat "$work/help-failed" 2>/dev/null)" ""
-for g in "" pod container plugin config; do
+for g in "" pod container template pool plugin config; do
     out=$(virtc $g --help 2>&1)
     is "virtc $g --help: exit code" $? 0
     echo "$commands" | while read -r a b; do
@@ -85,9 +95,95 @@ code "run: an option that does not exist" 125 virtc run --nosuch
 code "run: no command" 125 virtc run --rootfs "$root"
 code "exec: an option that does not exist" 125 virtc container exec --nosuch p c -- true
 code "exec: no command" 125 virtc container exec p c
+code "a template mode that does not exist" 2 virtc pod create --template always
+code "run: a template mode that does not exist" 125 virtc run --template always --rootfs "$root" -- true
+code "no template named" 2 virtc template delete
+code "a word too many: template create" 2 $m template create surplus
+code "a word too many: pool drain" 2 $m pool drain surplus
+code "a number of VMs that is none" 2 $m pool fill many
+code "a number of VMs that is too small" 2 $m pool fill 0
 code "a pod that does not exist" 1 $m pod status nothing
 code "a plugin that does not exist" 1 virtc plugin help nothing
 refuses "the sentence of a wrong call" 2 "there is no command \"pods\"" virtc pods
+
+# A terminal ends no input: what a pipe or a file says would never end for the command.
+refuses "-it with a standard input that is no terminal" 125 "not a terminal" virtc run -it --rootfs "$root" -- cat
+refuses "exec -it likewise" 125 "not a terminal" virtc container exec -it p c -- cat
+refuses "exec -t with a file" 125 "$root/etc/keep is not a terminal" virtc container exec -t --stdin "$root/etc/keep" p c -- cat
+mkdir "$work/empty"
+in_empty() { (cd "$work/empty" && "$@"); }
+refuses "run: no rootfs here" 125 "--rootfs" in_empty $m run -- true
+refuses "container create: no rootfs here" 1 "--rootfs" in_empty $m container create p -- true
+
+# Output that cannot be written, a reader that is gone.
+for c in "--help" "--version" "run --help" "pod --help" "pod list" "--json pod list" "config show" "plugin help qemu"; do
+    refuses "$c to a full disk" 1 "cannot write to standard output: No space left on device" sh -c "$m $c >/dev/full"
+done
+{ $m plugin help qemu; echo $? >"$work/status"; } | :
+case $(cat "$work/status") in 0 | 141) ok "a reader that is gone" ;; *) bad "a reader that is gone: $(cat "$work/status")" ;; esac
+
+# Templates and the pool.
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+made() { find "$work/templates" -mindepth 1 -maxdepth 1 ! -name '*.lock' -printf '%f\n' 2>/dev/null | sort | tr '\n' ' '; }
+is "template list, empty" "$($m template list)" "TEMPLATE ID  HYPERVISOR  AGE  DISK  MEMORY  PODS  STATE"
+is "template list, empty: makes nothing" "$(made)" ""
+refuses "template show: none yet" 1 "virtc template create" $m template show
+refuses "template show: an id nobody has" 1 '"abc"' $m template show abc
+refuses "template delete: an id nobody has" 1 '"abc"' $m template delete abc
+refuses "template delete: a path" 1 "id" $m template delete ../../etc
+refuses "pod create --template require: none yet" 1 "virtc template create" $m pod create --template require
+is "pod create --template off" "$($m pod create --template off --name off)" off
+is "it made no template" "$(made)" ""
+id=$($m template create 2>"$work/e")
+is "template create" "$? $(echo "$id" | grep -cE '^[0-9a-f]{32}$')" "0 1"
+is "it says so while it is made" "$(grep -c '^virtc: .*template' "$work/e") $(wc -l <"$work/e")" "1 1"
+is "template create: it is there" "$($m template create 2>&1)" "$id"
+is "its directory" "$(made)" "$id "
+is "its mode" "$(find "$work/templates" \( -type d ! -perm 0700 -o -type f ! -perm 0600 \) -print)" ""
+is "template list" "$($m template list | awk 'NR > 1 { print $1, $2, $NF }')" "$id mock current"
+out=$($m template show)
+has "template show: its id" "$out" "template    $id"
+has "template show: state" "$out" "current"
+has "template show: age" "$out" " ago, in "
+has "template show: directory" "$out" "$work/templates/$id"
+has "template show: what shaped it" "$out" "shaped by"
+is "template show ID" "$($m template show "$id" | grep -v ^made)" "$(echo "$out" | grep -v ^made)"
+is "template show: the beginning of the id" "$($m template show "$(echo "$id" | cut -c 1-6)" | head -n 1)" "template    $id"
+is "pod create --template require" "$($m pod create --template require --name from 2>&1)" from
+is "pods that run from it" "$($m template list | awk 'NR > 1 { print $(NF - 1) }')" 1
+refuses "template delete while a pod runs from it" 1 "in use by 1 pod" $m template delete "$id"
+$m pod delete --force from >/dev/null
+$m pod delete --force off >/dev/null
+again=$($m template create --force 2>"$work/e")
+is "template create --force: the same id" "$again" "$id"
+has "template create --force: made anew" "$(cat "$work/e")" template
+is "template delete: the beginning of the id" "$($m template delete "$(echo "$id" | cut -c 1-6)")" "$id"
+is "it is gone" "$(made)" ""
+is "template gc" "$($m template gc)" "nothing to remove"
+
+is "pool status, empty" "$($m pool status)" "VM ID  PID  AGE  TEMPLATE ID  STATE"
+is "pool drain, empty" "$($m pool drain)" 0
+is "pool fill: as configured" "$($m pool fill 2>&1)" 0
+is "pool fill: how many were added; the template first" "$($m pool fill 2 2>"$work/e") $(grep -c template "$work/e")" "2 1"
+is "pool fill: up to so many" "$($m pool fill 3 2>&1)" 1
+is "pool status" "$($m pool status | awk -v t="$id" 'NR > 1 { print ($(NF - 1) == t), $NF }' | sort | uniq -c | tr -s ' ')" " 3 1 waits"
+is "pool: template list counts them" "$($m template list | awk 'NR > 1 { print $(NF - 1) }')" 3
+is "pool: a pod" "$($m pod create --name pooled 2>&1)" pooled
+is "pool: it took one" "$($m pool status | awk 'NR > 1' | wc -l)" 2
+$m pod start pooled >/dev/null
+is "pool: pod start" $? 0
+$m pod delete --force pooled >/dev/null
+is "pool drain" "$($m pool drain)" 2
+nothing_left "templates and the pool"
+
+# With --json there is no line. A hypervisor without guests wins nothing by a template: no pod makes one by itself.
+is "--json: no line" "$($m --json template create --force 2>&1 >/dev/null)" ""
+$m template delete "$id" >/dev/null
+is "a pod without a guest" "$($m pod create --name first 2>&1)" first
+is "it made no template" "$(made)" ""
+$m pod delete --force first >/dev/null
+nothing_left "a pod without a guest"
+$m template create >/dev/null 2>&1
 
 # Tables.
 is "pod list, empty" "$($m pod list)" "POD ID  STATE  HYPERVISOR  AGENT"
@@ -124,6 +220,23 @@ j "pod start" "" "" $mj pod start three
 j "pod stop" "" "" $mj pod stop three
 j "pod delete" "" "" $mj pod delete three
 j "container delete" "" "" $mj container delete one c2
+j "template create" id "$id" $mj template create
+j "template list" "#" 1 $mj template list
+j "template list: its id" 0.id "$id" $mj template list
+for key in id current hypervisor agent path key created_ns made_in_ns disk memory pods; do
+    $mj template show | "$json" $key >/dev/null && ok "json: template show has $key" || bad "json: template show has no $key"
+done
+j "template show" id "$id" $mj template show
+j "template gc" removed 0 $mj template gc
+j "template delete" error.code busy $mj template delete "$id"
+j "pool fill" added 2 $mj pool fill 2
+j "pool status" "#" 2 $mj pool status
+for key in id vmm_pid template_id created_ns; do
+    $mj pool status | "$json" 0.$key >/dev/null && ok "json: pool status has $key" || bad "json: pool status has no $key"
+done
+j "pool status: template" 1.template_id "$id" $mj pool status
+j "pool drain" ended 2 $mj pool drain
+j "template delete: an id nobody has" error.code not-found $mj template delete 00000000000000000000000000000000
 j "plugin list: kind" 0.kind hypervisor $mj plugin list
 j "plugin list: of one kind" "#" 2 $mj plugin list agent
 j "plugin help" "" "" $mj plugin help qemu
@@ -144,7 +257,7 @@ out=$($m plugin help kata)
 has "plugin help NAME shows all kinds" "$out" proxy
 has "plugin help NAME shows all kinds" "$out" agent
 out=$($m config show)
-for key in hypervisor agent proxy shim network run_root state_root plugin_dir libexec_dir data_dir log_level log_format; do
+for key in hypervisor agent proxy shim network run_root state_root plugin_dir libexec_dir data_dir template template_dir pool log_level log_format; do
     has "config show: $key" "$out" "$key"
 done
 has "config show: an override" "$(virtc --set hypervisor_qemu.memory=512M config show)" 512
@@ -165,7 +278,6 @@ refuses "start of a pod that runs" 1 "running" $m pod start two
 refuses "delete of a pod that runs" 1 "running" $m pod delete two
 refuses "a rootfs that does not exist" 1 "/no/such" $m container create --rootfs /no/such one -- true
 refuses "a rootfs that is a file" 1 "$root/etc/keep" $m container create --rootfs "$root/etc/keep" one -- true
-refuses "a full disk or closed output is told" 1 "standard output" sh -c "$m pod list >/dev/full"
 
 # Many at once: of those that want one id exactly one gets it; nobody is in the way of others.
 for i in 1 2 3 4 5 6 7 8; do

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,6 +17,7 @@
 #include <vc/agent.h>
 
 #include "agent.pb-c.h"
+#include "guest.pb-c.h"
 #include "fakes/fake-agent.h"
 #include "lib/io.h"
 #include "lib/ttrpc.h"
@@ -725,6 +727,109 @@ static void test_rootfs_paths(void **state)
     assert_int_equal(fake_agent_seen(agent, "CreateContainer", 0), 0);
 }
 
+/* ---- templates ---- */
+
+static const char seed[256] = "the bytes of a seed";
+
+static int renew(size_t n)
+{
+    struct vc_renew r = { .size = sizeof(r), .seed = { seed, n } };
+    return ops->renew(inst, in(5000), &r);
+}
+
+/* The time in a request is that of the host. */
+static void assert_now(int64_t sec, int64_t nsec)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t age = (now.tv_sec - sec) * 1000000000 + now.tv_nsec - nsec;
+    assert_in_range(nsec, 0, 999999999);
+    assert_true(age >= 0 && age < 10000000000);
+}
+
+static void test_template(void **state)
+{
+    (void)state;
+    size_t n = 0;
+    connect_agent();
+    assert_true(iops->caps(inst) & VC_AG_CAP_TEMPLATE);
+    assert_true(iops->caps(inst) & VC_AG_CAP_ONLINE);
+    for (int exercise = 0; exercise < 2; exercise++) {
+        assert_int_equal(ops->settle(inst, in(5000), exercise ? VC_SETTLE_EXERCISE : 0), VC_OK);
+        unsigned char *raw = fake_agent_last(agent, "Settle", &n);
+        Vccore__SettleRequest *m = vccore__settle_request__unpack(NULL, n, raw);
+        assert_non_null(m);
+        assert_int_equal(m->exercise, exercise);
+        vccore__settle_request__free_unpacked(m, NULL);
+        free(raw);
+    }
+    assert_int_equal(renew(sizeof(seed)), VC_OK);
+    unsigned char *raw = fake_agent_last(agent, "Renew", &n);
+    Vccore__RenewRequest *m = vccore__renew_request__unpack(NULL, n, raw);
+    assert_non_null(m);
+    assert_int_equal(m->seed.len, sizeof(seed));
+    assert_memory_equal(m->seed.data, seed, sizeof(seed));
+    assert_now(m->sec, m->nsec);
+    vccore__renew_request__free_unpacked(m, NULL);
+    free(raw);
+    assert_int_equal(renew(31), VC_E_INVAL);
+    assert_says("31");
+    assert_int_equal(fake_agent_seen(agent, "ReseedRandomDev", 0), 0);
+
+    assert_int_equal(ops->online(inst, in(5000), 3), VC_OK);
+    raw = fake_agent_last(agent, "OnlineCPUMem", &n);
+    Agent__OnlineCPUMemRequest *o = agent__online_cpumem_request__unpack(NULL, n, raw);
+    assert_non_null(o);
+    assert_true(o->wait && o->nb_cpus == 3 && !o->cpu_only);
+    agent__online_cpumem_request__free_unpacked(o, NULL);
+    free(raw);
+    fake_agent_refuse(agent, "OnlineCPUMem", VCS_RPC_DEADLINE, "2 processors are missing");
+    assert_int_equal(ops->online(inst, in(5000), 3), VC_E_TIMEOUT);
+}
+
+/* Other agents do not know the service, and say so in their ways. */
+static void test_template_other_agents(void **state)
+{
+    (void)state;
+    static const struct {
+        int code;
+        const char *text;
+    } ways[] = { { VCS_RPC_UNIMPLEMENTED, "service vccore.GuestService" },
+                 { VCS_RPC_NOTFOUND, "/vccore.GuestService/Renew is not supported" },
+                 { VCS_RPC_INVALID, "/vccore.GuestService/Renew does not exist" } };
+    size_t n = 0;
+    connect_agent();
+    for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        fake_agent_refuse(agent, "Settle", ways[i].code, ways[i].text);
+        fake_agent_refuse(agent, "Renew", ways[i].code, ways[i].text);
+        assert_int_equal(ops->settle(inst, in(5000), 0), VC_OK);
+        assert_int_equal(renew(64), VC_OK);
+        assert_int_equal(fake_agent_seen(agent, "SetGuestDateTime", i + 1), i + 1);
+        unsigned char *raw = fake_agent_last(agent, "ReseedRandomDev", &n);
+        Agent__ReseedRandomDevRequest *m = agent__reseed_random_dev_request__unpack(NULL, n, raw);
+        assert_non_null(m);
+        assert_int_equal(m->data.len, 64);
+        assert_memory_equal(m->data.data, seed, 64);
+        agent__reseed_random_dev_request__free_unpacked(m, NULL);
+        free(raw);
+        raw = fake_agent_last(agent, "SetGuestDateTime", &n);
+        Agent__SetGuestDateTimeRequest *d = agent__set_guest_date_time_request__unpack(NULL, n, raw);
+        assert_non_null(d);
+        assert_now(d->sec, d->usec * 1000);
+        agent__set_guest_date_time_request__free_unpacked(d, NULL);
+        free(raw);
+    }
+    fake_agent_refuse(agent, "SetGuestDateTime", VCS_RPC_PERM, "not allowed");
+    assert_int_equal(renew(64), VC_E_PERM);
+    assert_says("SetGuestDateTime");
+    /* A failure is none of these. */
+    fake_agent_refuse(agent, "Settle", VCS_RPC_INTERNAL, "no");
+    fake_agent_refuse(agent, "Renew", VCS_RPC_INVALID, "a seed of 64 bytes is too short");
+    assert_int_equal(ops->settle(inst, in(5000), 0), VC_E_IO);
+    assert_int_equal(renew(64), VC_E_INVAL);
+    assert_says("too short");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -745,6 +850,7 @@ int main(void)
         T(test_terminal),       T(test_bad_state),
         T(test_reports),        T(test_net),
         T(test_rootfs_paths),
+        T(test_template),       T(test_template_other_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

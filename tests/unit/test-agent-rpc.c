@@ -5,9 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "fakes/agent-client.h"
+#include "guest.pb-c.h"
 #include "lib/yamux.h"
 
 static char program[512], run_dir[64];
@@ -559,6 +563,37 @@ static void test_guest_only(void **state)
     answer_free(&a);
 }
 
+static int guest_code(struct client *c, const char *method, const ProtobufCMessage *msg)
+{
+    struct answer a;
+    uint32_t id = client_send(c, "vccore.GuestService", method, msg, 0);
+    assert_true(id);
+    assert_int_equal(client_next(c, &a, CLIENT_LIMIT_MS), 1);
+    assert_int_equal(a.id, id);
+    int code = a.code;
+    answer_free(&a);
+    return code;
+}
+
+/* An agent settles anywhere, but only a guest's init makes the guest anew. */
+static void test_settle(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    Vccore__SettleRequest settle = VCCORE__SETTLE_REQUEST__INIT;
+    Vccore__RenewRequest again = VCCORE__RENEW_REQUEST__INIT;
+    unsigned char seed[64] = {1};
+    assert_int_equal(guest_code(c, "Settle", &settle.base), 0);
+    again.seed.data = seed;
+    again.seed.len = 31;
+    assert_int_equal(guest_code(c, "Renew", &again.base), VCS_RPC_INVALID);
+    again.seed.len = sizeof(seed);
+    assert_int_equal(guest_code(c, "Renew", &again.base), VCS_RPC_PRECONDITION);
+    again.nsec = 1000000000;
+    assert_int_equal(guest_code(c, "Renew", &again.base), VCS_RPC_INVALID);
+    assert_int_equal(guest_code(c, "Refresh", &again.base), VCS_RPC_UNIMPLEMENTED);
+    check_serving(c);
+}
+
 /* ---- yamux ---- */
 
 static void mux_send(struct client *c, uint8_t type, uint16_t flags, uint32_t id, uint32_t n, const void *data)
@@ -623,6 +658,78 @@ static void test_mux_restart(void **state)
     }
 }
 
+/* Until the agent has taken all that was sent. */
+static void await_taken(struct client *c)
+{
+    int left = 1;
+    int64_t end = vcs_now_ns() + 20000000000;
+    for (; left && vcs_now_ns() < end; sched_yield())
+        assert_int_equal(ioctl(c->fd, SIOCOUTQ, &left), 0);
+    assert_int_equal(left, 0);
+}
+
+/* Settle on a stream; the answer. */
+static void mux_settle(struct client *c, uint32_t stream)
+{
+    struct vcs_buf out = {0};
+    unsigned char h[12], data[256];
+    uint32_t n;
+    mux_send(c, 1, 1, stream, 0, NULL);
+    assert_non_null(vcs_ttrpc_put_request(&out, 1, "vccore.GuestService", "Settle", 0, 0));
+    mux_send(c, 0, 0, stream, (uint32_t)out.len, vcs_buf_data(&out));
+    vcs_buf_done(&out);
+    do {
+        assert_int_equal(vcs_read_full(c->fd, h, sizeof(h)), sizeof(h));
+        n = h[1] == 0 ? vcs_get_be32(h + 8) : 0;
+        assert_true(n <= sizeof(data));
+        assert_int_equal(vcs_read_full(c->fd, data, n), n);
+    } while (!n);
+}
+
+/* A settled agent says nothing about the host's going, since a copy of it would say it to another host. */
+static void test_mux_quiet(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    unsigned char h[12];
+    mux_settle(c, 1);
+    mux_send(c, 1, 4, 1, 0, NULL); /* the end of the stream */
+    await_taken(c);
+    mux_send(c, 1, 1, 1, 0, NULL);
+    mux_check(c, 1);
+    /* What comes is of the new session: no end of a stream. */
+    uint32_t n = 0;
+    do {
+        unsigned char data[256];
+        assert_int_equal(vcs_read_full(c->fd, h, sizeof(h)), sizeof(h));
+        assert_int_equal(vcs_get_be16(h + 2) & 12, 0);
+        n = h[1] == 0 ? vcs_get_be32(h + 8) : 0;
+        assert_true(n <= sizeof(data));
+        assert_int_equal(vcs_read_full(c->fd, data, n), n);
+    } while (!n);
+    assert_int_equal(vcs_get_be32(h + 4), 1);
+}
+
+/* When the same host goes on instead, it is told what was held back. */
+static void test_mux_quiet_ends(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    unsigned char h[12], data[256];
+    int ended = 0, answered = 0;
+    mux_settle(c, 1);
+    mux_send(c, 1, 4, 1, 0, NULL);
+    await_taken(c);
+    mux_send(c, 1, 1, 3, 0, NULL);
+    mux_check(c, 3);
+    while (!ended || !answered) {
+        assert_int_equal(vcs_read_full(c->fd, h, sizeof(h)), sizeof(h));
+        uint32_t n = h[1] == 0 ? vcs_get_be32(h + 8) : 0;
+        assert_true(n <= sizeof(data));
+        assert_int_equal(vcs_read_full(c->fd, data, n), n);
+        ended |= vcs_get_be32(h + 4) == 1 && (vcs_get_be16(h + 2) & 4);
+        answered |= vcs_get_be32(h + 4) == 3 && n;
+    }
+}
+
 static int main_setup(void)
 {
     const char *dir = getenv("builddir");
@@ -648,7 +755,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_listing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guest_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
         cmocka_unit_test_setup_teardown(test_mux, setup_mux, teardown),
+        cmocka_unit_test_setup_teardown(test_mux_quiet, setup_mux, teardown),
+        cmocka_unit_test_setup_teardown(test_mux_quiet_ends, setup_mux, teardown),
         cmocka_unit_test_setup_teardown(test_mux_restart, setup_mux, teardown),
     };
     if (main_setup() < 0) {

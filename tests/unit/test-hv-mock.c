@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#include <vc/hypervisor.h>
+#include <vc/template.h>
 
 #include "unit/fakehost.h"
 
@@ -204,6 +206,125 @@ static void test_bad_state(void **state)
                      VC_E_CORRUPT);
 }
 
+/* ---- templates ---- */
+
+static void write_file(const char *path, const char *text, size_t len)
+{
+    FILE *f = fopen(path, "we");
+
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, len, f), len);
+    fclose(f);
+}
+
+/* One is made from an instance that was described, and others start from it, also with more than it has. */
+static void test_template(void **state)
+{
+    const struct vc_template_ops *t = vc_plugin_entry.inst->ext(inst, VC_EXT_TEMPLATE);
+    struct vc_vm_config config = { .size = sizeof(config), .netns_fd = -1, .vcpus = 3, .memory = 256 << 20 };
+    struct vc_template_started got = { .size = sizeof(got) };
+    vc_sink *a = fakehost_sink(), *b = fakehost_sink();
+    vc_inst *other = NULL;
+    char path[128];
+
+    (void)state;
+    assert_non_null(t);
+    assert_null(vc_plugin_entry.inst->ext(inst, "vc.template/2"));
+    assert_int_equal(t->size, sizeof(*t));
+    assert_int_equal(t->key(inst, &call, a), VC_E_STATE);
+    assert_int_equal(ops->vm_create(inst, &call, &(struct vc_vm_config){ .size = sizeof(config), .netns_fd = -1 }), 0);
+    assert_int_equal(t->save(inst, &call, fh.dir), VC_E_STATE);
+    assert_int_equal(t->start(inst, &call, fh.dir, NULL), VC_E_CORRUPT);
+    assert_int_equal(t->key(inst, &call, a), 0);
+    assert_int_equal(t->boot(inst, &call, "/nowhere"), VC_E_NOTFOUND);
+    assert_int_equal(t->boot(inst, &call, fh.dir), 0);
+    assert_int_equal(vm_state(), VC_VM_RUNNING);
+    assert_int_equal(t->save(inst, &call, fh.dir), 0);
+    assert_int_equal(vm_state(), VC_VM_STOPPED);
+
+    assert_int_equal(vc_plugin_entry.inst->create(&fh.host, &call, fakehost_config(&fh), "pod2", &other), 0);
+    assert_int_equal(ops->vm_create(other, &call, &config), 0);
+    assert_int_equal(t->key(other, &call, b), 0);
+    assert_string_equal(fakehost_sink_text(a), fakehost_sink_text(b));
+    assert_int_equal(t->valid(other, &call, (struct vc_bytes){ fakehost_sink_text(a), a->buf.len }), 0);
+    assert_int_equal(t->start(other, &call, fh.dir, &got), 0);
+    assert_int_equal(got.added_vcpus, 2);
+    assert_int_equal(got.added_memory, (256 - 64) << 20);
+    vc_plugin_entry.inst->close(other);
+
+    snprintf(path, sizeof(path), "%s/memory", fh.dir);
+    for (int cut = 0; cut < 3; cut++) {
+        static const char *const bad[] = { "", "mock memory\nvcpus 1\n", "mock memory\nvcpus 1\nend\nmore" };
+        write_file(path, bad[cut], strlen(bad[cut]));
+        assert_int_equal(vc_plugin_entry.inst->create(&fh.host, &call, fakehost_config(&fh), "pod2", &other), 0);
+        assert_int_equal(ops->vm_create(other, &call, &config), 0);
+        assert_int_equal(t->start(other, &call, fh.dir, NULL), VC_E_CORRUPT);
+        assert_non_null(strstr(fh.err.text, path));
+        vc_plugin_entry.inst->close(other);
+    }
+    fakehost_sink_free(a);
+    fakehost_sink_free(b);
+}
+
+/* What cannot come from a template says so. */
+static void test_template_unlike(void **state)
+{
+    const struct vc_template_ops *t = vc_plugin_entry.inst->ext(inst, VC_EXT_TEMPLATE);
+    const struct vc_vm_config unlike[] = {
+        { .size = sizeof(unlike[0]), .netns_fd = -1, .kernel_params = "quiet" },
+        { .size = sizeof(unlike[0]), .netns_fd = -1, .memory = 1 << 20 },
+    };
+    vc_inst *other = NULL;
+    vc_sink *sink = fakehost_sink();
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(vc_plugin_entry.inst->create(&fh.host, &call, fakehost_config(&fh), "pod2", &other), 0);
+        assert_int_equal(ops->vm_create(other, &call, &unlike[i]), 0);
+        assert_int_equal(t->key(other, &call, sink), VC_E_UNSUPPORTED);
+        vc_plugin_entry.inst->close(other);
+    }
+    assert_int_equal(sink->buf.len, 0);
+    fakehost_sink_free(sink);
+}
+
+/* A template is of its image: when that changes, the old key is valid no more. */
+static void test_template_image(void **state)
+{
+    const struct vc_template_ops *t;
+    char path[128], old[1024];
+    const char *config[] = { "image", path, NULL };
+    static const char *const garbage[] = { "", "image=", "\nimage=", "\nimage=\n", "\nimage=/ / / /\n", "\nimage=   " };
+    vc_sink *sink = fakehost_sink();
+    vc_inst *vm = NULL;
+    struct vc_vm_config vm_config = { .size = sizeof(vm_config), .netns_fd = -1 };
+
+    (void)state;
+    fakehost_done(&fh);
+    assert_int_equal(fakehost_init(&fh, &vc_plugin_entry, config), 0);
+    snprintf(path, sizeof(path), "%s/an image", fh.dir);
+    call = fakehost_call(&fh, 1000);
+    assert_int_equal(vc_plugin_entry.inst->create(&fh.host, &call, fakehost_config(&fh), "pod2", &vm), 0);
+    t = vc_plugin_entry.inst->ext(vm, VC_EXT_TEMPLATE);
+    assert_int_equal(ops->vm_create(vm, &call, &vm_config), 0);
+    assert_int_equal(t->key(vm, &call, sink), VC_E_NOTFOUND);
+    write_file(path, "one", 3);
+    assert_int_equal(t->key(vm, &call, sink), 0);
+    snprintf(old, sizeof(old), "%s", fakehost_sink_text(sink));
+    assert_int_equal(t->valid(vm, &call, (struct vc_bytes){ old, strlen(old) }), 0);
+    write_file(path, "three", 5);
+    assert_int_equal(t->valid(vm, &call, (struct vc_bytes){ old, strlen(old) }), VC_E_STATE);
+    assert_non_null(strstr(fh.err.text, "is another one now"));
+    unlink(path);
+    assert_int_equal(t->valid(vm, &call, (struct vc_bytes){ old, strlen(old) }), VC_E_STATE);
+    for (size_t i = 0; i < sizeof(garbage) / sizeof(garbage[0]); i++) {
+        int r = t->valid(vm, &call, (struct vc_bytes){ garbage[i], strlen(garbage[i]) });
+        assert_true(r == 0 || r == VC_E_STATE);
+    }
+    vc_plugin_entry.inst->close(vm);
+    fakehost_sink_free(sink);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +332,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_guest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_devices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bad_state, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_template, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_template_unlike, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_template_image, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "podtest.h"
 
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 
 #define MAX_POINTS 1000
@@ -188,8 +189,140 @@ static void test_survivors(void **state)
     }
 }
 
+/* ---- templates ---- */
+
+static const char *stack = "faulty";
+
+/* One whose pods start from templates; the mock ones where they must. */
+static vc_context *template_context(void)
+{
+    if (strcmp(stack, "mock") == 0)
+        return pt_context("mock", NULL, NULL, NULL, NULL);
+    return pt_context("faulty", "hypervisor_faulty.templates=yes", "agent_faulty.templates=yes",
+                      "hypervisor_faulty.process=true", geteuid() == 0 ? "hypervisor_faulty.share=true" : NULL);
+}
+
+static int make_template(vc_context *ctx)
+{
+    (void)ctx;
+    return vc_template_create(template_context(), 0, NULL, NULL);
+}
+
+static int make_anew(vc_context *ctx)
+{
+    (void)ctx;
+    return vc_template_create(template_context(), VC_FORCE, NULL, NULL);
+}
+
+static int run_from_template(vc_context *ctx)
+{
+    (void)ctx;
+    pt_pod(&p, "k", 1);
+    p.pod.vm_template = VC_TEMPLATE_REQUIRE;
+    return vc_pod_run(template_context(), &p.pod, NULL, NULL);
+}
+
+static int run_auto(vc_context *ctx)
+{
+    (void)ctx;
+    return vc_pod_run(template_context(), pt_pod(&p, "k", 1), NULL, NULL);
+}
+
+static int delete_template(vc_context *ctx)
+{
+    struct vc_template_info **list = NULL;
+    size_t n = 0;
+    int rc = 0;
+    (void)ctx;
+    ctx = template_context();
+    if (vc_template_list(ctx, &list, &n, NULL) < 0)
+        return -1;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = list[i]->problem ? -1 : vc_template_delete(ctx, list[i]->id, 0, NULL);
+    return rc;
+}
+
+static int gc_templates(vc_context *ctx)
+{
+    (void)ctx;
+    return vc_gc(template_context(), NULL, NULL, NULL, NULL);
+}
+
+/* A process that was just being started holds its parent's locks until it has seen that the parent is gone: gc leaves
+ * alone what is locked. */
+static void await_locks(const char *below, const char *name)
+{
+    char path[PATH_MAX + 600];
+    PT_PATH(path, "%s/%s", pt_root, below);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        PT_PATH(path, "%s/%s/%s%s", pt_root, below, e->d_name, name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        assert_int_equal(flock(fd, LOCK_EX), 0);
+        close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* After gc there is a whole template or none, and the next pod gets its VM from one. */
+static void walk_template(const char *name, int (*prepare)(vc_context *), int (*victim)(vc_context *))
+{
+    int at = 1;
+    for (; at < MAX_POINTS; at++) {
+        assert_int_equal(in_child(prepare, 0), 0);
+        int status = in_child(victim, at);
+        if (!WIFSIGNALED(status)) {
+            assert_int_equal(status, 0);
+            break;
+        }
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+        await_locks("run/pods", "/lock");
+        await_locks("state/templates", "");
+        if (in_child(gc_templates, 0) != 0)
+            fail_msg("%s killed at point %d: gc failed", name, at);
+        if (pt_count("state/pods"))
+            assert_int_equal(in_child(do_delete, 0), 0);
+        check_nothing(name, at);
+        assert_in_range(pt_count("state/templates"), 0, 1);
+        if (in_child(make_template, 0) != 0 || in_child(run_from_template, 0) != 0)
+            fail_msg("%s killed at point %d: the next pod has no template", name, at);
+        assert_int_equal(in_child(do_delete, 0), 0);
+        if (in_child(delete_template, 0) != 0 || pt_count("state/templates"))
+            fail_msg("%s killed at point %d: a template cannot be removed", name, at);
+    }
+    if (pt_count("state/pods"))
+        assert_int_equal(in_child(do_delete, 0), 0);
+    assert_int_equal(in_child(delete_template, 0), 0);
+    check_nothing(name, 0);
+    assert_int_equal(pt_count("state/templates"), 0);
+    assert_in_range(at, 4, MAX_POINTS - 1);
+    print_message("%s (%s): killed at each of %d points, nothing half-made left\n", name, stack, at - 1);
+}
+
+static void test_templates(void **state)
+{
+    (void)state;
+    static const char *const stacks[] = { "mock", "faulty" };
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (size_t i = 0; i < 2; i++) {
+        stack = stacks[i];
+        walk_template("template create", make_nothing, make_template);
+        walk_template("template create, anew", make_template, make_anew);
+        walk_template("template delete", make_template, delete_template);
+        walk_template("pod run from a template", make_template, run_from_template);
+        if (i)
+            walk_template("first pod run", make_nothing, run_auto);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors),
+                                        cmocka_unit_test(test_templates) };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

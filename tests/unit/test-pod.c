@@ -443,11 +443,11 @@ static void test_rootfs(void **state)
     PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
     assert_int_equal(pt_mounts(), 3); /* the shared directory is one itself */
     assert_int_equal(pt_count("rootfs"), 3); /* proc, dev, sys: mount points */
-    PT_PATH(path, "%s/run/pods/root/shared/c0/rootfs/hello", pt_root);
+    PT_PATH(path, "%s/run/pods/root/shared/fs/c0/rootfs/hello", pt_root);
     int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     close(fd);
-    PT_PATH(path, "%s/run/pods/root/shared/c1/rootfs/hello", pt_root);
+    PT_PATH(path, "%s/run/pods/root/shared/fs/c1/rootfs/hello", pt_root);
     assert_int_equal(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644), -1);
     assert_int_equal(errno, EROFS);
     assert_int_equal(stat(path, &st), 0);
@@ -477,7 +477,7 @@ static void test_hostile_share(void **state)
         skip();
     vc_context *ctx = pt_context("faulty", "hypervisor_faulty.share=true", NULL, NULL, NULL);
     PT_OK(vc_pod_run(ctx, pt_pod(&p, "hostile", 0), NULL, &err));
-    PT_PATH(link, "%s/run/pods/hostile/shared/c0", pt_root);
+    PT_PATH(link, "%s/run/pods/hostile/shared/fs/c0", pt_root);
     PT_PATH(target, "%s/plugins", pt_root);
     assert_int_equal(symlink(target, link), 0);
     pt_pod(&p, NULL, 1);
@@ -504,9 +504,9 @@ static void test_moved_share(void **state)
         PT_OK(vc_pod_run(ctx, pt_pod(&p, "victim", 1), NULL, &err));
         PT_OK(vc_pod_run(ctx, pt_pod(&p, "moves", 1), NULL, &err));
         assert_int_equal(pt_mounts(), 4);
-        PT_PATH(from, "%s/run/pods/moves/shared/c0", pt_root);
-        PT_PATH(to, "%s/run/pods/moves/shared/new place", pt_root);
-        PT_PATH(other, "%s/run/pods/victim/shared/c0", pt_root);
+        PT_PATH(from, "%s/run/pods/moves/shared/fs/c0", pt_root);
+        PT_PATH(to, "%s/run/pods/moves/shared/fs/new place", pt_root);
+        PT_PATH(other, "%s/run/pods/victim/shared/fs/c0", pt_root);
         assert_int_equal(rename(from, to), 0);
         if (in_place)
             assert_int_equal(symlink(other, from), 0);

@@ -75,6 +75,9 @@ static void set(struct input *in, const char *key, const char *value)
         in->vm.channel = QEMU_CHANNEL_VSOCK;
         in->launch.agent_fd = -1;
         in->launch.vhost_fd = 4;
+    } else if (!strcmp(key, "from")) {
+        in->launch.from = !strcmp(value, "making") ? QEMU_FROM_MAKING : QEMU_FROM_TEMPLATE;
+        in->launch.memory_fd = 5;
     } else
         fail_msg("unknown key %s", key);
 }
@@ -190,6 +193,33 @@ static void test_skeleton(void **state)
     qemu_args_done(&ab);
 }
 
+/* A VM from a template differs from the one that became it in the mapping of the memory and in waiting for the state.
+ */
+static void test_from_template(void **state)
+{
+    struct input a, b;
+    struct qemu_args aa = { 0 }, ab = { 0 };
+    const char *why;
+
+    (void)state;
+    defaults(&a);
+    defaults(&b);
+    set(&a, "from", "making"), set(&b, "from", "template");
+    assert_int_equal(qemu_cmdline(&a.config, &a.vm, &a.launch, &aa, &why), 0);
+    assert_int_equal(qemu_cmdline(&b.config, &b.vm, &b.launch, &ab, &why), 0);
+    assert_int_equal(aa.n + 2, ab.n);
+    for (uint32_t i = 0, k = 0; i < aa.n; i++, k++) {
+        if (!strcmp(ab.v[k], "-incoming"))
+            k += 2;
+        if (strcmp(aa.v[i], ab.v[k])) {
+            assert_non_null(strstr(aa.v[i], "share=on"));
+            assert_non_null(strstr(ab.v[k], "share=off"));
+        }
+    }
+    qemu_args_done(&aa);
+    qemu_args_done(&ab);
+}
+
 static void test_too_long(void **state)
 {
     static char params[QEMU_MAX_APPEND];
@@ -299,8 +329,9 @@ static void test_facts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),  cmocka_unit_test(test_skeleton), cmocka_unit_test(test_too_long),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_numbers),  cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_golden),   cmocka_unit_test(test_skeleton), cmocka_unit_test(test_from_template),
+        cmocka_unit_test(test_too_long), cmocka_unit_test(test_refused),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_facts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

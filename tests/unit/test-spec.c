@@ -117,7 +117,9 @@ static void test_fields(void **state)
     assert_true(vci_spec_terminal(text));
     free(text);
     p.user = "1000:100";
+    p.rows = 0;
     text = build(&c);
+    HAS(text, "\"consoleSize\":{\"height\":24,\"width\":80}");
     HAS(text, "\"user\":{\"uid\":1000,\"gid\":100,");
     assert_null(strstr(text, "username"));
     free(text);

@@ -80,6 +80,43 @@ static void whole_life(void **state)
     assert_error(vci_store_create(ctx, "a/b", &d, &err), &err, VC_ERR_INVAL, "pod id");
 }
 
+/* VMs of the pool: one directory each, below the run root, apart from pods of the same name. */
+static void pool(void **state)
+{
+    (void)state;
+    struct vci_pod_dir pod, vm, again;
+    struct json_object *o = sample(1), *back = NULL;
+    vc_error *err = NULL;
+    char **ids = NULL;
+    size_t n = 0;
+    create("a", &pod);
+    assert_int_equal(vci_store_create_vm(ctx, "a", &vm, NULL), 0);
+    assert_false(there("state/pool"));
+    assert_int_equal(vci_store_write(&vm, o, NULL), 0);
+    assert_true(there("run/pool/a/vm.json"));
+    assert_false(there("state/pods/a/pod.json"));
+    assert_int_equal(vci_store_read(&vm, &back, NULL, NULL), 0);
+    assert_true(json_object_equal(o, back));
+    json_object_put(back);
+    json_object_put(o);
+    assert_error(vci_store_open_vm(ctx, "a", VCI_LOCK_QUIET, 0, &again, &err), &err, VC_ERR_BUSY, "\"a\" is in use");
+    assert_error(vci_store_open_vm(ctx, "b", VCI_LOCK_QUIET, 0, &again, &err), &err, VC_ERR_NOTFOUND,
+                 "there is no VM of the pool \"b\"");
+    assert_error(vci_store_open_vm(ctx, "../a", VCI_LOCK_NONE, 0, &again, &err), &err, VC_ERR_INVAL,
+                 "id of a VM of the pool");
+    assert_int_equal(vci_store_list_vms(ctx, &ids, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_string_equal(ids[0], "a");
+    vci_store_list_free(ids, n);
+    assert_int_equal(vci_store_remove(&pod, NULL), 0);
+    assert_true(there("run/pool/a/vm.json"));
+    assert_int_equal(vci_store_remove(&vm, NULL), 0);
+    assert_false(there("run/pool/a"));
+    assert_int_equal(vci_store_list_vms(ctx, &ids, &n, NULL), 0);
+    assert_int_equal(n, 0);
+    vci_store_list_free(ids, n);
+}
+
 static void taken_ids(void **state)
 {
     (void)state;
@@ -360,6 +397,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(whole_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(pool, setup, teardown),
         cmocka_unit_test_setup_teardown(taken_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(half_pods, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_directories, setup, teardown),

@@ -183,8 +183,8 @@ static void test_careless_callers(void **state)
     PT_FAILS(VC_ERR_INVAL, "delete flags 0x80 are not known", vc_pod_delete(ctx, "x", 0x80, &err));
     PT_FAILS(VC_ERR_INVAL, "stop flags 0x2 are not known", vc_pod_stop(ctx, "x", 2, &err));
     PT_FAILS(VC_ERR_INVAL, "kill flags 0x2 are not known", vc_container_kill(ctx, "x", "c", NULL, 9, 2, &err));
-    pt_pod(&p, "x", 1)->reserved = 1;
-    PT_FAILS(VC_ERR_INVAL, "\"reserved\" of struct vc_pod_config is 1", vc_pod_run(ctx, &p.pod, NULL, &err));
+    pt_pod(&p, "x", 1)->vm_template = 4;
+    PT_FAILS(VC_ERR_INVAL, "\"vm_template\" of struct vc_pod_config is 4", vc_pod_run(ctx, &p.pod, NULL, &err));
     pt_pod(&p, "x", 1)->flags = 0x100;
     PT_FAILS(VC_ERR_INVAL, "pod flags 0x100 are not known", vc_pod_run(ctx, &p.pod, NULL, &err));
     pt_pod(&p, "x", 1);

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Backends by configuration alone, the accelerator's choice, and what is said when something is missing.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 
-sed 's/^/ /' "$VCCORE_CONFIG" >"$work/mock.conf"
+grep -v '^template = ' "$VCCORE_CONFIG" >"$work/mock.conf"
 printf 'hypervisor = "mock"; agent = "noop"; proxy = "noop"; shim = "noop"; network = "noop";\n' >>"$work/mock.conf"
 chmod 644 "$work/mock.conf"
 m="virtc --config $work/mock.conf"

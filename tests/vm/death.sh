@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What dies is told: QEMU killed, proxy killed, shim killed, agent stopped.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 number() { sed -n "s/.*\"$1\":\([0-9-]*\).*/\1/p" | head -n 1; }

@@ -3,6 +3,7 @@
 # The edges of virtc in a real VM: signals while it boots, lost and closed streams, the longest names there can be,
 # several callers at once, guests and proxies that answer nothing.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 
@@ -13,7 +14,7 @@ now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # ---- signals while the VM boots ----
 booting() { # SIGNAL EXIT-CODE: sent as soon as there is a VMM
-    virtc run --rm --name early --rootfs "$root" -- sleep 100 >"$work/out" 2>"$work/err" &
+    virtc run --rm --template off --name early --rootfs "$root" -- sleep 100 >"$work/out" 2>"$work/err" &
     run=$!
     i=0
     while [ $i -lt 1000 ]; do
@@ -31,6 +32,18 @@ booting() { # SIGNAL EXIT-CODE: sent as soon as there is a VMM
 }
 booting TERM 143
 booting HUP 129
+
+# ---- and at any moment of a start from the template: it is cancelled, or the command gets the signal and ends by it ----
+for after in 0 0.02 0.04 0.06 0.08 0.1 0.12 0.14 0.16 0.2 0.25 0.3; do
+    virtc run --rm --name early --rootfs "$root" -- sleep 100 >"$work/out" 2>"$work/err" &
+    run=$!
+    sleep $after
+    kill -HUP $run
+    status=0
+    wait $run || status=$?
+    case $status in 129 | 137) ok "SIGHUP after $after s: exit code $status" ;; *) bad "SIGHUP after $after s: exit code $status: $(cat "$work/err")" ;; esac
+    nothing_left "after SIGHUP after $after s"
+done
 
 # ---- streams ----
 virtc run --rm --rootfs "$root" -- sh -c 'echo one; exit 6' >&-

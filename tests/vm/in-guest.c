@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *word(int rc)
@@ -90,8 +91,23 @@ static const char *answer(const char *what)
     return "?";
 }
 
+/* What the clock says, in nanoseconds, for each of five lines of standard input. */
+static int clock_on_demand(void)
+{
+    char line[64];
+    for (int i = 0; i < 5 && fgets(line, sizeof line, stdin); i++) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        printf("%lld\n", (long long)t.tv_sec * 1000000000 + t.tv_nsec);
+        fflush(stdout);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && !strcmp(argv[1], "clock"))
+        return clock_on_demand();
     for (int i = 1; i < argc; i++)
         printf("%s: %s\n", argv[i], answer(argv[i]));
     return 0;

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# virtc killed with SIGKILL at each fault point of run, of `pod create`, `pod start`, `pod stop` and `pod delete`: after
-# `virtc gc` nothing is left. Needs a build with --enable-fault-points. With a real VM; tests/story/kill-points.sh does the
+# virtc killed with SIGKILL at each fault point of run, of what is done with pods and containers, of filling, using and
+# ending the pool, and of making a template: after `virtc gc` nothing is left. Needs a build with --enable-fault-points.
+# With a real VM, which starts from the template: that makes every point affordable; tests/story/kill-points.sh does the
 # same without. VC_KILL_STEP=N walks every N-th point only; VC_KILL_STACKS chooses the backends.
 . "$(dirname "$0")/lib.sh"
 root=$work/rootfs
@@ -30,6 +31,7 @@ walk() {
         fi
         $v gc >/dev/null || bad "$name: gc after point $at"
         $v pod delete --force k >/dev/null 2>&1
+        $v pool drain >/dev/null || bad "$name: pool drain after point $at"
         now=$(world)
         [ "$now" = "$world_before" ] || bad "$name: killed at point $at, left: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
         at=$((at == 0 ? 1 : at + $2))
@@ -40,20 +42,30 @@ walk() {
 }
 
 for stack in ${VC_KILL_STACKS:-qemu}; do
-    v=virtc rest=$((step * 4))
     case $stack in
-    mock) v="virtc --set hypervisor=mock --set agent=noop --set proxy=noop --set shim=noop --set network=noop" rest=$step ;;
+    mock) v="virtc --set hypervisor=mock --set agent=noop --set proxy=noop --set shim=noop --set network=noop" ;;
+    *) v=virtc ;;
     esac
+    from_template $v
     create="$v pod create --name k"
     container="$v container create --name c --rootfs $root k -- sleep 1000000"
     running="$create && $container && $v pod start k"
     [ "$stack" = mock ] || walk "run" "$step" true "$v run --rm --name k --rootfs $root -- true"
     walk "pod create" "$step" true "$create"
-    walk "container create" "$rest" "$create" "$container"
+    walk "container create" "$step" "$create" "$container"
     walk "pod start" "$step" "$create && $container" "$v pod start k"
-    walk "container start" "$rest" "$create && $v pod start k && $container" "$v container start k c"
-    walk "pod stop" "$rest" "$running" "$v pod stop k"
-    walk "pod delete --force" "$rest" "$running" "$v pod delete --force k"
+    walk "pod start that starts the VM" "$step" "$create --defer" "$v pod start k"
+    walk "container start" "$step" "$create && $v pod start k && $container" "$v container start k c"
+    walk "pod stop" "$step" "$running" "$v pod stop k"
+    walk "container stop" "$step" "$running" "$v container stop --timeout 0 k c"
+    walk "container delete" "$step" "$running && $v container stop --timeout 0 k c" "$v container delete k c"
+    walk "pod delete" "$step" "$running && $v pod stop k" "$v pod delete k"
+    walk "pod delete --force" "$step" "$running" "$v pod delete --force k"
+    walk "pool fill" "$step" true "$v pool fill 1"
+    walk "pod create from the pool" "$step" "$v pool fill 1" "$create"
+    walk "pool drain" "$step" "$v pool fill 1" "$v pool drain"
+    # With real VMs template-kill.sh does this.
+    [ "$stack" != mock ] || walk "template create" "$step" "$v template create" "$v template create --force"
 done
 echo "killed at $total points in all"
 is "the root directory is as it was" "$(snapshot "$root")" "$before"

@@ -8,9 +8,10 @@ export LC_ALL
 [ -f "$VC_STAGE/vccore.conf" ] || exit 99
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vc-vm.XXXXXX")
-# Places of its own, so that no test sees what another does or has left.
+# Places of its own, so that no test sees what another does or has left; only templates are shared, those of the stage.
 run_root=$work/run
 state_root=$work/state
+template_dir=$(sed -n 's/^template_dir = "\(.*\)";/\1/p' "$VC_STAGE/vccore.conf")
 sed "s|^run_root = .*|run_root = \"$run_root\";|; s|^state_root = .*|state_root = \"$state_root\";|" "$VC_STAGE/vccore.conf" \
     >"$work/vccore.conf"
 chmod 644 "$work/vccore.conf"
@@ -18,6 +19,17 @@ VCCORE_CONFIG=$work/vccore.conf
 export VCCORE_CONFIG
 failures=0
 checks=0
+
+# For tests with real VMs: from here on every VM starts from the template, which the first test of a stage makes, and a
+# pod for which that is not possible fails.
+from_template() { # [VIRTC WITH ITS OPTIONS]
+    if "${@:-virtc}" template create >/dev/null 2>"$work/template.err"; then
+        echo "template = \"require\";" >>"$work/vccore.conf"
+    else
+        bad "the template: $(cat "$work/template.err")"
+        finish
+    fi
+}
 
 ok() { checks=$((checks + 1)); echo "ok: $*"; }
 bad() { checks=$((checks + 1)); failures=$((failures + 1)); echo "FAILED: $*"; }
@@ -69,7 +81,8 @@ world() {
     done
     grep -F " $run_root/" /proc/self/mountinfo | sed 's/^/mount /'
     grep -F "$run_root/" /proc/net/unix | sed 's/.* \//socket \//'
-    find "$run_root" "$state_root" -mindepth 2 2>/dev/null | sed 's/^/file /'
+    find "$run_root" "$state_root" -mindepth 2 ! -path "$run_root/pool/.lock" 2>/dev/null | sed 's/^/file /'
+    find "$template_dir" -maxdepth 1 -name '.*' -mindepth 1 2>/dev/null | sed 's/^/half-made /'
     ls /run/netns 2>/dev/null | sed 's/^/netns /'
     ls /sys/class/net | sed 's/^/link /'
     find /sys/fs/cgroup -type d -name '*vccore*' 2>/dev/null | sed 's/^/cgroup /'

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Pods with several containers in a real VM: states, exec, kill, waiting from another process, bad calls.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 

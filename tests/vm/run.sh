@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `virtc run` in a real VM: output, exit codes, users, streams kept apart, what stands in the root directory afterwards.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 before=$(snapshot "$root")
@@ -60,7 +61,7 @@ is "a bare root is as it was" "$(snapshot "$bare")" "$before"
 
 # What the guest shares with the host beside the roots is small and holds no device: a hostile guest cannot fill the host.
 virtc pod create --name share >/dev/null
-line=$(grep " $run_root/pods/share/shared " /proc/self/mountinfo)
+line=$(grep " $run_root/pods/share/shared/fs " /proc/self/mountinfo)
 has "the shared directory is a file system of its own" "$line" " - tmpfs "
 has "of limited size" "$line" "size=1024k"
 has "without devices" "$line" "nosuid,nodev,noexec"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Streams through a real VM: 64 MiB in and out, end of file, a terminal that follows the window size, signals.
 . "$(dirname "$0")/lib.sh"
+from_template
 root=$work/rootfs
 make_rootfs "$root"
 
@@ -50,6 +51,9 @@ has "a terminal in the guest" "$out" "/dev/pts/"
 has "its size at the start" "$out" "33 101"
 has "its size after a change" "$out" "44 122"
 is "exit code through the terminal" "$(cat "$work/tty.code")" 9
+
+is "a terminal without an input" "$($x -t s c -- sh -c 'tty; stty size' </dev/null | tr -d '\r' | tr '\n' ' ' | sed 's|/[0-9]* |/N |')" "/dev/pts/N 24 80 "
+refuses "a terminal with a pipe as its input" 125 "not a terminal" $x -it s c -- cat
 
 # Signals to virtc reach the program.
 $x s c -- sh -c 'trap "echo got-usr1; exit 21" USR1; echo ready; while :; do sleep 1; done' >"$work/o" &

@@ -88,6 +88,10 @@ struct vc_context_options {
     const char *const *overrides; /* NULL-terminated "key=value" or "section.key=value", after the files */
     int32_t log_fd;               /* where log lines go; 0 or less = nowhere */
     uint32_t log_format;          /* VC_LOG_FORMAT_*; 0 = as configured (text) */
+    /* Told, on the thread of the call, of what takes seconds and people wonder about: one line without a newline, such
+     * as that a template is being made.  It must not call the library.  NULL = nobody. */
+    void (*progress)(void *arg, const char *text);
+    void *progress_arg;
 };
 /* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
 VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);
@@ -170,7 +174,7 @@ struct vc_pod_config {
     const char *id;            /* NULL = made */
     const char *hostname;      /* NULL = the id, cut to 63 bytes */
     uint32_t vcpus;            /* 0 = as configured */
-    uint32_t reserved;
+    uint32_t vm_template;      /* VC_TEMPLATE_*; 0 = as configured */
     uint64_t memory;           /* bytes; 0 = as configured */
     const char *const *dns;    /* lines of resolv.conf */
     const char *const *annotations;
@@ -180,6 +184,13 @@ struct vc_pod_config {
 enum {
     VC_POD_DEFER_VM = 1u << 0, /* boot the VM in vc_pod_start, not in vc_pod_create */
     VC_POD_OWNED = 1u << 1     /* the pod belongs to the calling process: vc_gc removes it when that is gone and has not stopped it */
+};
+
+/* How a pod's VM starts. */
+enum {
+    VC_TEMPLATE_AUTO = 1,   /* from a template; the first one on a host makes it; where there can be none, boot */
+    VC_TEMPLATE_OFF = 2,    /* boot */
+    VC_TEMPLATE_REQUIRE = 3 /* from a template that exists; CONFIG when there is none */
 };
 
 /* ---- pods ------------------------------------------------------------------------------------- */
@@ -251,6 +262,56 @@ VC_API int vc_container_status(vc_context *ctx, const char *pod, const char *con
 VC_API void vc_container_status_free(struct vc_container_status *status);
 /* Size of the process's terminal.  STATE when it has none. */
 VC_API int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows, uint32_t cols, vc_error **err);
+
+/* ---- templates: saved VMs that pods start from ------------------------------------------------ */
+/* A template belongs to a host and to all that shaped it: hypervisor, kernel, initramfs, options.  When any of that
+ * changes another template is made, and the old one is stale: no pod starts from it any more. */
+struct vc_template_info {
+    uint32_t size;
+    uint32_t current;        /* 1: pods of this configuration start from it */
+    const char *id;          /* digest of `key`, hexadecimal */
+    const char *hypervisor, *agent;
+    const char *path;        /* its directory */
+    const char *key;         /* all that shaped it, one "name=value" a line */
+    const char *problem;     /* why it is never used (stale, wrong owner, damaged); NULL when it is fine */
+    int64_t created_ns;      /* CLOCK_REALTIME */
+    int64_t made_in_ns;      /* how long making it took */
+    uint64_t disk;           /* bytes that its files take on disk */
+    uint64_t memory;         /* bytes of memory of its VM */
+    uint32_t pods;           /* pods that run from it, and VMs of the pool */
+    uint32_t reserved;
+};
+/* Make the template of this configuration unless it is there; VC_FORCE makes it anew.  UNSUPPORTED when hypervisor or
+ * agent have no templates.  Of two callers one makes it, the other waits. */
+VC_API int vc_template_create(vc_context *ctx, uint32_t flags, char **ret_id, vc_error **err);
+/* All templates of this host, the current one first. */
+VC_API int vc_template_list(vc_context *ctx, struct vc_template_info ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_template_list_free(struct vc_template_info **list, size_t n);
+/* One template as JSON text. */
+VC_API int vc_template_json(const struct vc_template_info *info, char **ret_json, vc_error **err);
+/* Remove one.  BUSY while pods run from it; VC_FORCE removes it all the same, and they go on. */
+VC_API int vc_template_delete(vc_context *ctx, const char *id, uint32_t flags, vc_error **err);
+/* Remove stale, damaged and half-made templates that no pod runs from.  vc_gc does so, too. */
+VC_API int vc_template_gc(vc_context *ctx, void (*report)(void *arg, const char *id, const char *what), void *arg,
+                          size_t *ret_removed, vc_error **err);
+
+/* ---- the pool: VMs that were started from the template beforehand ----------------------------- */
+struct vc_pool_vm {
+    uint32_t size;
+    int32_t vmm_pid;
+    const char *id;
+    const char *template_id;
+    const char *problem;  /* why no pod will get it (ended, its template is stale); NULL when it is fine */
+    int64_t created_ns;   /* CLOCK_REALTIME */
+};
+/* Bring the number of paused VMs for this configuration up to n (0: to `pool` of the configuration), the template
+ * first when there is none.  *ret_made: how many were added, also on failure.  Nothing else adds to it: what a pod has
+ * taken is not replaced until the next call. */
+VC_API int vc_pool_fill(vc_context *ctx, uint32_t n, uint32_t *ret_made, vc_error **err);
+VC_API int vc_pool_list(vc_context *ctx, struct vc_pool_vm ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_pool_list_free(struct vc_pool_vm **list, size_t n);
+/* End them all. */
+VC_API int vc_pool_drain(vc_context *ctx, uint32_t *ret_ended, vc_error **err);
 
 /* ---- leftovers -------------------------------------------------------------------------------- */
 /* Remove what killed callers left: pods whose creation or start was interrupted, owned pods whose owner is gone,

@@ -20,6 +20,7 @@
 
 #define KATA_AGENT  "grpc.AgentService"
 #define KATA_HEALTH "grpc.Health"
+#define KATA_GUEST  "vccore.GuestService" /* of vc-agent only */
 
 /* An answer.  Text is cleaned; payload is malloc'ed. */
 struct kata_reply {

@@ -15,7 +15,8 @@
 #define STATE_VERSION 1
 #define STATE_MAX     (64u * 1024)
 #define KATA_CAPS                                                                                                      \
-    (VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_STDIO)
+    (VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_STDIO |          \
+     VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE)
 
 static const struct vc_option kata_options[] = {
     { "protocol", VC_OPT_ENUM, 0, 0, 0, "ttrpc", "ttrpc",
@@ -72,6 +73,12 @@ static int ask_on(vc_inst *inst, const struct vc_call *call, const char *service
 int kata_ask(vc_inst *inst, const struct vc_call *call, const char *method, const void *req, struct kata_reply *r)
 {
     return ask_on(inst, call, KATA_AGENT, method, NULL, 0, req, r);
+}
+
+int kata_ask_service(vc_inst *inst, const struct vc_call *call, const char *service, const char *method, const void *req,
+                     struct kata_reply *r)
+{
+    return ask_on(inst, call, service, method, NULL, 0, req, r);
 }
 
 static int code_of(int32_t rpc)
@@ -735,6 +742,9 @@ static const struct vc_agent_ops kata_ops = {
     .ctr_pause = kata_ctr_pause,
     .ctr_resume = kata_ctr_resume,
     .ctr_update = kata_ctr_update,
+    .settle = kata_settle,
+    .renew = kata_renew,
+    .online = kata_online,
 };
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {

@@ -28,6 +28,9 @@ struct vc_inst {
 /* Ask the agent, connecting first when there is no connection: 0 when it answered (see r->code), else VC_E_*
  * with the error set.  `req` is a message of protobuf-c. */
 int kata_ask(vc_inst *inst, const struct vc_call *call, const char *method, const void *req, struct kata_reply *r);
+/* The same of another service than KATA_AGENT. */
+int kata_ask_service(vc_inst *inst, const struct vc_call *call, const char *service, const char *method, const void *req,
+                     struct kata_reply *r);
 /* Turn a reply with an error code into ours, and free it. */
 int kata_refused(vc_inst *inst, const struct vc_call *call, const char *method, struct kata_reply *r);
 /* Ask, and want no more than success. */
@@ -41,5 +44,9 @@ int kata_ps(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink 
 int kata_stats(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json);
 /* netconf.c: network settings for the guest. */
 int kata_net_update(vc_inst *inst, const struct vc_call *call, const struct vc_agent_net *net);
+/* template.c: guests that become a template or come from one; processors and memory that were plugged in. */
+int kata_settle(vc_inst *inst, const struct vc_call *call, uint32_t flags);
+int kata_renew(vc_inst *inst, const struct vc_call *call, const struct vc_renew *renew);
+int kata_online(vc_inst *inst, const struct vc_call *call, uint32_t vcpus);
 
 #endif

@@ -2,26 +2,39 @@
 /* mock.c: a hypervisor without a VM: only the rules of the contract, for tests of everything above it.
  *
  * What a VM would have done is in the saved state: its condition and the devices that are plugged in.  The state is
- * text, one word a line: "mock", the condition, then "dev TYPE ID" for each device. */
+ * text, one word a line: "mock", the condition, then "dev TYPE ID" for each device.
+ *
+ * Templates (vc.template/1): what a VM's memory would be is a file "memory" of three lines, which `start` checks.  The
+ * option `image` names a file that stands for the VM's kernel: it is part of the key. */
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include <vc/hypervisor.h>
+#include <vc/template.h>
 
 #include "lib/buf.h"
+#include "lib/io.h"
 #include "lib/plug.h"
 
 #define MAX_DEVICES 32
 #define MAX_STATE   (64 * 1024)
+#define TPL_VCPUS   1u                   /* what a template has; a VM that wants more is given it afterwards */
+#define TPL_MEMORY  (64u * 1024 * 1024)
+#define MEMORY_FILE "mock memory\nvcpus 1\nend\n"
 #define CAPS        (VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_NO_GUEST)
 
 struct mock {
     const vc_host *host;
-    char *pod_id;
-    uint32_t state; /* VC_VM_* */
+    char *pod_id, *image; /* image: NULL = none */
+    uint32_t state;       /* VC_VM_* */
+    uint32_t vcpus;       /* as vm_create asked; 0 = as the template has */
+    uint64_t memory;
+    bool kernel_params;
     struct {
         uint32_t type; /* VC_DEV_*, 0 = free */
         char id[32];
@@ -53,6 +66,7 @@ static void mock_close(vc_inst *inst)
 {
     struct mock *m = mock_of(inst);
 
+    free(m->image);
     free(m->pod_id);
     free(m);
 }
@@ -61,10 +75,11 @@ static int mock_create(const vc_host *host, const struct vc_call *call, const vc
                        vc_inst **out)
 {
     struct mock *m = calloc(1, sizeof(*m));
+    const char *image = vcs_opt_str(host, cfg, "image");
 
-    (void)cfg;
-    if (!m || !(m->pod_id = strdup(pod_id))) {
-        free(m);
+    if (!m || !(m->pod_id = strdup(pod_id)) || (image && !(m->image = strdup(image)))) {
+        if (m)
+            mock_close((vc_inst *)m);
         return vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while making a mock VM");
     }
     m->host = host;
@@ -180,9 +195,11 @@ static int mock_vm_create(vc_inst *inst, const struct vc_call *call, const struc
 {
     struct mock *m = mock_of(inst);
 
-    (void)config;
     if (m->state != VC_VM_NONE)
         return vcs_fail(m->host, call, VC_E_EXISTS, 0, "the VM of pod %s was described already", m->pod_id);
+    m->vcpus = config->vcpus;
+    m->memory = config->memory;
+    m->kernel_params = config->kernel_params && config->kernel_params[0];
     m->state = VC_VM_CREATED;
     return 0;
 }
@@ -302,6 +319,137 @@ static int mock_device_del(vc_inst *inst, const struct vc_call *call, const char
     return 0;
 }
 
+/* ---- templates ---- */
+
+/* What tells one version of the image from another: "PATH SIZE INODE MTIME".  -errno. */
+static int put_image(const char *path, struct vcs_buf *b)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return -errno;
+    return vcs_buf_printf(b, "image=%s %jd %ju %jd.%09ld\n", path, (intmax_t)st.st_size, (uintmax_t)st.st_ino,
+                          (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+}
+
+static int mock_tpl_key(vc_inst *inst, const struct vc_call *call, vc_sink *text)
+{
+    struct mock *m = mock_of(inst);
+    struct vcs_buf b = { 0 };
+    int r;
+
+    if (m->state != VC_VM_CREATED)
+        return wrong_state(m, call, "asked for its key");
+    if (m->kernel_params || (m->vcpus && m->vcpus < TPL_VCPUS) || (m->memory && m->memory < TPL_MEMORY))
+        return vcs_fail(m->host, call, VC_E_UNSUPPORTED, 0,
+                        "the VM of pod %s cannot come from a template: it has kernel parameters of its own, or less "
+                        "memory than a template (%u bytes)",
+                        m->pod_id, TPL_MEMORY);
+    r = vcs_buf_printf(&b, "mock=1\nvcpus=%u\nmemory=%u\n", TPL_VCPUS, TPL_MEMORY);
+    if (r == 0 && m->image)
+        r = put_image(m->image, &b);
+    if (r == 0)
+        r = m->host->write(m->host, text, vcs_buf_data(&b), b.len);
+    else
+        r = vcs_fail(m->host, call, vcs_code_of(r), r, "cannot look at %s", m->image ? m->image : "nothing");
+    vcs_buf_done(&b);
+    return r;
+}
+
+static int mock_tpl_valid(vc_inst *inst, const struct vc_call *call, struct vc_bytes text)
+{
+    struct mock *m = mock_of(inst);
+    vcs_autofree char *copy = strndup(text.data, text.len), *path = NULL;
+    struct vcs_buf b = { 0 };
+    char *line, *end;
+    int r;
+
+    if (!copy)
+        return vcs_fail(m->host, call, VC_E_NOMEM, 0, "out of memory");
+    line = strstr(copy, "\nimage=");
+    if (!line)
+        return 0;
+    end = strchr(++line, '\n');
+    if (end)
+        end[1] = '\0';
+    path = strdup(line + 6);
+    if (!path)
+        return vcs_fail(m->host, call, VC_E_NOMEM, 0, "out of memory");
+    for (int words = 0; words < 3 && (end = strrchr(path, ' ')); words++)
+        *end = '\0';
+    r = put_image(path, &b);
+    if (r < 0)
+        r = vcs_fail(m->host, call, VC_E_STATE, r, "its image %s cannot be looked at", path);
+    else if (b.len != strlen(line) || memcmp(vcs_buf_data(&b), line, b.len) != 0)
+        r = vcs_fail(m->host, call, VC_E_STATE, 0, "its image %s is another one now", path);
+    vcs_buf_done(&b);
+    return r;
+}
+
+static int mock_tpl_boot(vc_inst *inst, const struct vc_call *call, const char *dir)
+{
+    struct stat st;
+
+    if (stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+        return vcs_fail(mock_of(inst)->host, call, VC_E_NOTFOUND, errno, "cannot use the directory %s", dir);
+    return mock_vm_start(inst, call);
+}
+
+static int mock_tpl_save(vc_inst *inst, const struct vc_call *call, const char *dir)
+{
+    struct mock *m = mock_of(inst);
+    int r;
+
+    if (m->state != VC_VM_RUNNING)
+        return wrong_state(m, call, "saved");
+    vcs_autoclose int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = fd < 0 ? -errno : vcs_write_file_atomic(fd, "memory", MEMORY_FILE, strlen(MEMORY_FILE), 0600, 1);
+    if (r < 0)
+        return vcs_fail(m->host, call, vcs_code_of(r), r, "cannot save a mock VM in %s", dir);
+    m->state = VC_VM_STOPPED;
+    return 0;
+}
+
+static int mock_tpl_start(vc_inst *inst, const struct vc_call *call, const char *dir, struct vc_template_started *out)
+{
+    struct mock *m = mock_of(inst);
+    char text[sizeof(MEMORY_FILE) + 1], path[4096];
+    ssize_t n;
+
+    if (m->state != VC_VM_CREATED)
+        return wrong_state(m, call, "started from a template");
+    snprintf(path, sizeof(path), "%s/memory", dir);
+    vcs_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    n = fd < 0 ? -errno : vcs_read_full(fd, text, sizeof(text));
+    if (n != (ssize_t)strlen(MEMORY_FILE) || memcmp(text, MEMORY_FILE, strlen(MEMORY_FILE)) != 0)
+        return vcs_fail(m->host, call, VC_E_CORRUPT, n < 0 ? (int)n : 0, "%s is not the memory of a mock VM", path);
+    if (out && out->size >= sizeof(*out)) {
+        out->added_vcpus = m->vcpus > TPL_VCPUS ? m->vcpus - TPL_VCPUS : 0;
+        out->added_memory = m->memory > TPL_MEMORY ? m->memory - TPL_MEMORY : 0;
+    }
+    m->state = VC_VM_RUNNING;
+    return 0;
+}
+
+static const struct vc_template_ops template_ops = {
+    .size = sizeof(struct vc_template_ops),
+    .key = mock_tpl_key,
+    .valid = mock_tpl_valid,
+    .boot = mock_tpl_boot,
+    .save = mock_tpl_save,
+    .start = mock_tpl_start,
+};
+
+static const void *mock_ext(vc_inst *inst, const char *id)
+{
+    (void)inst;
+    return strcmp(id, VC_EXT_TEMPLATE) ? NULL : &template_ops;
+}
+
+static const struct vc_option options[] = {
+    { .key = "image", .type = VC_OPT_PATH, .doc = "A file that stands for the VM's kernel; templates are of it." },
+};
+
 static const struct vc_inst_ops inst_ops = {
     .size = sizeof(struct vc_inst_ops),
     .create = mock_create,
@@ -311,6 +459,7 @@ static const struct vc_inst_ops inst_ops = {
     .cleanup = mock_cleanup,
     .close = mock_close,
     .caps = mock_caps,
+    .ext = mock_ext,
 };
 
 static const struct vc_hypervisor_ops hypervisor_ops = {
@@ -340,6 +489,8 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .vendor = "libvccore",
     .version = "1.0",
     .description = "A hypervisor without a VM, for tests.",
+    .options = options,
+    .n_options = sizeof(options) / sizeof(options[0]),
     .option_stride = sizeof(struct vc_option),
     .state_version = 1,
     .state_version_min = 1,

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 
@@ -85,7 +87,40 @@ uint32_t qemu_tsc_khz(void)
     return khz;
 }
 
+static uint64_t mix(uint64_t sum, uint32_t v)
+{
+    sum = (sum ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+    return sum ^ sum >> 32;
+}
+
+uint64_t qemu_cpu_identity(void)
+{
+    /* Vendor, model, features, frequencies, brand, and widths of addresses. */
+    static const unsigned leaves[] = { 0,           1,           7,           0xd,         0x15,
+                                       0x16,        0x80000000u, 0x80000001u, 0x80000002u, 0x80000003u,
+                                       0x80000004u, 0x80000007u, 0x80000008u };
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < sizeof(leaves) / sizeof(leaves[0]); i++) {
+        unsigned a = 0, b = 0, c = 0, d = 0;
+
+        if (!__get_cpuid_count(leaves[i], 0, &a, &b, &c, &d))
+            continue;
+        if (leaves[i] == 1)
+            b &= 0xffffu; /* above stands which processor this very one is */
+        if (leaves[i] == 0xd)
+            b = 0; /* what the process has enabled */
+        sum = mix(mix(mix(mix(mix(sum, leaves[i]), a), b), c), d);
+    }
+    return sum;
+}
+
 #else
+
+uint64_t qemu_cpu_identity(void)
+{
+    return 0;
+}
 
 bool qemu_kvm_works(const char **ret_why)
 {
@@ -99,3 +134,17 @@ uint32_t qemu_tsc_khz(void)
 }
 
 #endif
+
+void qemu_cpu_microcode(char *buf, size_t size)
+{
+    vcs_autofclose FILE *f = fopen("/proc/cpuinfo", "re");
+    char line[256], *p;
+
+    snprintf(buf, size, "unknown");
+    while (f && fgets(line, sizeof(line), f))
+        if (!strncmp(line, "microcode", 9) && (p = strchr(line, ':'))) {
+            p += 1 + strspn(p + 1, " \t");
+            snprintf(buf, size, "%.*s", (int)strcspn(p, " \t\n"), p);
+            return;
+        }
+}

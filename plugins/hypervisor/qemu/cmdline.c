@@ -15,9 +15,12 @@
 
 /* Kernel parameters that both accelerators want: a panic ends the VM at once (-no-reboot), the crypto self tests
  * and certificate parsing cost a quarter of the boot under emulation and protect nothing here.  The root ports need
- * no services of their own (hotplug, power events, error reports): q35 hotplugs by ACPI. */
-#define APPEND_COMMON "panic=-1 no_timer_check noreplace-smp cryptomgr.notests pcie_ports=compat 8250.nr_uarts="
-#define APPEND_KVM    " tsc=reliable random.trust_cpu=on"
+ * no services of their own (hotplug, power events, error reports): q35 hotplugs by ACPI.  Plugged memory is taken into
+ * use at once; because it may lie above 4 GiB, a guest would set 64 MiB aside for devices that cannot reach that. */
+#define APPEND_COMMON                                                                                                  \
+    "panic=-1 no_timer_check noreplace-smp cryptomgr.notests pcie_ports=compat memhp_default_state=online "            \
+    "swiotlb=noforce 8250.nr_uarts="
+#define APPEND_KVM " tsc=reliable random.trust_cpu=on"
 /* Under emulation: no APIC timer calibration (a busy wait of 100 ms of guest time), and none of the initcalls that
  * cost much and serve hardware or features this guest has not.  Kernels ignore names they do not know. */
 #define APPEND_TCG                                                                                                     \
@@ -84,7 +87,25 @@ static char *escape(const char *s)
     return out;
 }
 
-static void put_machine(struct qemu_args *a, const struct qemu_config *c, const struct qemu_vm *vm)
+static void put_memory(struct qemu_args *a, const struct qemu_vm *vm, const struct qemu_launch *l)
+{
+    unsigned long long mib = vm->memory >> 20;
+
+    put(a, "-object");
+    if (l->from == QEMU_FROM_BOOT)
+        putf(a, "memory-backend-memfd,id=m0,size=%lluM,share=on", mib);
+    else /* "off": what the VM writes is its own, and the file stays as it is */
+        putf(a, "memory-backend-file,id=m0,size=%lluM,mem-path=/proc/self/fd/%d,share=%s", mib, l->memory_fd,
+             l->from == QEMU_FROM_MAKING ? "on" : "off");
+    put(a, "-m");
+    if (vm->max_memory > vm->memory)
+        putf(a, "%lluM,slots=%d,maxmem=%lluM", mib, QEMU_DIMM_SLOTS, (unsigned long long)(vm->max_memory >> 20));
+    else
+        putf(a, "%lluM", mib);
+}
+
+static void put_machine(struct qemu_args *a, const struct qemu_config *c, const struct qemu_vm *vm,
+                        const struct qemu_launch *l)
 {
     bool kvm = vm->accel == QEMU_ACCEL_KVM;
 
@@ -96,14 +117,7 @@ static void put_machine(struct qemu_args *a, const struct qemu_config *c, const 
         put(a, "-global");
         put(a, "kvm-pit.lost_tick_policy=discard");
     }
-    put(a, "-object");
-    putf(a, "memory-backend-memfd,id=m0,size=%lluM,share=on", (unsigned long long)(vm->memory >> 20));
-    put(a, "-m");
-    if (vm->max_memory > vm->memory)
-        putf(a, "%lluM,slots=4,maxmem=%lluM", (unsigned long long)(vm->memory >> 20),
-             (unsigned long long)(vm->max_memory >> 20));
-    else
-        putf(a, "%lluM", (unsigned long long)(vm->memory >> 20));
+    put_memory(a, vm, l);
     put(a, "-smp");
     putf(a, "%u,maxcpus=%u", vm->vcpus, vm->max_vcpus);
 }
@@ -199,7 +213,7 @@ int qemu_cmdline(const struct qemu_config *c, const struct qemu_vm *vm, const st
         return strstr(*ret_why, "out of memory") ? VC_E_NOMEM : VC_E_CONFIG;
 
     put(&a, c->path);
-    put_machine(&a, c, vm);
+    put_machine(&a, c, vm, l);
     put(&a, "-nodefaults");
     put(&a, "-no-user-config");
     put(&a, "-display");
@@ -217,6 +231,10 @@ int qemu_cmdline(const struct qemu_config *c, const struct qemu_vm *vm, const st
     take(&a, append);
     put_channels(&a, l);
     put_devices(&a, c, vm);
+    if (l->from == QEMU_FROM_TEMPLATE) {
+        put(&a, "-incoming");
+        put(&a, "defer"); /* until the monitor has said how the state is to be read */
+    }
     if (c->sandbox) {
         put(&a, "-sandbox");
         put(&a, "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");

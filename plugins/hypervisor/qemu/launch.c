@@ -54,10 +54,11 @@ static void unlink_run(const struct qemu *q, const char *name)
 
 /* What a start holds until QEMU has it. */
 struct start {
-    int fds[3]; /* for the child, in the order of their numbers from 3 */
+    int fds[QEMU_LAUNCH_FDS]; /* for the child, in the order of their numbers from 3 */
     uint32_t n_fds;
     int log_fd, ns_fd;
     char *console;
+    int state_nr; /* number of the template's state in the child */
     struct qemu_launch launch;
 };
 
@@ -153,7 +154,18 @@ static int open_netns(struct qemu *q, const struct vc_call *call, int *ret)
     return 0;
 }
 
-static int prepare(struct qemu *q, const struct vc_call *call, struct start *s)
+/* Duplicate a borrowed descriptor for the child. */
+static int lend(struct qemu *q, const struct vc_call *call, struct start *s, int fd, int *ret)
+{
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+    if (copy < 0)
+        return vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot hand a file of the template to QEMU");
+    *ret = give(s, copy);
+    return 0;
+}
+
+static int prepare(struct qemu *q, const struct vc_call *call, const struct qemu_start *what, struct start *s)
 {
     struct qemu_launch *l = &s->launch;
     vcs_autofree char *log = NULL;
@@ -178,8 +190,12 @@ static int prepare(struct qemu *q, const struct vc_call *call, struct start *s)
         close(fd);
         l->console_path = s->console;
     }
+    l->from = what->from;
+    if ((what->memory_fd >= 0 && (r = lend(q, call, s, what->memory_fd, &l->memory_fd)) < 0) ||
+        (what->state_fd >= 0 && (r = lend(q, call, s, what->state_fd, &s->state_nr)) < 0))
+        return r;
     l->firmware = qemu_config_firmware(&q->config);
-    if (q->vm.accel == QEMU_ACCEL_TCG)
+    if (q->vm.accel == QEMU_ACCEL_TCG && what->from != QEMU_FROM_TEMPLATE) /* a saved guest knows it */
         l->tsc_khz = qemu_tsc_khz();
     return 0;
 }
@@ -210,12 +226,12 @@ static void last_words(const struct qemu *q, char *buf, size_t size)
     snprintf(buf, size, "%.*s", (int)size - 1, line);
 }
 
-static int spawn(struct qemu *q, const struct vc_call *call, struct start *s)
+static int spawn(struct qemu *q, const struct vc_call *call, const struct qemu_vm *vm, struct start *s)
 {
     struct qemu_args args = { 0 };
     const char *why;
-    int32_t fds[3];
-    int r = qemu_cmdline(&q->config, &q->vm, &s->launch, &args, &why);
+    int32_t fds[QEMU_LAUNCH_FDS];
+    int r = qemu_cmdline(&q->config, vm, &s->launch, &args, &why);
 
     if (r < 0)
         return vcs_fail(q->host, call, r, 0, "%s", why);
@@ -235,45 +251,82 @@ static int spawn(struct qemu *q, const struct vc_call *call, struct start *s)
 }
 
 /* Wait until QEMU answers and says that the VM runs. */
-static int await_running(struct qemu *q, const struct vc_call *call)
+static int await_booted(struct qemu *q, const struct vc_call *call, const char *path, int64_t deadline_ns)
+{
+    struct qmp c;
+    uint32_t state;
+    int r = qmp_open(&c, q->host, call, path, q->cancel_fd, deadline_ns);
+
+    if (r < 0)
+        return r;
+    r = qmp_status(&c, &state);
+    if (r == 0 && state != VC_VM_RUNNING)
+        r = vcs_fail(q->host, call, VC_E_PEER, 0, "QEMU started the VM, but it does not run");
+    qmp_close(&c);
+    return r;
+}
+
+/* Have QEMU read the state of the template, and wait until its VM runs. */
+static int await_restored(struct qemu *q, const struct vc_call *call, const char *path, int64_t deadline_ns,
+                          int state_nr, bool *ret_reading)
+{
+    char incoming[48];
+    const struct qmp_request list[] = {
+        { "migrate-set-capabilities", "{\"capabilities\":[{\"capability\":\"x-ignore-shared\",\"state\":true}]}" },
+        { "migrate-incoming", incoming },
+    };
+    struct qmp c;
+    unsigned done;
+    int r;
+
+    snprintf(incoming, sizeof(incoming), "{\"uri\":\"fd:%d\"}", state_nr);
+    r = qmp_open_and_run(&c, q->host, call, path, q->cancel_fd, deadline_ns, list, 2, &done);
+    *ret_reading = done == 2;
+    if (r < 0)
+        return r;
+    r = qmp_wait_resumed(&c); /* it was saved running, and runs as soon as it is read */
+    qmp_close(&c);
+    return r;
+}
+
+static int await_running(struct qemu *q, const struct vc_call *call, const struct start *s)
 {
     vcs_autofree char *path = qemu_run_path(q, "qmp.sock");
     int64_t deadline = call && call->deadline_ns ? call->deadline_ns : vcs_now_ns() + START_TIME;
-    struct qmp c;
-    uint32_t state;
+    bool reading = false;
+    char line[700];
     int r;
 
     if (!path)
         return vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while starting QEMU");
-    r = qmp_open(&c, q->host, call, path, q->cancel_fd, deadline);
-    if (r == 0) {
-        r = qmp_status(&c, &state);
-        if (r == 0 && state != VC_VM_RUNNING)
-            r = vcs_fail(q->host, call, VC_E_PEER, 0, "QEMU started the VM, but it does not run");
-        qmp_close(&c);
-    }
-    if (r == VC_E_PEER) {
-        char line[700];
-
-        last_words(q, line, sizeof(line));
-        vcs_fail(q->host, call, VC_E_PEER, 0, "%s ended while it started the VM%s%s", q->config.path,
-                 *line ? ": " : " and said nothing", line);
-    }
-    return r;
+    if (s->launch.from == QEMU_FROM_TEMPLATE)
+        r = await_restored(q, call, path, deadline, s->state_nr, &reading);
+    else
+        r = await_booted(q, call, path, deadline);
+    if (r != VC_E_PEER)
+        return r;
+    last_words(q, line, sizeof(line));
+    if (reading)
+        return vcs_fail(q->host, call, VC_E_CORRUPT, 0, "%s could not read the saved VM of the template%s%s",
+                        q->config.path, *line ? ": " : " and said nothing", line);
+    return vcs_fail(q->host, call, VC_E_PEER, 0, "%s ended while it started the VM%s%s", q->config.path,
+                    *line ? ": " : " and said nothing", line);
 }
 
-int qemu_launch_start(struct qemu *q, const struct vc_call *call)
+int qemu_launch_start(struct qemu *q, const struct vc_call *call, const struct qemu_start *what)
 {
-    struct start s = { .log_fd = -1, .ns_fd = -1, .launch = { .qmp_fd = -1, .agent_fd = -1, .vhost_fd = -1 } };
-    int r = prepare(q, call, &s);
+    struct start s = { .log_fd = -1,
+                       .ns_fd = -1,
+                       .launch = { .qmp_fd = -1, .agent_fd = -1, .vhost_fd = -1, .memory_fd = -1 } };
+    int r = prepare(q, call, what, &s);
 
     if (r == 0)
-        r = spawn(q, call, &s);
+        r = spawn(q, call, what->vm, &s);
     start_done(&s); /* from here on only QEMU holds the sockets, so its end is seen as end of file */
     if (r == 0) {
         q->cid = s.launch.cid;
         q->has_console = q->config.console_log;
-        r = await_running(q, call);
+        r = await_running(q, call, &s);
         if (r < 0) {
             struct vc_call quiet = { .size = sizeof(quiet) };
 

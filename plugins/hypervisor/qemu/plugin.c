@@ -20,7 +20,7 @@ static struct qemu *qemu_of(vc_inst *inst)
 }
 
 /* A cancel belongs to the call that runs, so one that came between two calls is dropped. */
-static struct qemu *begin(vc_inst *inst)
+struct qemu *qemu_begin(vc_inst *inst)
 {
     struct qemu *q = qemu_of(inst);
     uint64_t n;
@@ -119,7 +119,7 @@ static int qemu_check(vc_inst *inst, const struct vc_call *call, uint32_t *healt
 static int qemu_cleanup(vc_inst *inst, const struct vc_call *call)
 {
     static const char *const files[] = { "qemu.log", "console.log" };
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     int r = qemu_launch_stop(q, call, true);
 
     if (r < 0)
@@ -137,7 +137,8 @@ static int qemu_cleanup(vc_inst *inst, const struct vc_call *call)
 
 static uint64_t qemu_caps(vc_inst *inst)
 {
-    return VC_HV_CAP_PAUSE | VC_HV_CAP_SHARE_9P | (qemu_of(inst)->config.root_ports ? VC_HV_CAP_HOTPLUG : 0);
+    return VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_SHARE_9P |
+           (qemu_of(inst)->config.root_ports ? VC_HV_CAP_HOTPLUG : 0);
 }
 
 static void qemu_cancel(vc_inst *inst)
@@ -152,7 +153,7 @@ static void qemu_cancel(vc_inst *inst)
 
 static int qemu_vm_create(vc_inst *inst, const struct vc_call *call, const struct vc_vm_config *config)
 {
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     struct vc_vm_config want = { .netns_fd = -1 };
     char link[64], path[4096];
     ssize_t n;
@@ -183,9 +184,8 @@ static int qemu_vm_create(vc_inst *inst, const struct vc_call *call, const struc
     return 0;
 }
 
-static int qemu_vm_start(vc_inst *inst, const struct vc_call *call)
+int qemu_start_vm(struct qemu *q, const struct vc_call *call, const struct qemu_start *start)
 {
-    struct qemu *q = begin(inst);
     int r;
 
     if (q->state == VC_VM_NONE)
@@ -195,15 +195,22 @@ static int qemu_vm_start(vc_inst *inst, const struct vc_call *call)
     if ((r = qemu_launch_stop(q, call, true)) < 0) /* forget one that died */
         return r;
     q->state = VC_VM_CREATED;
-    r = qemu_launch_start(q, call);
+    r = qemu_launch_start(q, call, start);
     if (r == 0)
         q->state = VC_VM_RUNNING;
     return r;
 }
 
+static int qemu_vm_start(vc_inst *inst, const struct vc_call *call)
+{
+    struct qemu *q = qemu_begin(inst);
+
+    return qemu_start_vm(q, call, &(struct qemu_start){ .vm = &q->vm, .memory_fd = -1, .state_fd = -1 });
+}
+
 static int qemu_vm_stop(vc_inst *inst, const struct vc_call *call, uint32_t flags)
 {
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     int r = qemu_launch_stop(q, call, flags & VC_STOP_FORCE);
 
     if (r == 0 && q->state == VC_VM_RUNNING)
@@ -211,8 +218,7 @@ static int qemu_vm_stop(vc_inst *inst, const struct vc_call *call, uint32_t flag
     return r;
 }
 
-/* Connect to QEMU for one question.  A VM that does not run is VC_E_STATE. */
-static int ask(struct qemu *q, const struct vc_call *call, struct qmp *ret)
+int qemu_ask(struct qemu *q, const struct vc_call *call, struct qmp *ret)
 {
     vcs_autofree char *path = qemu_run_path(q, "qmp.sock");
     int64_t deadline = call && call->deadline_ns ? call->deadline_ns : vcs_now_ns() + ASK_TIME;
@@ -226,7 +232,7 @@ static int ask(struct qemu *q, const struct vc_call *call, struct qmp *ret)
 
 static int qemu_vm_state(vc_inst *inst, const struct vc_call *call, uint32_t *state)
 {
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     struct qmp c;
     int r;
 
@@ -238,7 +244,7 @@ static int qemu_vm_state(vc_inst *inst, const struct vc_call *call, uint32_t *st
         *state = VC_VM_STOPPED;
         return 0;
     }
-    r = ask(q, call, &c);
+    r = qemu_ask(q, call, &c);
     if (r == 0) {
         r = qmp_status(&c, state);
         qmp_close(&c);
@@ -255,7 +261,7 @@ static int set_running(struct qemu *q, const struct vc_call *call, bool run)
 {
     struct qmp c;
     uint32_t state;
-    int r = ask(q, call, &c);
+    int r = qemu_ask(q, call, &c);
 
     if (r < 0)
         return r;
@@ -271,12 +277,12 @@ static int set_running(struct qemu *q, const struct vc_call *call, bool run)
 
 static int qemu_vm_pause(vc_inst *inst, const struct vc_call *call)
 {
-    return set_running(begin(inst), call, false);
+    return set_running(qemu_begin(inst), call, false);
 }
 
 static int qemu_vm_resume(vc_inst *inst, const struct vc_call *call)
 {
-    return set_running(begin(inst), call, true);
+    return set_running(qemu_begin(inst), call, true);
 }
 
 static int qemu_agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
@@ -329,7 +335,7 @@ static int need_running(struct qemu *q, const struct vc_call *call)
 static int qemu_device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev,
                            struct vc_device_result *out)
 {
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     struct vc_device d = { 0 };
     int r = need_running(q, call);
 
@@ -341,10 +347,29 @@ static int qemu_device_add(vc_inst *inst, const struct vc_call *call, const stru
 
 static int qemu_device_del(vc_inst *inst, const struct vc_call *call, const char *id)
 {
-    struct qemu *q = begin(inst);
+    struct qemu *q = qemu_begin(inst);
     int r = need_running(q, call);
 
     return r < 0 ? r : qemu_unplug(q, call, id);
+}
+
+static int qemu_vm_resize(vc_inst *inst, const struct vc_call *call, const struct vc_resize *want,
+                          struct vc_resize *got)
+{
+    struct qemu *q = qemu_begin(inst);
+    struct vc_resize w = { 0 };
+    int r = need_running(q, call);
+
+    if (r < 0)
+        return r;
+    memcpy(&w, want, want->size < sizeof(w) ? want->size : sizeof(w));
+    return qemu_resize(q, call, &w, got);
+}
+
+static const void *qemu_ext(vc_inst *inst, const char *id)
+{
+    (void)inst;
+    return !strcmp(id, VC_EXT_TEMPLATE) ? &qemu_template_ops : NULL;
 }
 
 /* ---- descriptor ---- */
@@ -384,6 +409,7 @@ static const struct vc_inst_ops inst_ops = {
     .close = qemu_close,
     .caps = qemu_caps,
     .cancel = qemu_cancel,
+    .ext = qemu_ext,
 };
 
 static const struct vc_hypervisor_ops hypervisor_ops = {
@@ -399,6 +425,7 @@ static const struct vc_hypervisor_ops hypervisor_ops = {
     .device_del = qemu_device_del,
     .vm_pause = qemu_vm_pause,
     .vm_resume = qemu_vm_resume,
+    .resize = qemu_vm_resize,
 };
 
 extern const struct vc_plugin vc_plugin_entry;
@@ -418,7 +445,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .option_stride = sizeof(struct vc_option),
     .state_version = QEMU_STATE_VERSION,
     .state_version_min = QEMU_STATE_VERSION,
-    .caps_max = VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P,
+    .caps_max = VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P,
     .probe = qemu_probe,
     .inst = &inst_ops,
     .ops = &hypervisor_ops,

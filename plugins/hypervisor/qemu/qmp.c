@@ -100,6 +100,16 @@ static void note_event(struct qmp *c, json_object *msg)
     const char *name = member(msg, "event");
     json_object *data;
 
+    if (!strcmp(name, "RESUME"))
+        c->resumed = true;
+    if (!strcmp(name, "MIGRATION") && json_object_object_get_ex(msg, "data", &data) &&
+        json_object_is_type(data, json_type_object)) {
+        const char *status = member(data, "status");
+
+        c->migration = !strcmp(status, "completed")                                ? QMP_MIGRATION_DONE
+                       : !strcmp(status, "failed") || !strcmp(status, "cancelled") ? QMP_MIGRATION_FAILED
+                                                                                   : QMP_MIGRATION_UNDER_WAY;
+    }
     if (!c->watch_device || !json_object_object_get_ex(msg, "data", &data) ||
         !json_object_is_type(data, json_type_object) || strcmp(member(data, "device"), c->watch_device))
         return;
@@ -169,7 +179,7 @@ static int connect_to(struct qmp *c, const char *path)
     return vcs_fail(c->host, c->call, r, errno, "cannot connect to QEMU's monitor %s", path);
 }
 
-int qmp_greet(struct qmp *c)
+static int take_greeting(struct qmp *c)
 {
     json_object *msg = NULL, *qmp;
     int r;
@@ -179,9 +189,14 @@ int qmp_greet(struct qmp *c)
             return r;
     r = json_object_object_get_ex(msg, "QMP", &qmp) && json_object_is_type(qmp, json_type_object) ? 0 : VC_E_PROTOCOL;
     json_object_put(msg);
-    if (r < 0)
-        return vcs_fail(c->host, c->call, r, 0, "QEMU's monitor did not begin with a QMP greeting");
-    return qmp_run(c, "qmp_capabilities", NULL, NULL, 0, NULL);
+    return r < 0 ? vcs_fail(c->host, c->call, r, 0, "QEMU's monitor did not begin with a QMP greeting") : 0;
+}
+
+int qmp_greet(struct qmp *c)
+{
+    int r = take_greeting(c);
+
+    return r < 0 ? r : qmp_run(c, "qmp_capabilities", NULL, NULL, 0, NULL);
 }
 
 int qmp_open(struct qmp *ret, const vc_host *host, const struct vc_call *call, const char *path, int cancel_fd,
@@ -266,12 +281,12 @@ static int send_command(struct qmp *c, const char *command, json_object *args, c
 }
 
 /* Turn a reply into a result. */
-static int take_reply(struct qmp *c, const char *command, json_object *msg, json_object **ret)
+static int take_reply(struct qmp *c, const char *command, uint64_t want_id, json_object *msg, json_object **ret)
 {
     json_object *id, *value;
 
     if (!json_object_object_get_ex(msg, "id", &id) || !json_object_is_type(id, json_type_int) ||
-        json_object_get_int64(id) != (int64_t)c->last_id)
+        json_object_get_int64(id) != (int64_t)want_id)
         return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU answered another question than the command %s",
                         command);
     if (json_object_object_get_ex(msg, "error", &value)) {
@@ -303,28 +318,96 @@ int qmp_run(struct qmp *c, const char *command, json_object *args, const int *fd
         r = next_message(c, &msg);
     if (r < 0)
         return r;
-    r = take_reply(c, command, msg, ret);
+    r = take_reply(c, command, c->last_id, msg, ret);
+    json_object_put(msg);
+    return r;
+}
+
+/* The reply to the command with this id; events that come before it are noted. */
+static int await_reply(struct qmp *c, const char *command, uint64_t id)
+{
+    json_object *msg = NULL;
+    int r = 0;
+
+    while (r == 0 && !msg)
+        r = next_message(c, &msg);
+    if (r < 0)
+        return r;
+    r = take_reply(c, command, id, msg, NULL);
+    json_object_put(msg);
+    return r;
+}
+
+int qmp_open_and_run(struct qmp *ret, const vc_host *host, const struct vc_call *call, const char *path, int cancel_fd,
+                     int64_t deadline_ns, const struct qmp_request *list, unsigned n, unsigned *ret_done)
+{
+    struct vcs_buf out = { 0 };
+    unsigned done = 0;
+    int r;
+
+    *ret = (struct qmp){ .host = host, .call = call, .fd = -1, .cancel_fd = cancel_fd, .deadline_ns = deadline_ns };
+    /* Short texts: QEMU reads its monitor byte by byte. */
+    r = vcs_buf_printf(&out, "{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
+    for (unsigned i = 0; i < n && r == 0; i++)
+        r = vcs_buf_printf(&out, "{\"execute\":\"%s\"%s%s,\"id\":%u}\n", list[i].command,
+                           list[i].args ? ",\"arguments\":" : "", list[i].args ? list[i].args : "", i + 2);
+    r = r ? vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while talking to QEMU") : connect_to(ret, path);
+    if (r == 0)
+        r = send_all(ret, (const char *)vcs_buf_data(&out), out.len, NULL, 0);
+    vcs_buf_done(&out);
+    ret->last_id = n + 1;
+    if (r == 0)
+        r = take_greeting(ret);
+    if (r == 0)
+        r = await_reply(ret, "qmp_capabilities", 1);
+    for (; done < n && r == 0; done += r == 0)
+        r = await_reply(ret, list[done].command, done + 2);
+    if (ret_done)
+        *ret_done = done;
+    if (r < 0)
+        qmp_close(ret);
+    return r;
+}
+
+/* Take one message, which must be an event: it is noted. */
+static int take_event(struct qmp *c)
+{
+    json_object *msg = NULL;
+    int r = next_message(c, &msg);
+
+    if (r == 0 && msg)
+        r = vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU sent an answer on its monitor that nobody asked for");
     json_object_put(msg);
     return r;
 }
 
 int qmp_wait_deleted(struct qmp *c)
 {
-    while (!c->deleted && !c->unplug_failed) {
-        json_object *msg = NULL;
-        int r = next_message(c, &msg);
+    int r = 0;
 
-        if (r < 0)
-            return r;
-        if (msg) {
-            json_object_put(msg);
-            return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
-                            "QEMU sent an answer on its monitor that nobody asked for");
-        }
-    }
-    return c->deleted ? 0
-                      : vcs_fail(c->host, c->call, VC_E_BUSY, 0, "the guest refused to give the device %s up",
-                                 c->watch_device);
+    while (!c->deleted && !c->unplug_failed && r == 0)
+        r = take_event(c);
+    if (r < 0 || c->deleted)
+        return r;
+    return vcs_fail(c->host, c->call, VC_E_BUSY, 0, "the guest refused to give the device %s up", c->watch_device);
+}
+
+int qmp_wait_resumed(struct qmp *c)
+{
+    int r = 0;
+
+    while (!c->resumed && r == 0)
+        r = take_event(c);
+    return r;
+}
+
+int qmp_wait_migration(struct qmp *c)
+{
+    int r = 0;
+
+    while (c->migration == QMP_MIGRATION_UNDER_WAY && r == 0)
+        r = take_event(c);
+    return r;
 }
 
 int qmp_status(struct qmp *c, uint32_t *ret_state)

@@ -25,6 +25,15 @@ struct qmp {
     /* The event that is being waited for; set before the command that causes it. */
     const char *watch_device;
     bool deleted, unplug_failed;
+    /* Events that are always noted. */
+    bool resumed;
+    enum { QMP_MIGRATION_UNDER_WAY, QMP_MIGRATION_DONE, QMP_MIGRATION_FAILED } migration;
+};
+
+/* A command for qmp_open_and_run. */
+struct qmp_request {
+    const char *command;
+    const char *args; /* JSON object as text; NULL = none */
 };
 
 /* Connect to the socket, read the greeting and leave the negotiation mode.  On failure nothing is left open.
@@ -33,6 +42,10 @@ int qmp_open(struct qmp *ret, const vc_host *host, const struct vc_call *call, c
              int64_t deadline_ns);
 /* The second half of qmp_open, on a connection that is there: read the greeting, leave the negotiation mode. */
 int qmp_greet(struct qmp *c);
+/* qmp_open, and run these commands, all written at once: QEMU takes them as soon as it can.  *ret_done (may be NULL) is
+ * how many of them it has done.  With a failure nothing is left open. */
+int qmp_open_and_run(struct qmp *ret, const vc_host *host, const struct vc_call *call, const char *path, int cancel_fd,
+                     int64_t deadline_ns, const struct qmp_request *list, unsigned n, unsigned *ret_done);
 void qmp_close(struct qmp *c);
 
 /* Run a command.  `args` (may be NULL) is consumed.  `fds` go with it as ancillary data.  *ret, when wanted, is the
@@ -42,6 +55,11 @@ int qmp_run(struct qmp *c, const char *command, json_object *args, const int *fd
 
 /* Wait for the DEVICE_DELETED event of c->watch_device.  VC_E_BUSY when the guest refuses to give it up. */
 int qmp_wait_deleted(struct qmp *c);
+
+/* Wait for the RESUME event: the VM runs. */
+int qmp_wait_resumed(struct qmp *c);
+/* Wait until a migration has ended (its events must be enabled): see c->migration. */
+int qmp_wait_migration(struct qmp *c);
 
 /* Value of query-status, mapped to VC_VM_*. */
 int qmp_status(struct qmp *c, uint32_t *ret_state);

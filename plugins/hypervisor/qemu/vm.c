@@ -87,17 +87,6 @@ static int choose(const vc_host *host, const struct vc_call *call, const struct 
     return 0;
 }
 
-static int check_share(const vc_host *host, const struct vc_call *call, const char *dir)
-{
-    struct stat st;
-
-    if (stat(dir, &st) < 0)
-        return vcs_fail(host, call, vcs_code_of(errno), errno, "the shared folder %s cannot be used", dir);
-    if (!S_ISDIR(st.st_mode))
-        return vcs_fail(host, call, VC_E_INVAL, 0, "the shared folder %s is no directory", dir);
-    return 0;
-}
-
 int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const struct qemu_config *c,
                      const struct vc_vm_config *want, struct qemu_vm *ret)
 {
@@ -127,8 +116,6 @@ int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const stru
     }
     why = qemu_vm_invalid(&vm);
     r = why ? vcs_fail(host, call, VC_E_INVAL, 0, "%s", why) : 0;
-    if (r == 0 && vm.shared_dir)
-        r = check_share(host, call, vm.shared_dir);
     if (r == 0)
         r = choose(host, call, c, &vm);
     if (r < 0)
@@ -136,6 +123,17 @@ int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const stru
     else
         *ret = vm;
     return r;
+}
+
+struct qemu_vm qemu_vm_skeleton(const struct qemu_config *c, const struct qemu_vm *vm)
+{
+    struct qemu_vm s = *vm;
+
+    s.memory = c->memory;
+    s.max_memory = c->max_memory > c->memory ? c->max_memory : c->memory;
+    s.vcpus = c->vcpus;
+    s.max_vcpus = c->max_vcpus > c->vcpus ? c->max_vcpus : c->vcpus;
+    return s;
 }
 
 void qemu_vm_done(struct qemu_vm *vm)

@@ -21,6 +21,8 @@ extern "C" {
 #define VC_AG_CAP_NO_GUEST (UINT64_C(1) << 5) /* it talks to nobody: connect takes an empty URI, and
                                                  containers have no process */
 #define VC_AG_CAP_STDIO (UINT64_C(1) << 6)  /* stdio */
+#define VC_AG_CAP_TEMPLATE (UINT64_C(1) << 7) /* settle, renew */
+#define VC_AG_CAP_ONLINE (UINT64_C(1) << 8)   /* online */
 
 enum { VC_SANDBOX_SHARED_PIDNS = 1u << 0 }; /* all containers in one pid namespace */
 
@@ -69,6 +71,19 @@ struct vc_agent_net {
 
 enum { VC_SIGNAL_ALL = 1u << 0 }; /* every process of the container */
 
+/* How a guest is to settle (settle). */
+enum {
+    VC_SETTLE_EXERCISE = 1u << 0 /* also run a process of the guest's own to its end, the way a container is run, so
+                                    that a VMM that translates or caches the guest's code has seen it */
+};
+
+/* What makes a guest that was started from a template one of its own (renew). */
+struct vc_renew {
+    uint32_t size;
+    uint32_t flags;       /* 0 */
+    struct vc_bytes seed; /* random bytes for the guest's generator, 32 to 512, fresh ones for each guest */
+};
+
 struct vc_agent_ops {
     uint32_t size;
     uint32_t reserved; /* 0 */
@@ -110,6 +125,16 @@ struct vc_agent_ops {
     int (*ctr_resume)(vc_inst *inst, const struct vc_call *call, const char *ctr);                /* CAP_PAUSE */
     /* CAP_UPDATE.  OCI linux.resources object as text. */
     int (*ctr_update)(vc_inst *inst, const struct vc_call *call, const char *ctr, struct vc_bytes resources);
+    /* CAP_TEMPLATE.  Have the guest do now what it has put off, and answer when it has nothing more to do: it is about to
+     * be saved as a template, or paused until a pod needs it.  There is no sandbox in it. */
+    int (*settle)(vc_inst *inst, const struct vc_call *call, uint32_t flags);
+    /* CAP_TEMPLATE.  First thing after connect in a guest that came from a template: its random number generator takes the
+     * seed and goes on from there, its clock is set to the host's, and what it derives from either (machine id) is
+     * made anew.  Idempotent. */
+    int (*renew)(vc_inst *inst, const struct vc_call *call, const struct vc_renew *renew);
+    /* CAP_ONLINE.  Take so many vCPUs, and all memory, that were plugged in after the guest had booted into use; waits
+     * for those that have not shown up yet.  VC_E_TIMEOUT when they do not. */
+    int (*online)(vc_inst *inst, const struct vc_call *call, uint32_t vcpus);
 };
 
 #ifdef __cplusplus

@@ -16,6 +16,7 @@
 #include "agent.h"
 #include "blockdev.h"
 #include "cgroup.h"
+#include "ctr-ahead.h"
 #include "ctr-spawn.h"
 #include "lib/io.h"
 
@@ -179,11 +180,28 @@ static int start_init(struct ctr *c, const Agent__CreateContainerRequest *req, s
     c->init = ret->pid;
     c->pidfd = sp.pidfd;
     c->sync = sp.sync;
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)c->init);
-    ssize_t n = readlink(path, c->mnt_ns, sizeof(c->mnt_ns) - 1);
-    c->mnt_ns[n < 0 ? 0 : n] = '\0';
+    if (c->cg.fd < 0) {
+        char path[64];
+        snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)c->init);
+        ssize_t n = readlink(path, c->mnt_ns, sizeof(c->mnt_ns) - 1);
+        c->mnt_ns[n < 0 ? 0 : n] = '\0';
+    }
     return 0;
+}
+
+/* Cgroup and init process, from what was made ahead when it fits. */
+static int make_processes(struct ctr *c, const Agent__CreateContainerRequest *req, struct ctr_child *ret,
+                          struct vca_fault *f)
+{
+    if (!vca_ahead_take(req, &c->cg))
+        return make_cgroup(c, req, f) < 0 ? -1 : start_init(c, req, ret, f);
+    if (vca_cgroup_limit(&c->cg, req->oci->linux_part->resources, f) < 0) {
+        vca_ahead_drop();
+        return -1;
+    }
+    int r = vca_ahead_use(req, ret, &c->pidfd, &c->sync, f);
+    c->init = ret->pid;
+    return r == -EPIPE ? start_init(c, req, ret, f) : r;
 }
 
 /* Give back what the object holds; the cgroup and storages have been removed or never been made. */
@@ -220,8 +238,7 @@ int ctr_create(const Agent__CreateContainerRequest *req, struct ctr_child *ret_c
         return -1;
     }
     if (vca_blockdev_patch(req->devices, req->n_devices, req->oci->linux_part, &f) < 0 ||
-        keep_seccomp(c, req->oci->linux_part->seccomp, &f) < 0 || make_cgroup(c, req, &f) < 0 ||
-        start_init(c, req, ret_child, &f) < 0) {
+        keep_seccomp(c, req->oci->linux_part->seccomp, &f) < 0 || make_processes(c, req, ret_child, &f) < 0) {
         report(err, &f);
         vca_cgroup_wait_empty(&c->cg, END_TIMEOUT_MS);
         if (vca_cgroup_remove(&c->cg, &ignored) < 0)

@@ -58,6 +58,9 @@ const char *const *ctr_device_types(void);
 
 /* ---- container ---- */
 
+/* Do for a container like that of the plan what can be done before it is asked for; ctr_create then uses it for the first
+ * one it fits.  For a machine that is about to be saved or paused, and whose root is an initramfs. */
+int ctr_prepare_ahead(const Agent__CreateContainerRequest *plan, struct agent_err *err);
 /* Make the container of req (its storages, devices, namespaces, root, cgroup) with its init process, which
  * has done all its set-up and waits for ctr_start just before it executes the program.  A failure leaves
  * nothing behind.  Nothing of req is referenced after the return. */

@@ -112,6 +112,19 @@ int vca_mounts_protect(struct vca_mounts *m, const Oci__Linux *lin, struct vca_f
 /* pivot_root into the new root; then read-only and the propagation the spec asks for. */
 int vca_mounts_enter(struct vca_mounts *m, const Oci__Spec *spec, struct vca_fault *f);
 
+/* Steps of these, for a container whose mounts are made before its root is known (ctr-ahead.c). */
+
+/* A copy of the root at `path` that is attached nowhere: a descriptor or -1. */
+int vca_mounts_copy_root(const char *path, struct vca_fault *f);
+/* Detach every mount of this namespace that hangs on its first one, but those whose path begins with `keep`. */
+int vca_mounts_leave_only(const char *keep, struct vca_fault *f);
+/* Mount the root over the first mount. */
+int vca_mounts_cover(struct vca_mounts *m, struct vca_fault *f);
+/* Move the mount that is open at fd to where `mnt` says. */
+int vca_mounts_put(struct vca_mounts *m, const Oci__Mount *mnt, int fd, struct vca_fault *f);
+/* The last of vca_mounts_enter: read-only and the propagation. */
+int vca_mounts_finish(struct vca_mounts *m, const Oci__Spec *spec, struct vca_fault *f);
+
 /* Options of a mount, sorted by what they mean. */
 struct vca_mount_opts {
     uint64_t attr_set, attr_clr;     /* MOUNT_ATTR_*, this mount */

@@ -25,6 +25,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "ctr-ahead.h"
 #include "lib/io.h"
 
 #define DEVPTS_MAGIC 0x1cd1
@@ -133,7 +134,7 @@ static int write_proc(int proc, const char *path, const char *value)
 }
 
 /* Also the usual 0 is set: the agent itself is protected, which nothing in a container may inherit. */
-static int set_oom_score(int64_t score, struct vca_fault *f)
+int vca_oom_score(int64_t score, struct vca_fault *f)
 {
     char path[64], text[32];
     vcs_autoclose int proc = -1;
@@ -374,7 +375,7 @@ static int join_namespaces(const struct vca_setup *s, struct vca_fault *f)
 
 /* A descriptor from the agent's mount namespace cannot be bound in this one: find the directory by its path
  * again.  -1 when there are no cgroups. */
-static int own_cgroup(int fd)
+int vca_own_cgroup(int fd)
 {
     char link[64], path[4096];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -389,13 +390,13 @@ static int own_cgroup(int fd)
 static int build_container(const struct vca_setup *s, int *terminal, int *rootfd, struct vca_fault *f)
 {
     const Oci__Spec *spec = s->spec;
-    vcs_autoclose int cgroup_fd = own_cgroup(s->cgroup_fd);
+    vcs_autoclose int cgroup_fd = vca_own_cgroup(s->cgroup_fd);
     struct vca_mounts m = {.rootfd = -1, .guest_cgroup_fd = cgroup_fd, .own_cgroup_ns = s->own_cgroup_ns};
     if (join_namespaces(s, f) < 0)
         return -1;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return vca_fail(f, errno, "cannot make the mount namespace private");
-    if (set_sysctls(s, f) < 0 || set_oom_score(s->process->oom_score_adj, f) < 0)
+    if (set_sysctls(s, f) < 0 || vca_oom_score(s->process->oom_score_adj, f) < 0)
         return -1;
     if (vca_mounts_root(&m, spec->root->path, f) < 0 || vca_mounts_all(&m, spec, f) < 0 ||
         vca_mounts_devices(&m, spec, f) < 0)
@@ -413,7 +414,7 @@ static int build_container(const struct vca_setup *s, int *terminal, int *rootfd
 
 static int join_container(const struct vca_setup *s, int *terminal, int *rootfd, struct vca_fault *f)
 {
-    if (set_oom_score(s->process->oom_score_adj, f) < 0)
+    if (vca_oom_score(s->process->oom_score_adj, f) < 0)
         return -1;
     if (setns(s->init_pidfd, CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWCGROUP) < 0)
         return vca_fail_code(f, errno == ESRCH ? VCS_RPC_PRECONDITION : VCS_RPC_INTERNAL, errno,
@@ -429,16 +430,18 @@ static int join_container(const struct vca_setup *s, int *terminal, int *rootfd,
     return 0;
 }
 
-static int prepare(const struct vca_setup *s, struct vca_ident *id, struct vca_fault *f)
+/* With the root at rootfd already, or (-1) to be made. */
+static int prepare(const struct vca_setup *s, int rootfd, struct vca_ident *id, struct vca_fault *f)
 {
     const Oci__Process *p = s->process;
     const Agent__StringUser *u = s->user;
     struct vca_caps caps;
     char named[600];
-    int terminal = -1, rootfd = -1;
+    int terminal = -1;
     if (vca_caps_parse(p->capabilities, &caps, f) < 0)
         return -1;
-    if ((s->spec ? build_container(s, &terminal, &rootfd, f) : join_container(s, &terminal, &rootfd, f)) < 0)
+    if (rootfd < 0 &&
+        (s->spec ? build_container(s, &terminal, &rootfd, f) : join_container(s, &terminal, &rootfd, f)) < 0)
         return -1;
 
     const char *text = p->user ? p->user->username : "";
@@ -460,25 +463,37 @@ static int prepare(const struct vca_setup *s, struct vca_ident *id, struct vca_f
     return become(s, id, &caps, f);
 }
 
+void vca_setup_ready(int sync)
+{
+    struct vca_msg msg = {.kind = VCA_MSG_READY};
+    send_msg(sync, &msg, -1);
+}
+
 _Noreturn void vca_setup_run(const struct vca_setup *s)
 {
     struct vca_fault f = {0};
     struct vca_ident id;
+    struct vca_setup order;
+    int rootfd = -1;
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     close_others(s);
     reset_signals();
     umask(0);
     setsid();
-    if (prepare(s, &id, &f) < 0) {
+    if (s->ahead) {
+        if (vca_ahead_run(s, &order, &rootfd, &f) < 0)
+            give_up(s->sync, &f, 0, 255);
+        s = &order;
+    }
+    if (prepare(s, rootfd, &id, &f) < 0) {
         /* Of a further process these two are said of its program only: callers make 127 and 126 of them. */
         if (!s->spec && (f.code == VCS_RPC_NOTFOUND || f.code == VCS_RPC_PERM))
             f.code = VCS_RPC_INVALID;
         give_up(s->sync, &f, 0, 255);
     }
     if (s->spec) {
-        struct vca_msg msg = {.kind = VCA_MSG_READY};
         char go;
-        send_msg(s->sync, &msg, -1);
+        vca_setup_ready(s->sync);
         ssize_t n;
         do
             n = read(s->sync, &go, 1);

@@ -30,9 +30,16 @@ struct vca_setup {
     int ns_types[VCA_MAX_NS];      /* CLONE_NEW* */
     size_t n_ns;
     int own_uts, own_ipc, own_cgroup_ns;
+    int ahead; /* spec is a plan: do what belongs to no container yet, then wait for one (ctr-ahead.c) */
 };
 
 /* Run the child half; it ends in the container's program or in _exit. */
 _Noreturn void vca_setup_run(const struct vca_setup *s);
+/* Tell the agent that this part is done. */
+void vca_setup_ready(int sync);
+/* Set oom_score_adj of the calling process. */
+int vca_oom_score(int64_t score, struct vca_fault *f);
+/* A directory of the guest's cgroup tree as one of this mount namespace; -1 when there are no cgroups. */
+int vca_own_cgroup(int fd);
 
 #endif

@@ -176,6 +176,24 @@ int vca_spawn_go(int sync, int pidfd, struct vca_fault *f)
     return converse(sync, pidfd, 0, NULL, f);
 }
 
+int vca_spawn_order(int sync, int pidfd, const void *order, size_t n, int fd, struct vca_fault *f)
+{
+    union {
+        char buf[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } ctl = {.buf = {0}};
+    struct iovec iov = {.iov_base = (void *)(uintptr_t)order, .iov_len = n};
+    struct msghdr h = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl.buf, .msg_controllen = sizeof(ctl.buf)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+    if (sendmsg(sync, &h, MSG_NOSIGNAL) != (ssize_t)n)
+        return errno == EPIPE || errno == ECONNRESET ? -EPIPE : vca_fail(f, errno, "cannot hand the request on");
+    return converse(sync, pidfd, VCA_MSG_READY, NULL, f);
+}
+
 /* ---- spawn ---- */
 
 /* Three pipes: ours in ret, the child's in stdio. */

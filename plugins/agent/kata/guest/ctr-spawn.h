@@ -21,6 +21,9 @@ struct vca_spawn {
 int vca_spawn(struct vca_setup *s, struct vca_spawn *sp, struct ctr_child *ret, struct vca_fault *f);
 /* Let a waiting process execute its program, and wait until it has. */
 int vca_spawn_go(int sync, int pidfd, struct vca_fault *f);
+/* Send a waiting process an order with a descriptor, and wait until it is ready: 0, -EPIPE when it has ended before, or
+ * another negative number with *f. */
+int vca_spawn_order(int sync, int pidfd, const void *order, size_t n, int fd, struct vca_fault *f);
 /* As fork, with a pidfd; -errno. */
 pid_t vca_fork(int *pidfd);
 /* Kill a child and reap it.  One that hangs in the kernel is left to the event loop, which reaps what there is. */

@@ -3,18 +3,18 @@
 #include "guest.h"
 
 #include <fcntl.h>
-#include <linux/random.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
 
 #include "agent.pb-c.h"
 #include "container.h"
 #include "lib/io.h"
+#include "settle.h"
 
 #define SYS_CPU "/sys/devices/system/cpu"
 #define SYS_MEMORY "/sys/devices/system/memory"
-#define MAX_SEED 4096
+#define SYS_ACPI "/sys/bus/acpi/devices"
+#define ACPI_MEMORY "PNP0C80:"
+#define ACPI_PRESENT 1
 #define HOTPLUG_LIMIT_NS 3000000000ll
 
 static int needs_guest(const char *what, struct agent_err *err)
@@ -51,7 +51,28 @@ static unsigned online_all(const char *dir, const char *prefix, unsigned most)
     return n;
 }
 
-/* Processors that were hotplugged a moment ago may not be there yet. */
+/* Is there memory that has been plugged in and that the kernel has not taken up yet?  Its slots are known to ACPI from
+ * the start; the state of one is asked of the machine each time, and it gets a device when the kernel has it. */
+static int memory_missing(void)
+{
+    vcs_autoclosedir DIR *d = opendir(SYS_ACPI);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char path[300];
+        vcs_autofree char *status = NULL;
+        if (strncmp(e->d_name, ACPI_MEMORY, sizeof(ACPI_MEMORY) - 1) != 0)
+            continue;
+        snprintf(path, sizeof(path), "%s/status", e->d_name);
+        if (vcs_read_file(dirfd(d), path, 64, &status, NULL) < 0 || !(strtoul(status, NULL, 10) & ACPI_PRESENT))
+            continue;
+        snprintf(path, sizeof(path), "%s/physical_node", e->d_name);
+        if (faccessat(dirfd(d), path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Processors and memory that were hotplugged a moment ago may not be there yet. */
 struct cpu_wait {
     struct rpc_pending p;
     unsigned missing;
@@ -72,6 +93,11 @@ static void online_memory(int cpu_only)
         online_all(SYS_MEMORY, "memory", 65536);
 }
 
+int guest_waits(void)
+{
+    return !list_empty(&cpu_waits);
+}
+
 void guest_hotplug_event(void)
 {
     struct list *l, *tmp;
@@ -79,8 +105,9 @@ void guest_hotplug_event(void)
     {
         struct rpc_pending *p = list_entry(l, struct rpc_pending, queue_link);
         struct cpu_wait *w = list_entry(p, struct cpu_wait, p);
-        w->missing -= online_all(SYS_CPU, "cpu", w->missing);
         if (w->missing)
+            w->missing -= online_all(SYS_CPU, "cpu", w->missing);
+        if (w->missing || (!w->cpu_only && memory_missing()))
             return;
         online_memory(w->cpu_only);
         rpc_reply_empty(&p->call);
@@ -96,7 +123,7 @@ int m_online_cpu_mem(struct rpc_call *call, const ProtobufCMessage *msg, struct 
     if (q->nb_cpus > 4096)
         return agent_fail(err, VCS_RPC_INVALID, "%u processors are more than the limit of 4096", q->nb_cpus);
     unsigned missing = q->nb_cpus - online_all(SYS_CPU, "cpu", q->nb_cpus ? q->nb_cpus : 4096);
-    if (q->nb_cpus && q->wait && missing) {
+    if (q->wait && ((q->nb_cpus && missing) || (!q->cpu_only && memory_missing()))) {
         struct cpu_wait *w = calloc(1, sizeof(*w));
         struct rpc_call limited = *call;
         int64_t end = vcs_now_ns() + HOTPLUG_LIMIT_NS;
@@ -108,7 +135,7 @@ int m_online_cpu_mem(struct rpc_call *call, const ProtobufCMessage *msg, struct 
             free(w);
             return -1;
         }
-        w->missing = missing;
+        w->missing = q->nb_cpus ? missing : 0;
         w->cpu_only = q->cpu_only;
         list_add(&cpu_waits, &w->p.queue_link);
         return 0;
@@ -172,14 +199,10 @@ int m_get_guest_details(struct rpc_call *call, const ProtobufCMessage *msg, stru
 int m_set_guest_date_time(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
 {
     const Agent__SetGuestDateTimeRequest *q = (const void *)msg;
-    if (q->sec < 0 || q->usec < 0 || q->usec > 999999)
-        return agent_fail(err, VCS_RPC_INVALID, "%lld s and %lld us are not a time", (long long)q->sec,
-                          (long long)q->usec);
-    if (needs_guest("the clock", err) < 0)
+    if (q->usec < 0 || q->usec > 999999)
+        return agent_fail(err, VCS_RPC_INVALID, "%lld us are not part of a second", (long long)q->usec);
+    if (guest_set_clock(q->sec, q->usec * 1000, err) < 0)
         return -1;
-    struct timespec t = {.tv_sec = q->sec, .tv_nsec = q->usec * 1000};
-    if (clock_settime(CLOCK_REALTIME, &t) < 0)
-        return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "the clock cannot be set");
     rpc_reply_empty(call);
     return 0;
 }
@@ -187,20 +210,8 @@ int m_set_guest_date_time(struct rpc_call *call, const ProtobufCMessage *msg, st
 int m_reseed_random_dev(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
 {
     const Agent__ReseedRandomDevRequest *q = (const void *)msg;
-    if (!q->data.len || q->data.len > MAX_SEED)
-        return agent_fail(err, VCS_RPC_INVALID, "a seed of %zu bytes is not allowed; 1 to %d are", q->data.len, MAX_SEED);
-    if (needs_guest("the random number generator", err) < 0)
+    if (guest_reseed(q->data.data, q->data.len, err) < 0)
         return -1;
-    vcs_autofree struct rand_pool_info *pool = malloc(sizeof(*pool) + q->data.len);
-    vcs_autoclose int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
-    if (!pool || fd < 0)
-        return agent_fail_errno(err, VCS_RPC_INTERNAL, pool ? errno : ENOMEM, "/dev/urandom cannot be used");
-    pool->entropy_count = (int)(q->data.len * 8);
-    pool->buf_size = (int)q->data.len;
-    memcpy(pool->buf, q->data.data, q->data.len);
-    /* Without the second call, clones of one snapshot would go on with the same numbers for a while. */
-    if (ioctl(fd, RNDADDENTROPY, pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
-        return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "the random number generator cannot be seeded");
     rpc_reply_empty(call);
     return 0;
 }

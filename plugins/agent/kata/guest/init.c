@@ -14,6 +14,7 @@
 #include "lib/io.h"
 #include "modules.h"
 #include "net.h"
+#include "settle.h"
 
 #define MARK_PORT 0xe9
 #define LIST_MAX 65536
@@ -169,6 +170,7 @@ int init_late_pending(void)
 void init_late(void)
 {
     struct agent_err err;
+    int r;
     if (late_done)
         return;
     late_done = 1;
@@ -177,6 +179,13 @@ void init_late(void)
     link_standard_streams();
     if (net_loopback_up(&err) < 0)
         agent_log(AGENT_LOG_WARN, "%s", err.text);
+    /* Memory that is plugged in is used without anybody's asking for it; not every kernel has this. */
+    r = agent_write_file("/sys/devices/system/memory/auto_online_blocks", "online");
+    if (r < 0 && r != -ENOENT)
+        agent_log(AGENT_LOG_WARN, "memory that is plugged in will not be used by itself: %s", strerror(-r));
+    r = guest_new_machine_id();
+    if (r < 0)
+        agent_log(AGENT_LOG_WARN, "the machine id cannot be written: %s", strerror(-r));
 }
 
 void init_power_off(void)

@@ -22,12 +22,15 @@
 #include "process.h"
 #include "rpc.h"
 #include "sandbox.h"
+#include "settle.h"
 #include "transport.h"
 
 #define PORT_NAME "agent.channel.0"
 #define DRAIN_NS 2000000000ll
 #define MAX_FILES 65536
 #define VSOCK_ALIAS "virtio:d00000013v"
+#define SETTLE_NS 100000000ll /* nothing has happened for so long: the guest is idle, the kernel has ended its work, too */
+#define LOOK_NS 5000000ll    /* how soon to look again for what is being plugged in */
 #define IDLE_NS 1000000000ll /* without anything to do for so long, load the modules that nothing has needed yet */
 
 static int asked_to_end;
@@ -102,6 +105,8 @@ static void find_vsock(void)
     if (!vsock_wanted)
         return;
     int r = transport_listen_vsock(AGENT_VSOCK_PORT);
+    if (r == -ENODEV && agent_config.use_vsock < 0)
+        return; /* its driver is not ready yet, which will be announced */
     vsock_wanted = 0;
     if (r == 0)
         init_mark('R');
@@ -113,12 +118,16 @@ static void find_vsock(void)
 static void handle_uevent(const char *message, size_t len)
 {
     const char *alias = NULL;
-    if (strncmp(message, "add@", 4) != 0)
+    int add = strncmp(message, "add@", 4) == 0;
+    /* "bind" comes when a driver that was loaded before has taken the device. */
+    if (!add && strncmp(message, "bind@", 5) != 0)
         return;
     for (const char *p = message; p < message + len; p += strlen(p) + 1)
         if (strncmp(p, "MODALIAS=", 9) == 0)
             alias = p + 9;
-    if (alias && modules_alias(alias) && strncmp(alias, VSOCK_ALIAS, strlen(VSOCK_ALIAS)) == 0)
+    if (alias && add)
+        modules_alias(alias);
+    if (alias && strncmp(alias, VSOCK_ALIAS, strlen(VSOCK_ALIAS)) == 0)
         find_vsock();
 }
 
@@ -187,13 +196,32 @@ static int turn(int timeout_ms)
 static int serve(void)
 {
     int r = 0;
-    int64_t idle_at = vcs_now_ns() + IDLE_NS;
+    int64_t idle_at = vcs_now_ns() + IDLE_NS, settled_at = 0;
     while (r >= 0 && !asked_to_end && !sandbox_ended()) {
         /* What was put off is done when nothing is asked. */
-        r = turn(init_late_pending() ? 0 : next_timeout(modules_left() ? idle_at : 0));
-        if (r == 0 && init_late_pending())
+        int64_t look_at = guest_waits() ? vcs_now_ns() + LOOK_NS : 0;
+        int64_t until = look_at               ? look_at
+                        : init_late_pending() ? 1
+                        : settle_pending()    ? settled_at
+                        : modules_left()      ? idle_at
+                                              : 0;
+        r = turn(next_timeout(until));
+        if (r != 0)
+            settled_at = vcs_now_ns() + SETTLE_NS;
+        if (look_at) {
+            guest_hotplug_event();
+            transport_flush();
+        }
+        if (r == 0 && init_late_pending()) {
             init_late();
-        else if (modules_left() && r > uevents_seen) /* not those that loading a module makes */
+        } else if (r == 0 && settle_pending() && vcs_now_ns() >= settled_at && settle_kernel_busy()) {
+            settled_at = vcs_now_ns() + SETTLE_NS;
+        } else if (r == 0 && settle_pending() && vcs_now_ns() >= settled_at) {
+            settle_idle();
+            if (container_none())
+                mux_quiet();
+            transport_flush();
+        } else if (modules_left() && r > uevents_seen) /* not those that loading a module makes */
             idle_at = vcs_now_ns() + IDLE_NS;
         else if (modules_left() && r == 0 && vcs_now_ns() >= idle_at)
             modules_step();

@@ -3,9 +3,11 @@
 #include "agent.pb-c.h"
 #include "container.h"
 #include "guest.h"
+#include "guest.pb-c.h"
 #include "net.h"
 #include "process.h"
 #include "sandbox.h"
+#include "settle.h"
 
 /* ---- grpc.Health ---- */
 
@@ -198,6 +200,12 @@ static int m_add_arp_neighbors(struct rpc_call *call, const ProtobufCMessage *ms
 const struct rpc_method rpc_health_methods[] = {
     {"Check", &agent__check_request__descriptor, m_check},
     {"Version", &agent__check_request__descriptor, m_version},
+    {NULL, NULL, NULL},
+};
+
+const struct rpc_method rpc_guest_methods[] = {
+    {"Renew", &vccore__renew_request__descriptor, m_renew},
+    {"Settle", &vccore__settle_request__descriptor, m_settle},
     {NULL, NULL, NULL},
 };
 

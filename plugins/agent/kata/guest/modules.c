@@ -91,13 +91,11 @@ void agent_modules_late(void)
         load(&modules[i]);
 }
 
-int modules_alias(const char *alias)
+void modules_alias(const char *alias)
 {
-    size_t before = n_left;
     for (size_t i = 0; n_left && i < n_modules; i++)
         if (strchr(modules[i].group, ':') && strncmp(alias, modules[i].group, strlen(modules[i].group)) == 0)
             load(&modules[i]);
-    return n_left != before;
 }
 
 int modules_left(void)

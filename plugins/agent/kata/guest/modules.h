@@ -5,8 +5,8 @@
 
 /* Read the list and load what the channel to the host needs.  Without a list there is nothing to load. */
 void modules_open(void);
-/* The kernel has announced a device with this modalias: 1 when something was loaded for it. */
-int modules_alias(const char *alias);
+/* The kernel has announced a device with this modalias: load what it needs. */
+void modules_alias(const char *alias);
 /* Are some not loaded yet, and load the next one. */
 int modules_left(void);
 void modules_step(void);

@@ -103,17 +103,24 @@ int vca_mounts_point(struct vca_mounts *m, const char *path, int dir, struct vca
     return fd >= 0 ? fd : vca_fail(f, -fd, "cannot open mount point '%.200s' of the container", path);
 }
 
-int vca_mounts_root(struct vca_mounts *m, const char *path, struct vca_fault *f)
+int vca_mounts_copy_root(const char *path, struct vca_fault *f)
 {
     struct vca_mount_opts o = {.bind = 1, .rbind = 1, .propagation = MS_PRIVATE, .propagation_rec = 1};
     if (*path != '/')
         return vca_fail(f, 0, "the root path '%.200s' must be absolute", path);
+    /* Opened once: a share may have to be asked for every part of the path each time. */
+    vcs_autoclose int dir = open(path, O_PATH | O_CLOEXEC);
     struct stat st;
-    if (stat(path, &st) < 0)
+    if (dir < 0 || fstat(dir, &st) < 0)
         return vca_fail(f, errno, "the root filesystem '%.200s' cannot be used", path);
     if (!S_ISDIR(st.st_mode))
         return vca_fail(f, ENOTDIR, "the root filesystem '%.200s' cannot be used", path);
-    vcs_autoclose int tree = vca_mount_copy(AT_FDCWD, path, &o, f);
+    return vca_mount_copy(dir, "", &o, f);
+}
+
+int vca_mounts_root(struct vca_mounts *m, const char *path, struct vca_fault *f)
+{
+    vcs_autoclose int tree = vca_mounts_copy_root(path, f);
     if (tree < 0)
         return -1;
     if (move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
@@ -176,6 +183,16 @@ static int mount_attach(struct vca_mounts *m, const char *dest, int fd, int plai
     return 0;
 }
 
+static int is_plain(const char *type)
+{
+    return strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0;
+}
+
+int vca_mounts_put(struct vca_mounts *m, const Oci__Mount *mnt, int fd, struct vca_fault *f)
+{
+    return mount_attach(m, mnt->destination, fd, is_plain(mnt->type), f);
+}
+
 static int mount_one(struct vca_mounts *m, const Oci__Mount *mnt, struct vca_fault *f)
 {
     struct vca_mount_opts o;
@@ -200,7 +217,7 @@ static int mount_one(struct vca_mounts *m, const Oci__Mount *mnt, struct vca_fau
     } else if (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0) {
         fd = mount_cgroup(m, &o, f);
     } else {
-        plain = strcmp(type, "proc") == 0 || strcmp(type, "sysfs") == 0;
+        plain = is_plain(type);
         tmpfs = strcmp(type, "tmpfs") == 0;
         if (tmpfs && is_dev(dest) && (o.attr_set & MOUNT_ATTR_RDONLY)) {
             o.attr_set &= ~(uint64_t)MOUNT_ATTR_RDONLY;
@@ -415,9 +432,9 @@ static void unescape(char *s)
     *out = '\0';
 }
 
-/* Detach all that hangs directly on mount `root`, except mount `keep`.  Paths start at the first mount here, as it
- * is still the root of this process. */
-static int detach_others(uint64_t root, uint64_t keep, struct vca_fault *f)
+/* Detach all that hangs directly on mount `root`, except mount `keep` and what lies below a directory.  Paths start at the
+ * first mount here, as it is still the root of this process. */
+static int detach_others(uint64_t root, uint64_t keep, const char *keep_below, struct vca_fault *f)
 {
     vcs_autofree char *text = NULL;
     size_t len;
@@ -434,21 +451,40 @@ static int detach_others(uint64_t root, uint64_t keep, struct vca_fault *f)
         char *point = line + at;
         point[strcspn(point, " ")] = '\0';
         unescape(point);
+        if (keep_below && strncmp(point, keep_below, strlen(keep_below)) == 0)
+            continue;
         if (umount2(point, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
             return vca_fail(f, errno, "cannot detach the guest's mount '%.200s'", point);
     }
     return 0;
 }
 
+static int open_first(struct vca_fault *f)
+{
+    int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 ? fd : vca_fail(f, errno, "cannot open the guest's root");
+}
+
+int vca_mounts_leave_only(const char *keep, struct vca_fault *f)
+{
+    vcs_autoclose int old = open_first(f);
+    return old < 0 ? -1 : detach_others(vca_mount_id(old), 0, keep, f);
+}
+
+int vca_mounts_cover(struct vca_mounts *m, struct vca_fault *f)
+{
+    vcs_autoclose int old = open_first(f);
+    if (old >= 0 && attach(m->rootfd, old) < 0)
+        return vca_fail(f, errno, "cannot move the root filesystem over the guest's root");
+    return old < 0 ? -1 : 0;
+}
+
 /* The way into the new root when the guest's root is the kernel's first mount. */
 static int cover_root(struct vca_mounts *m, const char *path, struct vca_fault *f)
 {
-    vcs_autoclose int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (old < 0)
-        return vca_fail(f, errno, "cannot open the guest's root");
-    if (attach(m->rootfd, old) < 0)
-        return vca_fail(f, errno, "cannot move the root filesystem '%.200s' over the guest's root", path);
-    if (detach_others(vca_mount_id(old), vca_mount_id(m->rootfd), f) < 0)
+    vcs_autoclose int old = open_first(f);
+    if (old < 0 || vca_mounts_cover(m, f) < 0 ||
+        detach_others(vca_mount_id(old), vca_mount_id(m->rootfd), NULL, f) < 0)
         return -1;
     if (fchdir(m->rootfd) < 0 || chroot(".") < 0)
         return vca_fail(f, errno, "cannot change into the root filesystem '%.200s'", path);
@@ -474,9 +510,13 @@ int vca_mounts_enter(struct vca_mounts *m, const Oci__Spec *spec, struct vca_fau
 {
     if (pivot(m, spec->root->path, f) < 0)
         return -1;
+    return vca_mounts_finish(m, spec, f);
+}
+
+int vca_mounts_finish(struct vca_mounts *m, const Oci__Spec *spec, struct vca_fault *f)
+{
     if (chdir("/") < 0)
         return vca_fail(f, errno, "cannot enter the root filesystem");
-
     char *word[] = {(char *)spec->linux_part->rootfs_propagation};
     struct vca_mount_opts o = {0};
     if (*word[0]) {

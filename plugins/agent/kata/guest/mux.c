@@ -15,11 +15,16 @@
 #define FRAME_HEADER 12
 #define RETRY_NS 100000000ll
 
+/* Frames of yamux. */
+enum { TYPE_DATA, TYPE_WINDOW, TYPE_PING };
+#define FLAG_SYN 1
+
 static struct {
     struct watch w;
     char path[64]; /* of a device; empty: a socket, which cannot be opened again */
     vcs_yamux *session;
     int active;       /* the peer has sent something in this session */
+    int met;          /* the kernel has told of the peer that is connected now */
     int was_full;     /* output has been above OUTPUT_HIGH */
     int64_t retry_ns; /* when to open the device again; 0: it is open, or there is none */
     /* Where the input stands: a header of which have bytes are known, or payload. */
@@ -27,6 +32,8 @@ static struct {
     size_t have;
     uint64_t payload;
     int first_stream_seen;
+    /* A machine that is about to be saved says nothing more (see mux_quiet). */
+    enum { TALKING, QUIET_SOON, QUIET } mood;
 } port = {.w = {.fd = -1}};
 
 /* ---- events of the session ---- */
@@ -89,6 +96,7 @@ static int new_session(void)
     port.have = 0;
     port.payload = 0;
     port.first_stream_seen = 0;
+    port.mood = TALKING;
     port.session = vcs_yamux_new(0, &mux_events, NULL);
     return port.session ? 0 : -ENOMEM;
 }
@@ -127,6 +135,23 @@ static int port_reopen(void)
 
 /* ---- input ---- */
 
+/* A header is complete: it may begin a new session, or end the silence.  0, or -ENOMEM. */
+static int look_at_header(void)
+{
+    const unsigned char *h = port.header;
+    int opens = h[0] == 0 && h[1] <= TYPE_WINDOW && h[3] & FLAG_SYN;
+    int opens_first = opens && vcs_get_be32(h + 4) == 1;
+    if (opens_first && port.first_stream_seen) {
+        agent_log(AGENT_LOG_INFO, "the host has started a new session");
+        if (new_session() < 0)
+            return -ENOMEM;
+    }
+    port.first_stream_seen |= opens_first;
+    if (opens || h[1] == TYPE_PING || (h[1] == TYPE_DATA && vcs_get_be32(h + 8)))
+        port.mood = TALKING;
+    return 0;
+}
+
 /* Pass bytes on; at the start of a frame, see whether the peer has begun a new session without our having
  * seen the end of the old one (it numbers its streams from 1 again).  The end of a connection of the host
  * and the start of the next one may well be one event here. */
@@ -144,18 +169,12 @@ static int port_input(const unsigned char *data, size_t n)
             memcpy(port.header + port.have, data, k);
             port.have += k;
             if (port.have == FRAME_HEADER) {
-                int opens_first = port.header[0] == 0 && port.header[1] <= 1 && port.header[3] & 1 &&
-                                  vcs_get_be32(port.header + 4) == 1;
-                if (opens_first && port.first_stream_seen) {
-                    agent_log(AGENT_LOG_INFO, "the host has started a new session");
-                    if (new_session() < 0)
-                        return -ENOMEM;
-                }
-                port.first_stream_seen |= opens_first;
+                if (look_at_header() < 0)
+                    return -ENOMEM;
                 port.have = 0;
                 if (vcs_yamux_input(port.session, port.header, FRAME_HEADER) < 0)
                     return -EPROTO;
-                port.payload = port.header[1] == 0 ? vcs_get_be32(port.header + 8) : 0;
+                port.payload = port.header[1] == TYPE_DATA ? vcs_get_be32(port.header + 8) : 0;
             }
         }
         data += k;
@@ -179,15 +198,18 @@ static void port_restart(void)
 static void port_event(struct watch *w, uint32_t events)
 {
     static unsigned char chunk[READ_SIZE];
+    int came = 0;
     (void)events;
     for (;;) {
         ssize_t n = read(w->fd, chunk, sizeof(chunk));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
+        if (n < 0 && errno == EAGAIN) {
+            port.met = 1;
             return;
+        }
         if (n > 0) {
-            port.active = 1;
+            port.active = came = 1;
             if (port_input(chunk, (size_t)n) == 0) {
                 transport_flush();
                 if (w->fd < 0)
@@ -201,10 +223,13 @@ static void port_event(struct watch *w, uint32_t events)
             return;
         }
         /* The host is not connected (a device reads nothing then, and reports the next connection), or the
-         * device has been unplugged. */
+         * device has been unplugged.  What a host sends may arrive before the kernel knows of that host, as this news
+         * goes through a work queue, which can be busy (with a device that has just been plugged in): then the session
+         * has begun, and what is to be answered waits for the news. */
         if (n == 0 && port.path[0]) {
-            if (port.active)
+            if (port.active && (port.met || !came))
                 new_session();
+            port.met = 0;
         } else {
             port_restart();
         }
@@ -261,7 +286,7 @@ void mux_end_conn(struct conn *c)
 int mux_flush_port(void)
 {
     size_t n = 0;
-    if (!port.session || port.w.fd < 0)
+    if (!port.session || port.w.fd < 0 || port.mood == QUIET)
         return 0;
     for (;;) {
         const void *data = vcs_yamux_output(port.session, &n);
@@ -274,6 +299,8 @@ int mux_flush_port(void)
             break; /* the next edge tells when more can be written, or that the host is gone */
         vcs_yamux_output_consume(port.session, (size_t)k);
     }
+    if (!n && port.mood == QUIET_SOON)
+        port.mood = QUIET;
     if (port.was_full && n < OUTPUT_HIGH) {
         port.was_full = 0;
         return 1;
@@ -284,9 +311,17 @@ int mux_flush_port(void)
 int mux_idle(void)
 {
     size_t n = 0;
-    if (port.session && port.w.fd >= 0)
+    if (port.session && port.w.fd >= 0 && port.mood != QUIET)
         vcs_yamux_output(port.session, &n);
     return n == 0;
+}
+
+/* After the answer that is on its way, say nothing until the host asks something again.  What a host sends when it goes
+ * (ends of streams) may be read only in a copy of this machine, where the answers would reach the host of the copy, as
+ * part of a session that has just begun.  That one starts with a first stream, and forgets what was not said. */
+void mux_quiet(void)
+{
+    port.mood = QUIET_SOON;
 }
 
 /* ---- start and end ---- */

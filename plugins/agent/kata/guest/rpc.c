@@ -192,8 +192,11 @@ static const struct rpc_method *find_method(const struct vcs_ttrpc_request *q, s
         m = rpc_agent_methods;
     else if (same("grpc.Health", q->service, q->service_len))
         m = rpc_health_methods;
+    else if (same("vccore.GuestService", q->service, q->service_len))
+        m = rpc_guest_methods;
     else {
-        agent_fail(err, VCS_RPC_UNIMPLEMENTED, "service \"%.*s\" is not known; there are grpc.AgentService and grpc.Health",
+        agent_fail(err, VCS_RPC_UNIMPLEMENTED,
+                   "service \"%.*s\" is not known; there are grpc.AgentService, grpc.Health and vccore.GuestService",
                    (int)(q->service_len < 100 ? q->service_len : 100), q->service_len ? q->service : "");
         return NULL;
     }

@@ -74,6 +74,6 @@ struct rpc_method {
     rpc_method_fn fn;
 };
 /* Ended by an entry without name. */
-extern const struct rpc_method rpc_health_methods[], rpc_agent_methods[];
+extern const struct rpc_method rpc_health_methods[], rpc_agent_methods[], rpc_guest_methods[];
 
 #endif

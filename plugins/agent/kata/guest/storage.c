@@ -83,6 +83,9 @@ static int make_dirs(const char *path, int *made, struct vca_fault *f)
     while (len > 1 && buf[len - 1] == '/')
         buf[--len] = '\0';
     *made = 0;
+    struct stat st;
+    if (stat(buf, &st) == 0 && S_ISDIR(st.st_mode))
+        return 0;
     for (char *p = buf + 1;; p++) {
         if (*p && *p != '/')
             continue;
@@ -163,9 +166,16 @@ static int mount_apart(const Agent__Storage *s, const char *fstype, const char *
     return o.done ? 0 : -1;
 }
 
-static int is_memory(const char *fstype)
+/* Can a mount wait for nobody but the kernel, or the VMM?  Without the VMM the agent cannot do anything anyway, and a
+ * process for the mount costs as much as the mount. */
+static int is_prompt(const Agent__Storage *s, const char *fstype)
 {
-    return strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "hugetlbfs") == 0;
+    if (strcmp(fstype, "tmpfs") == 0 || strcmp(fstype, "hugetlbfs") == 0)
+        return 1;
+    for (size_t i = 0; strcmp(fstype, "9p") == 0 && i < s->n_options; i++)
+        if (strcmp(s->options[i], "trans=virtio") == 0)
+            return 1;
+    return 0;
 }
 
 /* Options of the driver local: only the mode. */
@@ -221,7 +231,7 @@ static int mount_storage(const Agent__Storage *s, struct point *p, struct vca_fa
         source = node;
     }
     agent_modules_need("fs:", fstype);
-    if (is_memory(fstype) ? make_dirs(s->mount_point, &p->made, f) < 0 || do_mount(s, fstype, source, f) < 0
+    if (is_prompt(s, fstype) ? make_dirs(s->mount_point, &p->made, f) < 0 || do_mount(s, fstype, source, f) < 0
                           : mount_apart(s, fstype, source, &p->made, f) < 0)
         return -1;
     p->mounted = 1;

@@ -22,6 +22,8 @@ int transport_open_port(const char *name);
 
 /* Write what can be written, take up requests that were put off, and drop broken connections. */
 void transport_flush(void);
+/* Say no more on the serial port, after what is on its way, until something is asked there. */
+void mux_quiet(void);
 /* 1 when no reply waits to be written. */
 int transport_idle(void);
 /* The port could not be reopened and is to be tried again at this time (0: nothing to do), and: try. */
