@@ -91,6 +91,7 @@ for p in $pods; do
         echo >&8
         read -r g <&9
         t1=$(date +%s%N)
+        : "${g:=0}" # no answer
         off=$((g - t0 > t1 - g ? g - t0 : t1 - g))
         [ "$off" -ge "$best" ] || best=$off
     done
