@@ -444,7 +444,17 @@ static void slow_client(void **state)
     proxy_end(&w);
 }
 
-/* More clients than fit who all want to send as much as they can: each gets its turn. */
+/* What the VM got of the client that got the least through. */
+static unsigned long least(const struct world *w, int clients)
+{
+    unsigned long n = w->vm.each[0];
+    for (int i = 1; i < clients; i++)
+        n = w->vm.each[i] < n ? w->vm.each[i] : n;
+    return n;
+}
+
+/* More clients than fit who all want to send as much as they can: each gets its turn.  How evenly is the scheduler's
+ * matter, but none may be left behind while the others send hundreds of times as much. */
 static void fair_turns(void **state)
 {
     (void)state;
@@ -457,17 +467,16 @@ static void fair_turns(void **state)
         pf[i] = (struct pollfd){ dial(&w), POLLOUT, 0 };
         assert_int_equal(vcs_set_nonblock(pf[i].fd, 1), 0);
     }
-    while (w.vm.got < 64 * MIB) {
+    while (least(&w, CLIENTS) < 2 * MIB) {
+        if (w.vm.got > 512 * MIB)
+            fail_msg("one client got %lu KiB of %lu MiB through", least(&w, CLIENTS) / 1024, (unsigned long)w.vm.got / MIB);
         assert_true(poll(pf, CLIENTS, 10000) > 0);
         for (int i = 0; i < CLIENTS; i++)
             if (pf[i].revents)
                 assert_true(send(pf[i].fd, zeros, sizeof(zeros), MSG_NOSIGNAL) > 0 || errno == EAGAIN);
     }
-    for (int i = 0; i < CLIENTS; i++) {
-        if (w.vm.each[i] < 64 * MIB / CLIENTS / 4)
-            fail_msg("client %d got %lu KiB of 64 MiB through", i, (unsigned long)w.vm.each[i] / 1024);
+    for (int i = 0; i < CLIENTS; i++)
         close(pf[i].fd);
-    }
     proxy_end(&w);
 }
 
