@@ -145,7 +145,8 @@ int vci_vm_share(struct vci_pod *pod, vc_error **err)
     vci_fault_point("shared-noted");
     if (mount("vccore", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m,nr_inodes=8k") < 0 ||
         mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot mount a file system on %s", path);
+        return vci_fail(err, vci_code_of(errno), errno, "cannot mount a file system on %s%s", path,
+                        errno == EPERM ? ": starting a virtual machine needs the right to mount (root, or CAP_SYS_ADMIN)" : "");
     vci_fault_point("shared-mounted");
     return 0;
 }
@@ -190,6 +191,7 @@ static int prepare(struct vci_pod *pod, int64_t deadline, vc_error **err)
 struct origin {
     char id[VCI_TEMPLATE_ID + 1]; /* "" = it was booted */
     int pool;                     /* it waited in the pool */
+    int not_ours;                 /* its guest could not be made one of its own */
     struct vc_template_started started;
 };
 
@@ -223,6 +225,7 @@ static int start_vm(struct vci_pod *pod, int boot, int64_t deadline, struct orig
 {
     vcs_autofree char *key = NULL;
     pod->template_id[0] = '\0';
+    pod->from_pool = 0;
     int rc = vci_vm_describe(pod, deadline, err);
     int use = rc == 0 && !boot ? may_use_template(pod, deadline, &key, o, err) : 0;
     if (rc == 0 && use < 0)
@@ -246,6 +249,7 @@ static int start_vm(struct vci_pod *pod, int boot, int64_t deadline, struct orig
     if (rc == 0)
         vci_phase(pod->ctx, pod->dir.id, "vmm-started");
     snprintf(pod->template_id, sizeof pod->template_id, "%s", rc == 0 ? o->id : "");
+    pod->from_pool = rc == 0 && o->pool;
     return rc;
 }
 
@@ -320,11 +324,14 @@ static int make_it_ours(struct vci_pod *pod, struct vci_inst *agent, const struc
     if (rc == 0)
         vci_phase(pod->ctx, pod->dir.id, "guest-renewed");
     vci_fault_point("guest-renewed");
-    if (rc == 0 && (o->started.added_vcpus || o->started.added_memory)) {
-        rc = VCI_CALL(agent, deadline, err, agent, online, o->started.added_vcpus);
-        if (rc == 0)
-            vci_phase(pod->ctx, pod->dir.id, "added-online");
-    }
+    if (rc < 0 || (!o->started.added_vcpus && !o->started.added_memory))
+        return rc;
+    if (!(agent->caps & VC_AG_CAP_ONLINE))
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "agent \"%s\" cannot take memory and vCPUs that were plugged in into use",
+                        pod->plugin[VC_KIND_AGENT]);
+    rc = VCI_CALL(agent, deadline, err, agent, online, o->started.added_vcpus);
+    if (rc == 0)
+        vci_phase(pod->ctx, pod->dir.id, "added-online");
     return rc;
 }
 
@@ -348,24 +355,21 @@ static int vm_with_agent(struct vci_pod *pod, int boot, int64_t deadline, struct
     if (!agent)
         return vci_vm_no_agent(pod, vci_rc(err), began, err);
     vci_phase(pod->ctx, pod->dir.id, "agent-ready");
-    return o->id[0] ? make_it_ours(pod, agent, o, until, err) : 0;
+    rc = o->id[0] ? make_it_ours(pod, agent, o, until, err) : 0;
+    o->not_ours = rc < 0;
+    return rc;
 }
 
 /* The guest of a template did not become the pod's: unless a template is required, a booted one takes its place. */
-static int boot_instead(struct vci_pod *pod, int64_t deadline, struct origin *o, vc_error **err)
+static int boot_instead(struct vci_pod *pod, int damaged, int64_t deadline, struct origin *o, vc_error **err)
 {
     static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_NETWORK };
-    vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the VM boots, since the one from template %s is of no use: %s", o->id,
-            vc_error_text(*err));
+    vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the VM boots, since the one from template %s is of no use: %s%s", o->id,
+            vc_error_text(*err), damaged && !o->pool ? "; the template is removed, and the next pod makes it anew" : "");
     vc_error_free(VCS_TAKE_PTR(*err));
-    for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
-        vci_vm_end(pod, order[k], 0);
-        vci_inst_close(&pod->inst[order[k]]);
-        memset(&pod->inst[order[k]], 0, sizeof pod->inst[0]);
-    }
-    pod->connected = 0;
-    pod->proxy = (struct vc_proc){ 0 };
-    if (!o->pool)
+    for (size_t k = 0; k < sizeof order / sizeof *order; k++)
+        vci_vm_drop(pod, order[k]);
+    if (damaged && !o->pool)
         vci_template_drop(pod->ctx, o->id);
     *o = (struct origin){ 0 };
     if (pod->netns_fd >= 0)
@@ -382,8 +386,10 @@ int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err)
     int rc = vci_net_setup(pod, deadline, err);
     if (rc == 0)
         rc = vm_with_agent(pod, 0, deadline, &from, err);
-    if (rc < 0 && pod->template_id[0] && vci_template_at_fault(rc) && vci_template_mode(pod) != VC_TEMPLATE_REQUIRE)
-        rc = boot_instead(pod, deadline, &from, err);
+    int damaged = vci_template_at_fault(rc);
+    if (rc < 0 && pod->template_id[0] && (damaged || (from.not_ours && vci_template_may_boot(rc))) &&
+        vci_template_mode(pod) != VC_TEMPLATE_REQUIRE)
+        rc = boot_instead(pod, damaged, deadline, &from, err);
     if (rc < 0)
         return rc;
     struct vci_inst *agent = &pod->inst[VC_KIND_AGENT];
@@ -508,6 +514,22 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
         vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
 }
 
+void vci_vm_drop(struct vci_pod *pod, uint32_t kind)
+{
+    vci_vm_end(pod, kind, 0);
+    vci_inst_close(&pod->inst[kind]);
+    memset(&pod->inst[kind], 0, sizeof pod->inst[kind]);
+    /* Or the next one of this kind would be restored from it. */
+    free(VCS_TAKE_PTR(pod->saved[kind]));
+    pod->saved_len[kind] = 0;
+    if (kind == VC_KIND_PROXY) {
+        pod->proxy = (struct vc_proc){ 0 };
+        free(VCS_TAKE_PTR(pod->uri));
+    } else if (kind == VC_KIND_AGENT) {
+        pod->connected = 0;
+    }
+}
+
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
 {
     pod->dir.cancellable = 0;
@@ -544,6 +566,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     pod->uri = NULL;
     pod->vm = 0;
     pod->template_id[0] = '\0';
+    pod->from_pool = 0;
     if (pod->netns_fd >= 0)
         close(pod->netns_fd);
     pod->netns_fd = -1;

@@ -43,6 +43,19 @@ static int undo_process(const char *name, int64_t deadline_ns, vc_error **err)
     return 1;
 }
 
+/* After a failed umount2: was it because nothing is mounted there?  The kernel tells callers without the right to
+ * unmount that they lack it, before it looks. */
+static int nothing_mounted(const char *path)
+{
+    struct statx st;
+    if (errno != EPERM)
+        return errno == EINVAL || errno == ENOENT || errno == ENOTDIR;
+    int mounted = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) == 0 &&
+                  (!(st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) || st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+    errno = EPERM;
+    return !mounted;
+}
+
 /* Take off all that is mounted at `name` in the open directory.  How many there were, or -errno. */
 static int unmount_at(int dirfd, const char *name)
 {
@@ -50,7 +63,7 @@ static int unmount_at(int dirfd, const char *name)
     snprintf(via, sizeof(via), "/proc/self/fd/%d/%s", dirfd, name);
     for (int n = 0; n < 256; n++)
         if (umount2(via, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-            return errno == EINVAL || errno == ENOENT || errno == ENOTDIR ? n : -errno;
+            return nothing_mounted(via) ? n : -errno;
     return -EBUSY;
 }
 
@@ -129,7 +142,7 @@ static int undo_mount(const struct vci_pod_dir *dir, const char *path, vc_error 
             there = 1;
             continue;
         }
-        if (errno == EINVAL || errno == ENOENT || errno == ENOTDIR)
+        if (nothing_mounted(path))
             return there;
         break;
     }

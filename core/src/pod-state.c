@@ -309,6 +309,7 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     put_int(o, "vm_template", pod->vm_template);
     if (pod->template_id[0])
         put_str(o, "template", pod->template_id);
+    put_int(o, "from_pool", pod->from_pool);
     put_int(o, "memory", (int64_t)pod->memory);
     put_str(o, "hostname", pod->hostname);
     put_strv(o, "dns", pod->dns);
@@ -512,7 +513,11 @@ static const char *parse_pod(struct vci_pod *pod, json_object *o)
     pod->memory = (uint64_t)get_int(o, "memory", 0);
     pod->vm_template = (uint32_t)get_int(o, "vm_template", 0);
     const char *from = get_str(o, "template");
+    if (from && (strlen(from) != sizeof pod->template_id - 1 ||
+                 strspn(from, "0123456789abcdef") != sizeof pod->template_id - 1))
+        return "\"template\" is not the id of a template";
     snprintf(pod->template_id, sizeof pod->template_id, "%s", from ? from : "");
+    pod->from_pool = get_int(o, "from_pool", 0) != 0;
     pod->created_ns = get_int(o, "created_ns", 0);
     pod->proxy = proc_of(get(o, "proxy", json_type_array));
     if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 ||
@@ -549,8 +554,7 @@ int vci_pod_read(struct vci_pod *pod, vc_error **err)
     if (bad && !*bad)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     if (bad)
-        return vci_fail(err, VC_ERR_CORRUPT, 0, "the record of pod \"%s\" (%s/pods/%s/pod.json) is damaged: %s",
-                        pod->dir.id, pod->ctx->state_root, pod->dir.id, bad);
+        return vci_store_corrupt(&pod->dir, bad, err);
     pod->exists = 1;
     return 0;
 }

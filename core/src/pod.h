@@ -53,7 +53,8 @@ struct vci_pod {
     uint32_t vcpus;
     uint32_t vm_template; /* VC_TEMPLATE_*; 0 = as configured */
     uint64_t memory;
-    char template_id[33]; /* the template its VM runs from; "" = it was booted */
+    char template_id[33]; /* the template its VM came from; "" = it was booted */
+    int from_pool;        /* it waited in the pool */
     char *hostname;
     char **dns, **annotations; /* NULL-terminated or NULL */
     int64_t created_ns;
@@ -171,6 +172,8 @@ int vci_vm_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err);
 int vci_vm_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err);
 /* End an instance and what it has outside: its own way of stopping, then its cleanup. */
 void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful);
+/* End an instance by force, close it and forget it: the next one of this kind is a new one. */
+void vci_vm_drop(struct vci_pod *pod, uint32_t kind);
 /* Start every container that is ready. */
 int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err);
 

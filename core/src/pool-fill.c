@@ -22,10 +22,7 @@
 /* End an instance, and what this process and the record know of it. */
 static void forget(struct vci_pod *vm, uint32_t kind)
 {
-    vci_vm_end(vm, kind, 0);
-    vci_inst_close(&vm->inst[kind]);
-    memset(&vm->inst[kind], 0, sizeof vm->inst[kind]);
-    free(VCS_TAKE_PTR(vm->saved[kind]));
+    vci_vm_drop(vm, kind);
     unlinkat(vm->dir.run_fd, vci_kind_name(kind), AT_REMOVEDIR); /* a pod that takes it would have to look into it */
 }
 
@@ -49,8 +46,6 @@ static int settle(struct vci_pod *vm, int64_t began, int64_t deadline, vc_error 
     if (rc < 0)
         return rc;
     forget(vm, VC_KIND_PROXY);
-    vm->proxy = (struct vc_proc){ 0 };
-    free(VCS_TAKE_PTR(vm->uri));
     return 0;
 }
 
@@ -234,7 +229,7 @@ static const char *template_problem(struct vc_template_info *const *list, size_t
     return "its template is gone";
 }
 
-/* Why no pod will get it; NULL when one may. */
+/* Why gc ends it; NULL when it is fine. */
 static const char *problem(const struct vci_pod *vm, struct vc_template_info *const *list, size_t n)
 {
     if (vm->op)

@@ -162,13 +162,10 @@ static int hand_over(struct vci_pod *pod, struct vci_pod *vm, struct taken *t, i
 /* The VM cannot be had after all: end it, and put the pod back to where it was. */
 static int give_up(struct vci_pod *pod, struct taken *t, int64_t deadline, vc_error **err)
 {
-    struct vci_inst *hv = &pod->inst[VC_KIND_HYPERVISOR];
     char what[512];
-    if (hv->handle)
-        vci_vm_end(pod, VC_KIND_HYPERVISOR, 0);
-    vci_inst_close(hv);
-    memset(hv, 0, sizeof *hv);
-    free(VCS_TAKE_PTR(pod->saved[VC_KIND_HYPERVISOR]));
+    if (!pod->inst[VC_KIND_HYPERVISOR].handle) /* what saved it cannot be restored: its ledger ends it */
+        free(VCS_TAKE_PTR(pod->saved[VC_KIND_HYPERVISOR]));
+    vci_vm_drop(pod, VC_KIND_HYPERVISOR);
     for (size_t i = t->noted; i-- > 0;) {
         int rc = vci_undo_one(&pod->dir, t->e[i].type, t->e[i].name, deadline, what, sizeof what, err);
         if (rc >= 0)
@@ -196,9 +193,9 @@ static void discard(struct vci_pod *vm, const char *why)
         vci_log(vm->ctx, VC_LOG_WARN, id, "ending a VM of the pool: %s", vc_error_text(e));
 }
 
-/* 1: taken; 0: not this one. */
+/* 1: taken; 0: not this one, and with *failed it was tried. */
 static int try_one(struct vci_pod *pod, const char *id, const char *key, const char *template_id, int64_t deadline,
-                   vc_error **err)
+                   int *failed, vc_error **err)
 {
     vci_autoerror vc_error *e = NULL;
     struct vci_pod vm;
@@ -218,6 +215,7 @@ static int try_one(struct vci_pod *pod, const char *id, const char *key, const c
         vci_log(pod->ctx, VC_LOG_DEBUG, pod->dir.id, "took VM %s of the pool", id);
     } else {
         int given = give_up(pod, &t, deadline, err);
+        *failed = 1;
         discard(&vm, vc_error_text(e));
         taken = given;
         if (given == 0 && rc == VC_ERR_CANCELLED) {
@@ -240,8 +238,10 @@ int vci_pool_take(struct vci_pod *pod, const char *key, const char *template_id,
     int rc = vci_store_list_vms(pod->ctx, &ids, &n, err);
     /* Those that look at the same time begin at different ones. */
     size_t first = n ? (size_t)getpid() % n : 0;
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        rc = try_one(pod, ids[(first + i) % n], key, template_id, deadline, err);
+    /* One that does not run again can have cost seconds: the pod does not wait for a second one. */
+    int failed = 0;
+    for (size_t i = 0; rc == 0 && !failed && i < n; i++)
+        rc = try_one(pod, ids[(first + i) % n], key, template_id, deadline, &failed, err);
     vci_store_list_free(ids, n);
     if (rc == 1)
         vci_phase(pod->ctx, pod->dir.id, "pool-taken");

@@ -19,7 +19,7 @@
 
 /* Give the pod (its VM described, nothing started or mounted) a VM of the pool that was made with this key: its
  * processes and mounts are in the pod's ledger, its directories in the pod's, and the hypervisor instance of the pod is
- * the one of that VM, which runs.  1: taken; 0: there is none. */
+ * the one of that VM, which runs.  1: taken; 0: there is none, or the one that was tried is of no use and was ended. */
 int vci_pool_take(struct vci_pod *pod, const char *key, const char *template_id, int64_t deadline, vc_error **err);
 /* Members that run from this template. */
 int vci_pool_users(vc_context *ctx, const char *template_id, uint32_t *ret, vc_error **err);

@@ -36,7 +36,7 @@ void vc_pod_status_free(struct vc_pod_status *s)
         vc_container_status_free(s->containers[i]);
     free(s->containers);
     const char *all[] = { s->id,    s->state, s->reason,  s->hypervisor, s->agent,
-                          s->proxy, s->shim,  s->network, s->hostname };
+                          s->proxy, s->shim,  s->network, s->hostname,   s->template_id };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free_str(all[i]);
     free(s);
@@ -94,6 +94,8 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
         return NULL;
     s->size = sizeof *s;
     s->created_ns = pod->created_ns;
+    int lives = pod->vm && !pod->died; /* one that died has no VM, and its record still has its origin */
+    s->from_pool = lives && pod->from_pool;
     s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
     if (pod->n_ctrs && !(s->containers = calloc(pod->n_ctrs, sizeof *s->containers)))
         goto fail;
@@ -102,6 +104,7 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
             goto fail;
     if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, state) < 0 ||
         dup_to(&s->reason, reason_of(pod, going_on, reason, sizeof reason)) < 0 ||
+        dup_to(&s->template_id, lives ? pod->template_id : "") < 0 ||
         dup_to(&s->hostname, pod->hostname) < 0 || dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 ||
         dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 || dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 ||
         dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 || dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
@@ -120,7 +123,8 @@ static struct vc_pod_status *bare_status(const char *id, const char *state, cons
     s->size = sizeof *s;
     if (dup_to(&s->id, id) < 0 || dup_to(&s->state, state) < 0 || dup_to(&s->reason, reason) < 0 ||
         dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 ||
-        dup_to(&s->shim, "") < 0 || dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0) {
+        dup_to(&s->shim, "") < 0 || dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0 ||
+        dup_to(&s->template_id, "") < 0) {
         vc_pod_status_free(s);
         return NULL;
     }
@@ -261,6 +265,8 @@ int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error 
     add(o, "network", s->network);
     add(o, "hostname", s->hostname);
     json_object_object_add(o, "vmm_pid", json_object_new_int(s->vmm_pid));
+    json_object_object_add(o, "template_id", *s->template_id ? json_object_new_string(s->template_id) : NULL);
+    json_object_object_add(o, "from_pool", json_object_new_boolean(s->from_pool != 0));
     json_object_object_add(o, "created_ns", json_object_new_int64(s->created_ns));
     for (size_t i = 0; i < s->n_containers; i++)
         json_object_array_add(list, ctr_json(s->containers[i]));

@@ -625,12 +625,12 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     return 0;
 }
 
-static int corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
+int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
 {
     return vci_fail(err, VC_ERR_CORRUPT, 0,
-                    "pod \"%s\": %s/%s/%s/%s cannot be used: %s; delete the pod with force", dir->id,
+                    "%s \"%s\": %s/%s/%s/%s cannot be used: %s; %s", dir->pool ? "VM of the pool" : "pod", dir->id,
                     dir->pool ? dir->ctx->run_root : dir->ctx->state_root, dir->pool ? "pool" : "pods", dir->id,
-                    state_file(dir), why);
+                    state_file(dir), why, dir->pool ? "gc or draining the pool ends it" : "delete the pod with force");
 }
 
 /* The whole file into buf. */
@@ -663,7 +663,7 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
         if ((size_t)n < want) /* of a regular file: that was its end */
             return 0;
         if (buf->len > STATE_MAX)
-            return corrupt(dir, "it is larger than any state is", err);
+            return vci_store_corrupt(dir, "it is larger than any state is", err);
     }
 }
 
@@ -686,10 +686,10 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
         snprintf(why, sizeof(why), buf.len ? "%s at byte %zu" : "it is empty",
                  je == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(je),
                  json_tokener_get_parse_end(tok));
-        r = corrupt(dir, why, err);
+        r = vci_store_corrupt(dir, why, err);
     } else if (!json_object_is_type(all, json_type_object) || !json_object_object_get_ex(all, "version", &version) ||
                !json_object_is_type(version, json_type_int)) {
-        r = corrupt(dir, "it is no state of a pod (it has no version)", err);
+        r = vci_store_corrupt(dir, "it is no state of a pod (it has no version)", err);
     } else if (json_object_get_int64(version) > STATE_VERSION) {
         r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
                      "pod \"%s\": its state was written by a newer release (version %lld; this one reads up to %d)",
@@ -697,7 +697,7 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
     } else if (json_object_get_int64(version) < 1 || !json_object_object_get_ex(all, "boot_id", &boot) ||
                !json_object_is_type(boot, json_type_string) || !json_object_object_get_ex(all, "data", &data) ||
                !json_object_is_type(data, json_type_object)) {
-        r = corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
+        r = vci_store_corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
     } else {
         *ret_data = json_object_get(data);
         if (ret_boot_same)

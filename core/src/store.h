@@ -61,6 +61,8 @@ int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc
  * version is UNSUPPORTED.  *ret_boot_same: was it written since this boot? */
 int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err);
 int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err);
+/* CORRUPT: the file cannot be used, because of that. */
+int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err);
 
 /* ---- ledger ---- */
 enum {

@@ -101,9 +101,8 @@ static enum verdict judge_key(vc_context *ctx, const char *key, const char *hype
     } else if (strcmp(hv->plugin->desc.version, version) != 0) {
         vci_fail(&e, VC_ERR_STATE, 0, "hypervisor plugin \"%s\" has version %s now", name, hv->plugin->desc.version);
         v = STALE;
-    } else if ((rc = vci_template_ops(hv, &ops, &e)) != 1) {
-        vci_fail(&e, VC_ERR_STATE, 0, "hypervisor plugin \"%s\" has no templates any more", name);
-        v = STALE;
+    } else if ((rc = vci_template_ops(hv, &ops, &e)) < 0) {
+        v = rc == VC_ERR_UNSUPPORTED ? STALE : FOREIGN; /* one that is built wrong is no reason to remove anything */
     } else {
         struct vc_bytes bytes = { .data = text ? text + 1 : "", .len = text ? strlen(text + 1) : 0 };
         rc = VCI_CALL_TEMPLATE(hv, &ops, vci_pod_deadline(ctx, "call_timeout"), &e, valid, bytes);
@@ -169,6 +168,11 @@ static struct vc_template_info *look(vc_context *ctx, const char *id, enum verdi
         }
     } else {
         problem = strdup(vc_error_text(e));
+        vcs_autoclose int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        vcs_autofree char *said = NULL; /* shown as a number only */
+        if (dir_fd >= 0)
+            vci_template_check(dir_fd, path, &said, &size, NULL);
+        value_of(said, "memory", number, sizeof number);
     }
     struct vc_template_info *info = calloc(1, sizeof *info);
     if (!info)
@@ -182,7 +186,9 @@ static struct vc_template_info *look(vc_context *ctx, const char *id, enum verdi
     info->key = key ? VCS_TAKE_PTR(key) : strdup("");
     info->problem = VCS_TAKE_PTR(problem);
     info->disk = size.disk;
-    info->memory = number[0] ? strtoull(number, NULL, 10) : size.largest;
+    info->memory = strtoull(number, NULL, 10);
+    if (!info->memory)
+        info->memory = size.largest;
     if (rc == 0)
         read_record(fd, info);
     if (info->id && info->hypervisor && info->agent && info->key && (*ret == FINE || info->problem))
@@ -358,7 +364,7 @@ static int delete_one(vc_context *ctx, const char *id, uint32_t flags, vc_error 
     if (rc == 0)
         rc = vci_template_root(ctx, 0, &root, err);
     if (rc == 0 && fstatat(root, id, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        rc = vci_code_of(errno);
+        rc = vci_fail(err, vci_code_of(errno), errno, "cannot look at the template %s/%s", ctx->template_dir, id);
     if (rc == VC_ERR_NOTFOUND) {
         vc_error_free(VCS_TAKE_PTR(*err));
         return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no template %s in %s", id, ctx->template_dir);
@@ -422,10 +428,10 @@ static int sweep_one(struct sweep *s, int root, const char *id, const struct use
     free_info(info);
     if (rc < 0 || !info || n || (v != STALE && v != DAMAGED))
         return rc;
-    rc = vci_template_remove(s->ctx, root, id, vci_pod_deadline(s->ctx, "call_timeout"), err);
+    rc = vci_template_remove(s->ctx, root, id, vcs_now_ns(), err); /* one that is looked at just now has time */
     if (rc == 0)
         tell(s, id, what);
-    if (rc == VC_ERR_NOTFOUND) {
+    if (rc == VC_ERR_NOTFOUND || rc == VC_ERR_TIMEOUT) {
         vc_error_free(VCS_TAKE_PTR(*err));
         rc = 0;
     }

@@ -44,9 +44,13 @@ static int make_dir(struct making *m, vc_error **err)
             return failed(m, "cannot make", err);
         vci_fault_point("template-dir-made");
         m->dir = openat(m->root, m->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (m->dir >= 0 && flock(m->dir, LOCK_EX | LOCK_NB) == 0 && fstat(m->dir, &st) == 0 && st.st_nlink > 0)
+        int e = m->dir < 0 || flock(m->dir, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
+        if (e == 0 && fstat(m->dir, &st) == 0 && st.st_nlink > 0)
             break;
-        vcs_cleanup_fd(&m->dir); /* it was swept away before it was locked */
+        errno = e;
+        if (e && e != ENOENT && e != EWOULDBLOCK) /* on NFS, say */
+            return failed(m, "cannot open and lock the directory", err);
+        vcs_cleanup_fd(&m->dir); /* it was swept away before it was locked, or just is */
         m->dir = -1;
     }
     if (mkdirat(m->dir, "vm", 0700) < 0)
@@ -219,6 +223,7 @@ static int publish(struct making *m, vc_error **err)
         return failed(m, "cannot rename", err);
     vci_fault_point("template-published");
     m->name[0] = '\0';
+    flock(m->dir, LOCK_UN); /* it is there for everybody from now on, not only when the disk has answered */
     if (fsync(m->root) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot sync %s", m->ctx->template_dir);
     return 0;

@@ -35,7 +35,7 @@ int vci_template_ops(struct vci_inst *hv, struct vc_template_ops *ret, vc_error 
     const void *table = p->inst.ext ? p->inst.ext(hv->handle, VC_EXT_TEMPLATE) : NULL;
     uint32_t head[2]; /* size, reserved */
     if (!table)
-        return 0;
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "hypervisor \"%s\" has no templates: its VMs boot", p->desc.name);
     memcpy(head, table, sizeof head);
     if (head[0] < offsetof(struct vc_template_ops, start) + sizeof ret->start || head[0] > TABLE_MAX ||
         head[0] % sizeof(void *))
@@ -56,7 +56,7 @@ int vci_template_ops(struct vci_inst *hv, struct vc_template_ops *ret, vc_error 
     if (missing)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: the member \"%s\" of its table \"" VC_EXT_TEMPLATE "\" is missing",
                         p->path, missing);
-    return 1;
+    return 0;
 }
 
 /* ---- keys ---- */
@@ -98,9 +98,6 @@ static int has_templates(struct vci_pod *pod, struct vci_inst *hv, struct vc_tem
     int rc = vci_template_ops(hv, ops, err);
     if (rc < 0)
         return rc;
-    if (rc == 0)
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "hypervisor \"%s\" has no templates: its VMs boot",
-                        pod->plugin[VC_KIND_HYPERVISOR]);
     struct vci_inst *agent = vci_stack_get(pod, VC_KIND_AGENT, deadline, err);
     if (!agent)
         return vci_rc(err);
@@ -216,7 +213,7 @@ static int check_file(int dir, const char *path, const char *name, struct vci_te
         return vci_fail(err, VC_ERR_PERM, 0, "%s/%s is no plain file, as all files of a template must be; remove it", path,
                         name);
     size->disk += (uint64_t)st.st_blocks * 512;
-    if ((uint64_t)st.st_size > size->largest)
+    if (strcmp(name, "key") != 0 && (uint64_t)st.st_size > size->largest)
         size->largest = (uint64_t)st.st_size;
     return check_mine(&st, path, name, 0, err);
 }
@@ -277,39 +274,43 @@ int vci_template_check(int fd, const char *path, char **ret_key, struct vci_temp
     if (fstat(fd, &st) < 0)
         return vci_fail(err, VC_ERR_IO, errno, "cannot look at %s", path);
     int rc = check_mine(&st, path, "", 1, err);
-    if (rc == 0)
-        rc = read_key(fd, path, &key, &size, err);
-    if (rc == 0 && ret_key)
+    int k = read_key(fd, path, &key, &size, err);
+    int v = rc == 0 && k == 0 ? check_vm(fd, path, &size, err) : ret_size ? check_vm(fd, path, &size, NULL) : 0;
+    rc = rc ? rc : k ? k : v;
+    if (ret_key)
         *ret_key = VCS_TAKE_PTR(key);
-    if (rc == 0)
-        rc = check_vm(fd, path, &size, err);
-    if (rc == 0 && ret_size)
+    if (ret_size)
         *ret_size = size;
-    if (rc < 0 && ret_key) {
-        free(*ret_key);
-        *ret_key = NULL;
-    }
     return rc;
+}
+
+static char *joined(const char *dir, const char *name)
+{
+    char *path;
+    return asprintf(&path, "%s/%s", dir, name) < 0 ? NULL : path;
 }
 
 int vci_template_open(vc_context *ctx, const char *id, const char *key, int *ret_fd, char **ret_dir, vc_error **err)
 {
     vcs_autofree char *path = NULL, *have = NULL, *vm = NULL;
     vcs_autoclose int fd = -1;
-    struct stat st;
-    if (asprintf(&path, "%s/%s", ctx->template_dir, id) < 0 || asprintf(&vm, "%s/vm", path) < 0)
+    struct stat mine, now;
+    path = joined(ctx->template_dir, id);
+    vm = path ? joined(path, "vm") : NULL;
+    if (!vm)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     int rc = vci_open_trusted(path, O_RDONLY | O_DIRECTORY, &fd, err);
     if (rc < 0)
         return rc;
     if (flock(fd, LOCK_SH | LOCK_NB) < 0)
-        return vci_fail(err, errno == EWOULDBLOCK ? VC_ERR_NOTFOUND : VC_ERR_IO, errno == EWOULDBLOCK ? 0 : errno,
-                        "the template %s is just being removed", path);
-    rc = vci_template_check(fd, path, &have, NULL, err);
-    if (rc == VC_ERR_CORRUPT && fstat(fd, &st) == 0 && st.st_nlink == 0) {
-        vc_error_free(VCS_TAKE_PTR(*err));
+        return errno == EWOULDBLOCK
+                   ? vci_fail(err, VC_ERR_NOTFOUND, 0, "the template %s is just being made or removed", path)
+                   : vci_fail(err, VC_ERR_IO, errno, "cannot lock the template %s", path);
+    vci_fault_point("template-shared");
+    /* What was opened must be what the path names, from now on and as long as the lock is held. */
+    if (fstat(fd, &mine) < 0 || lstat(path, &now) < 0 || mine.st_ino != now.st_ino || mine.st_dev != now.st_dev)
         return vci_fail(err, VC_ERR_NOTFOUND, 0, "the template %s has just been removed", path);
-    }
+    rc = vci_template_check(fd, path, &have, NULL, err);
     if (rc < 0)
         return rc;
     if (key && strcmp(key, have) != 0)
@@ -441,17 +442,23 @@ void vci_template_sweep(vc_context *ctx, int root, void (*report)(void *arg, con
         return;
     }
     for (struct dirent *e; (e = readdir(d));) {
+        struct stat st;
         size_t n = strlen(e->d_name);
         int half = strncmp(e->d_name, VCI_TEMPLATE_MAKING, sizeof VCI_TEMPLATE_MAKING - 1) == 0 ||
                    strncmp(e->d_name, VCI_TEMPLATE_GOING, sizeof VCI_TEMPLATE_GOING - 1) == 0;
         int lock = n == VCI_TEMPLATE_ID + 5 && strcmp(e->d_name + n - 5, ".lock") == 0;
-        if (report && n == VCI_TEMPLATE_ID + 7 && strcmp(e->d_name + n - 7, ".failed") == 0)
+        if (report && ((n == VCI_TEMPLATE_ID + 7 && strcmp(e->d_name + n - 7, ".failed") == 0) ||
+                       strncmp(e->d_name, ".tmp-", 5) == 0)) /* such a note, half-written */
             unlinkat(root, e->d_name, 0);
         if (!half && !lock)
             continue;
         /* Whoever is at it holds its lock. */
         vcs_autoclose int fd = openat(root, e->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+            continue;
+        vci_fault_point("template-sweep");
+        /* Its holder may have removed it meanwhile: what has this name now is another one's. */
+        if (fstat(fd, &st) < 0 || st.st_nlink == 0)
             continue;
         int r = half ? vcs_remove_tree(root, e->d_name) : unlinkat(root, e->d_name, 0) < 0 ? -errno : 0;
         if (r < 0 && r != -ENOENT)
@@ -491,6 +498,22 @@ int64_t vci_template_deadline(int64_t deadline)
     return deadline ? now + (deadline - now) / 2 : now + INT64_C(30) * 1000000000;
 }
 
+/* There is none just now: wait for whoever is making it.  NOTFOUND: nobody is. */
+static int await_maker(vc_context *ctx, const char *id, int64_t deadline, vc_error **err)
+{
+    char name[VCI_TEMPLATE_ID + 8];
+    vcs_autoclose int root = -1;
+    int lock = -1, rc = vci_template_root(ctx, 0, &root, err);
+    snprintf(name, sizeof name, "%s.lock", id);
+    if (rc == 0 && faccessat(root, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        rc = VC_ERR_NOTFOUND;
+    if (rc == 0)
+        rc = vci_template_lock(ctx, root, id, deadline, &lock, err);
+    if (rc == 0)
+        vci_template_unlock(root, id, lock);
+    return rc;
+}
+
 /* The pod's template, opened; made when there is none and that is allowed.  1: the VM has to boot. */
 static int get_template(struct vci_pod *pod, const char *key, const char *id, int64_t deadline, int *ret_fd,
                         char **ret_dir, vc_error **err)
@@ -503,6 +526,12 @@ static int get_template(struct vci_pod *pod, const char *key, const char *id, in
         if (rc == 0)
             return 0;
         if (must && rc == VC_ERR_NOTFOUND) {
+            vc_error_free(VCS_TAKE_PTR(*err));
+            rc = made ? rc : await_maker(ctx, id, vci_template_deadline(deadline), err);
+            if (rc == 0)
+                continue;
+            if (rc != VC_ERR_NOTFOUND)
+                return rc;
             vc_error_free(VCS_TAKE_PTR(*err));
             return vci_fail(err, VC_ERR_CONFIG, 0,
                             "there is no template %s for pod \"%s\" in %s: make it with `virtc template create`, or do "
@@ -535,9 +564,7 @@ static int get_template(struct vci_pod *pod, const char *key, const char *id, in
 /* A hypervisor instance that failed half way is of no use any more. */
 static int fresh_instance(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
-    vci_vm_end(pod, VC_KIND_HYPERVISOR, 0);
-    vci_inst_close(&pod->inst[VC_KIND_HYPERVISOR]);
-    memset(&pod->inst[VC_KIND_HYPERVISOR], 0, sizeof pod->inst[0]);
+    vci_vm_drop(pod, VC_KIND_HYPERVISOR);
     return vci_vm_describe(pod, deadline, err);
 }
 
@@ -566,8 +593,8 @@ int vci_template_start(struct vci_pod *pod, const char *key, const char *id, int
     if (vci_template_mode(pod) == VC_TEMPLATE_REQUIRE || !vci_template_may_boot(rc))
         return rc;
     vci_autoerror vc_error *e = VCS_TAKE_PTR(*err);
-    vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the VM boots, since it does not start from its template: %s",
-            vc_error_text(e));
+    vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the VM boots, since it does not start from its template: %s%s",
+            vc_error_text(e), vci_template_at_fault(rc) ? "; the template is removed, and the next pod makes it anew" : "");
     vcs_cleanup_fd(&fd);
     fd = -1;
     if (vci_template_at_fault(rc))

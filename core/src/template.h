@@ -35,18 +35,18 @@ uint32_t vci_template_mode(const struct vci_pod *pod);
 int vci_template_start(struct vci_pod *pod, const char *key, const char *id, int64_t deadline, struct vc_template_started *ret_started, vc_error **err);
 
 /* ---- shared by template.c, template-make.c and template-api.c ---- */
-/* The hypervisor's extension, cut or zero-filled to what this host knows.  1: there is one; 0: there is none; INVAL when
- * its table breaks the rules. */
+/* The hypervisor's extension, cut or zero-filled to what this host knows.  UNSUPPORTED when it has none, INVAL when its
+ * table breaks the rules. */
 int vci_template_ops(struct vci_inst *hv, struct vc_template_ops *ret, vc_error **err);
 /* Open a whole template of that key (NULL: of whatever key it has): while *ret_fd is open nobody removes it.  Otherwise
  * as vci_template_find. */
 int vci_template_open(vc_context *ctx, const char *id, const char *key, int *ret_fd, char **ret_dir, vc_error **err);
 struct vci_template_size {
     uint64_t disk;    /* what the files take */
-    uint64_t largest; /* length of the longest one, which most likely is the memory */
+    uint64_t largest; /* length of the plugin's longest one, which most likely is the memory */
 };
-/* CORRUPT or PERM unless everything in the open template directory is as it should be; *ret_key (may be NULL) is
- * malloc'ed, *ret_size may be NULL. */
+/* CORRUPT or PERM unless everything in the open template directory is as it should be.  In any case *ret_key (may be
+ * NULL) is its key, malloc'ed, or NULL when that cannot be read, and *ret_size (may be NULL) what there is. */
 int vci_template_check(int fd, const char *path, char **ret_key, struct vci_template_size *ret_size, vc_error **err);
 /* May a boot go well after a template failed so? */
 int vci_template_may_boot(int rc);

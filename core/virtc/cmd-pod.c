@@ -215,6 +215,8 @@ static int pod_status(struct virtc *vt, int argc, char **argv)
         print_pods(&st, 1);
         if (st->reason && *st->reason)
             printf("\n%s\n", st->reason);
+        if (st->template_id && *st->template_id)
+            printf("\nits VM comes from template %s%s\n", st->template_id, st->from_pool ? ", and waited in the pool" : "");
         if (st->n_containers)
             puts("\nCONTAINER ID\tSTATE");
         for (size_t i = 0; i < st->n_containers; i++)

@@ -8,7 +8,8 @@
 const char pool_doc[] =
     "\nThe pool holds VMs that were started from the template beforehand and wait, paused, for a pod: a pod that finds one\n"
     "starts without waiting for a VM; one that finds none starts from the template. It is filled by `virtc pool fill'\n"
-    "alone, nothing refills it by itself.\n";
+    "alone, nothing refills it by itself. Its VMs have the configured size: a pod that asks for memory or processors of\n"
+    "its own starts from the template.\n";
 
 struct fill_args {
     long n;
@@ -43,8 +44,8 @@ static int pool_fill(struct virtc *vt, int argc, char **argv)
     struct fill_args a = {0};
     static const struct argp argp = {
         NULL, fill_parse, "[N]",
-        "Start VMs until N of this configuration wait in the pool (default: `pool' of the configuration), making the "
-        "template first when there is none. Prints how many were added.", NULL, NULL, NULL};
+        "Start VMs until N of this configuration wait in the pool (default: the key `pool' of the configuration, 0 unless "
+        "set), making the template first when there is none. Prints how many were added.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
     int rc = argp_parse(&argp, argc, argv, 0, NULL, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx), sig;
     if (rc)

@@ -148,18 +148,24 @@ static int template_list(struct virtc *vt, int argc, char **argv)
     return rc;
 }
 
-/* The whole id for the beginning of one; the word itself when no or more than one template begins so: the library then
- * says what is wrong. */
-static const char *whole_id(struct vc_template_info *const *list, size_t n, const char *word)
+/* The template whose id begins so; NULL, and *ret_n tells how many do, when it is not exactly one. */
+static struct vc_template_info *by_id(struct vc_template_info *const *list, size_t n, const char *word, size_t *ret_n)
 {
-    const char *found = NULL;
+    struct vc_template_info *found = NULL;
+    *ret_n = 0;
     for (size_t i = 0; i < n && *word; i++)
         if (strncmp(list[i]->id, word, strlen(word)) == 0) {
-            if (found)
-                return word;
-            found = list[i]->id;
+            found = list[i];
+            ++*ret_n;
         }
-    return found ? found : word;
+    return *ret_n == 1 ? found : NULL;
+}
+
+static int complain_of_id(const struct virtc *vt, const char *word, size_t n)
+{
+    if (n)
+        return virtc_complain(vt, VIRTC_FAILED, "the ids of %zu templates begin with \"%s\": give more of the one that is meant", n, word);
+    return virtc_complain(vt, VIRTC_FAILED, "there is no template \"%s\", nor one whose id begins so; `virtc template list' shows them", word);
 }
 
 struct key_line {
@@ -211,7 +217,7 @@ static void print_one(const struct vc_template_info *t)
     virtc_print_size(memory, t->memory);
     virtc_print_age(age, t->created_ns);
     printf("template    %s\n", t->id);
-    printf("state       %s\n", t->problem ? "never used" : t->current ? "current: pods of this configuration start from it"
+    printf("state       %s\n", t->problem ? "unusable: never used to start a pod" : t->current ? "current: pods of this configuration start from it"
                                                                       : "fine, but of another configuration");
     if (t->problem)
         printf("problem     %s\n", t->problem);
@@ -247,17 +253,18 @@ static int template_show(struct virtc *vt, int argc, char **argv)
         return rc;
     vc_error *err = NULL;
     struct vc_template_info **list = NULL, *found = NULL;
-    size_t n = 0;
+    size_t n = 0, alike = 0;
     if (vc_template_list(ctx, &list, &n, &err) < 0) {
         vc_context_free(ctx);
         return virtc_error(vt, err, VIRTC_FAILED);
     }
-    const char *id = a.id ? whole_id(list, n, a.id) : NULL;
-    for (size_t i = 0; i < n && !found; i++)
-        if (id ? strcmp(list[i]->id, id) == 0 : list[i]->current)
+    if (a.id)
+        found = by_id(list, n, a.id, &alike);
+    for (size_t i = 0; i < n && !found && !a.id; i++)
+        if (list[i]->current)
             found = list[i];
-    if (!found && id)
-        rc = virtc_complain(vt, VIRTC_FAILED, "there is no template \"%s\", or more than one that begins so; `virtc template list' shows them", id);
+    if (!found && a.id)
+        rc = complain_of_id(vt, a.id, alike);
     else if (!found)
         rc = virtc_complain(vt, VIRTC_FAILED, "there is no template for this configuration yet; `virtc template create' makes it");
     else if (!vt->json)
@@ -284,16 +291,21 @@ static int template_delete(struct virtc *vt, int argc, char **argv)
         return rc;
     vc_error *err = NULL;
     struct vc_template_info **list = NULL;
-    size_t n = 0;
-    if (vc_template_list(ctx, &list, &n, &err) < 0) { /* the whole id is good enough */
-        vc_error_free(err);
+    size_t n = 0, alike = 0;
+    const struct vc_template_info *found = NULL;
+    int listed = vc_template_list(ctx, &list, &n, &err) == 0;
+    if (listed && !(found = by_id(list, n, a.id, &alike)) && strlen(a.id) != 32) {
+        rc = complain_of_id(vt, a.id, alike);
+    } else {
+        const char *id = found ? found->id : a.id; /* of a whole id the library says what is wrong, and needs no list */
+        if (!listed)
+            vc_error_free(err);
         err = NULL;
+        if (vc_template_delete(ctx, id, a.flags, &err) < 0)
+            rc = virtc_error(vt, err, VIRTC_FAILED);
+        else
+            virtc_print_id(vt, id);
     }
-    const char *id = whole_id(list, n, a.id);
-    if (vc_template_delete(ctx, id, a.flags, &err) < 0)
-        rc = virtc_error(vt, err, VIRTC_FAILED);
-    else
-        virtc_print_id(vt, id);
     vc_template_list_free(list, n);
     vc_context_free(ctx);
     return rc;

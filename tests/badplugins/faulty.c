@@ -24,10 +24,11 @@
 
 struct faulty {
     const vc_host *host;
-    char fail[32], wait[32], crash[32], records[512], endpoints[4096], guest[256];
+    char fail[32], once[32], wait[32], crash[32], records[512], endpoints[4096], guest[256];
     int cancelled; /* eventfd */
     int64_t share, process, code, binary;
     char templates[16], mark[32]; /* the options */
+    int asked;                    /* for the table of templates */
     int device;
     struct vc_proc procs[MAX_PROCS];
     char names[MAX_PROCS][300];
@@ -56,6 +57,9 @@ static int order(struct faulty *f, const struct vc_call *call, const char *membe
         f->host->res_add(f->host, VC_RES_PATH, f->records);
     if (strcmp(f->crash, member) == 0)
         kill(getpid(), SIGKILL);
+    static int once;
+    if (strcmp(f->once, member) == 0 && !once++)
+        return vcs_fail(f->host, call, VC_E_PEER, 0, "%s fails once", member);
     if (strcmp(f->fail, member) != 0)
         return VC_OK;
     return vcs_fail(f->host, call, (int)f->code, 0, "%s fails as it was ordered to", member);
@@ -95,6 +99,8 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *fail = vcs_opt_str(host, cfg, "fail");
     f->host = host;
     snprintf(f->fail, sizeof f->fail, "%s", fail ? fail : "");
+    const char *once = vcs_opt_str(host, cfg, "once");
+    snprintf(f->once, sizeof f->once, "%s", once ? once : "");
     const char *wait = vcs_opt_str(host, cfg, "wait");
     snprintf(f->wait, sizeof f->wait, "%s", wait ? wait : "");
     f->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -201,7 +207,9 @@ static uint64_t caps(vc_inst *inst)
 #if FAULTY_KIND == 1
     return of(inst)->share ? VC_HV_CAP_SHARE_9P : 0;
 #elif FAULTY_KIND == 2
-    return of(inst)->templates[0] ? VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE : 0;
+    if (!of(inst)->templates[0])
+        return 0;
+    return VC_AG_CAP_TEMPLATE | (strcmp(of(inst)->mark, "offline") ? VC_AG_CAP_ONLINE : 0);
 #else
     (void)inst;
     return 0;
@@ -344,6 +352,8 @@ static const void *ext(vc_inst *inst, const char *id)
         return NULL;
     if (strcmp(how, "yes") == 0)
         return &templates;
+    if (strcmp(how, "once") == 0)
+        return of(inst)->asked++ ? NULL : &templates;
     bad = templates;
     if (strcmp(how, "size") == 0)
         bad.size = 8;
@@ -611,6 +621,7 @@ static const struct vc_inst_ops inst_ops = {
 
 static const struct vc_option options[] = {
     { .key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails." },
+    { .key = "once", .type = VC_OPT_STRING, .doc = "The member that fails in each process for the first time." },
     { .key = "crash", .type = VC_OPT_STRING, .doc = "The member that ends the process." },
     { .key = "records", .type = VC_OPT_PATH, .doc = "A path that is recorded without having been made." },
     { .key = "binary", .type = VC_OPT_BOOL, .def = "false", .doc = "Save each of the 256 bytes, too, and miss none." },
@@ -619,8 +630,8 @@ static const struct vc_option options[] = {
     { .key = "endpoints", .type = VC_OPT_STRING, .doc = "What scan finds." },
     { .key = "guest", .type = VC_OPT_STRING, .doc = "Settings for the guest." },
     { .key = "device", .type = VC_OPT_STRING, .doc = "What is wrong with the device that attach gives." },
-    { .key = "templates", .type = VC_OPT_STRING, .doc = "yes: have templates; size, reserved, missing: a bad table." },
-    { .key = "mark", .type = VC_OPT_STRING, .doc = "What stands in the key of a template." },
+    { .key = "templates", .type = VC_OPT_STRING, .doc = "yes: have templates; once: until they are used; size, reserved, missing: a bad table." },
+    { .key = "mark", .type = VC_OPT_STRING, .doc = "What stands in the key of a template; of an agent: offline takes no added vCPUs." },
     { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },
     { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },
 };

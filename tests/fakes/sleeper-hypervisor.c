@@ -113,8 +113,9 @@ static uint64_t sleeper_caps(vc_inst *inst)
 
 static int sleeper_vm_create(vc_inst *inst, const struct vc_call *call, const struct vc_vm_config *config)
 {
-    (void)call;
     (void)config;
+    if (of(inst)->state)
+        return vcs_fail(of(inst)->host, call, VC_E_STATE, 0, "this instance has a VM already");
     of(inst)->state = VC_VM_CREATED;
     return 0;
 }

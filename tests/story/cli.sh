@@ -128,7 +128,7 @@ made() { find "$work/templates" -mindepth 1 -maxdepth 1 ! -name '*.lock' -printf
 is "template list, empty" "$($m template list)" "TEMPLATE ID  HYPERVISOR  AGE  DISK  MEMORY  PODS  STATE"
 is "template list, empty: makes nothing" "$(made)" ""
 refuses "template show: none yet" 1 "virtc template create" $m template show
-refuses "template show: an id nobody has" 1 '"abc"' $m template show abc
+refuses "template show: an id nobody has" 1 'no template "abc", nor one whose id begins so' $m template show abc
 refuses "template delete: an id nobody has" 1 '"abc"' $m template delete abc
 refuses "template delete: a path" 1 "id" $m template delete ../../etc
 refuses "pod create --template require: none yet" 1 "virtc template create" $m pod create --template require
@@ -160,6 +160,19 @@ has "template create --force: made anew" "$(cat "$work/e")" template
 is "template delete: the beginning of the id" "$($m template delete "$(echo "$id" | cut -c 1-6)")" "$id"
 is "it is gone" "$(made)" ""
 is "template gc" "$($m template gc)" "nothing to remove"
+# Of seventeen ids, two begin with the same digit.
+for i in $(seq 17); do
+    : >"$work/image$i"
+    $m -s hypervisor_mock.image="$work/image$i" template create >/dev/null 2>&1
+done
+first=$($m template list | awk 'NR > 1 { print substr($1, 1, 1) }' | sort | uniq -d | head -n 1)
+refuses "template show: an id cut too short" 1 "templates begin with \"$first\"" $m template show "$first"
+refuses "template delete: an id cut too short" 1 "templates begin with \"$first\"" $m template delete "$first"
+is "that removed none" "$($m template list | awk 'END { print NR - 1 }')" 17
+for i in $($m template list | awk 'NR > 1 { print $1 }'); do
+    $m template delete "$i" >/dev/null
+done
+is "the templates are gone" "$(made)" ""
 
 is "pool status, empty" "$($m pool status)" "VM ID  PID  AGE  TEMPLATE ID  STATE"
 is "pool drain, empty" "$($m pool drain)" 0
@@ -206,7 +219,7 @@ j() { # WHAT PATH WANTED COMMAND...
 mj="$m --json"
 j "pod list" "#" 3 $mj pod list
 j "pod list: an id" 1.id one $mj pod list
-for key in id state hypervisor agent proxy shim network hostname reason created_ns vmm_pid containers; do
+for key in id state hypervisor agent proxy shim network hostname reason created_ns vmm_pid template_id from_pool containers; do
     $mj pod status one | "$json" $key >/dev/null && ok "json: pod status has $key" || bad "json: pod status has no $key"
 done
 j "pod status: containers" containers.0.id c1 $mj pod status one

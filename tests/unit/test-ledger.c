@@ -2,8 +2,10 @@
 /* test-ledger.c: what a pod owns is recorded, found again and removed in reverse order. */
 #include "core-util.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "lib/proc.h"
@@ -254,6 +256,33 @@ static void unmounts(void **state)
     assert_int_equal(access(tmp_path("run/pods/p"), F_OK), -1);
 }
 
+/* Without the right to mount nothing was mounted, and the kernel's refusal to unmount it is no failure. */
+static void undoes_without_rights(void **state)
+{
+    (void)state;
+    char inside[512], outside[512];
+    struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct caps[2];
+    snprintf(inside, sizeof(inside), "%s", tmp_path("run/pods/p/shared"));
+    snprintf(outside, sizeof(outside), "%s", tmp_path("outside"));
+    mkdir(inside, 0700);
+    mkdir(outside, 0700);
+    add(VC_RES_MOUNT, inside);
+    add(VC_RES_MOUNT, outside);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int ok = syscall(SYS_capget, &head, caps) == 0;
+        caps[0].effective &= ~(1u << CAP_SYS_ADMIN);
+        ok = ok && syscall(SYS_capset, &head, caps) == 0;
+        _exit(ok && vci_ledger_undo(&dir, 0, NULL, NULL, NULL) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    reopen();
+    assert_string_equal(names(), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(kills_only_the_process_that_is_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_the_users_things, setup, teardown),
         cmocka_unit_test_setup_teardown(unmounts, setup, teardown),
+        cmocka_unit_test_setup_teardown(undoes_without_rights, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

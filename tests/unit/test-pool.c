@@ -291,6 +291,105 @@ static void test_bad_takes(void **state)
         nothing_left();
         vc_context_free(bad);
     }
+    /* That can have cost seconds: no other one is tried. */
+    vc_context *bad = context(fails[0], NULL);
+    assert_int_equal(fill(ctx, 3), 3);
+    run(bad, "a");
+    assert_int_equal(members(), 2);
+    end(ctx, "a");
+    assert_int_equal(drain(ctx), 2);
+    nothing_left();
+    vc_context_free(bad);
+    vc_context_free(ctx);
+}
+
+/* One that was taken and turns out to be of no use makes way for one that boots, which is a new instance. */
+static void test_boots_instead(void **state)
+{
+    (void)state;
+    vc_context *ctx = context(NULL, NULL), *bad = context("proxy=faulty", "proxy_faulty.once=start");
+    assert_int_equal(fill(ctx, 1), 1);
+    int pid = only(ctx, NULL);
+    run(bad, "a");
+    assert_int_equal(condition(pid), '-');
+    assert_int_not_equal(vmm_of(bad, "a"), pid);
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(bad, "a", &s, &err));
+    assert_string_equal(s->template_id, "");
+    assert_int_equal(s->from_pool, 0);
+    vc_pod_status_free(s);
+    end(bad, "a");
+    nothing_left();
+    vc_context_free(bad);
+    vc_context_free(ctx);
+}
+
+/* A pod's status names the template, and the pool, that its VM came from; a VM that is gone came from nowhere. */
+static void test_origin(void **state)
+{
+    (void)state;
+    struct vc_template_info **list = NULL;
+    size_t n = 0;
+    vc_context *ctx = context(NULL, NULL);
+    assert_int_equal(fill(ctx, 1), 1);
+    PT_OK(vc_template_list(ctx, &list, &n, &err));
+    for (int i = 0; i < 4; i++) { /* from the pool, from the template, booted, deferred */
+        char id[8], *json = NULL, want[100];
+        struct vc_pod_status *s = NULL;
+        PT_PATH(id, "o%d", i);
+        pt_pod(&p, id, 1);
+        p.pod.vm_template = i == 2 ? VC_TEMPLATE_OFF : 0;
+        p.pod.flags = i == 3 ? VC_POD_DEFER_VM : 0;
+        PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+        PT_OK(vc_pod_status(ctx, id, &s, &err));
+        assert_string_equal(s->template_id, i < 2 ? list[0]->id : "");
+        assert_int_equal(s->from_pool, i == 0);
+        PT_OK(vc_pod_status_json(s, &json, &err));
+        PT_PATH(want, i < 2 ? "\"template_id\":\"%s\",\"from_pool\":%s" : "\"template_id\":null,\"from_pool\":false",
+                list[0]->id, i == 0 ? "true" : "false");
+        assert_non_null(strstr(json, want));
+        free(json);
+        vc_pod_status_free(s);
+    }
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_start(ctx, "o3", &err));
+    PT_OK(vc_pod_status(ctx, "o3", &s, &err));
+    assert_string_equal(s->template_id, list[0]->id);
+    vc_pod_status_free(s);
+    for (int i = 0; i < 2; i++) { /* one whose VM dies, and one that is stopped */
+        char id[8];
+        PT_PATH(id, "o%d", i);
+        int pid = vmm_of(ctx, id);
+        if (i) {
+            PT_OK(vc_pod_stop(ctx, id, VC_FORCE, &err));
+        } else {
+            assert_int_equal(kill(pid, SIGKILL), 0);
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+                continue;
+        }
+        PT_OK(vc_pod_status(ctx, id, &s, &err));
+        assert_string_equal(s->state, "stopped");
+        assert_string_equal(s->template_id, "");
+        assert_int_equal(s->from_pool, 0);
+        vc_pod_status_free(s);
+    }
+    /* A record that says something else is damaged. */
+    char path[PATH_MAX + 128], sed[PATH_MAX + 256];
+    PT_PATH(path, "%s/state/pods/o3/pod.json", pt_root);
+    PT_PATH(sed, "sed -i 's/\"template\":\"../\"template\":\"..\\//' %s", path);
+    assert_int_equal(system(sed), 0);
+    PT_OK(vc_pod_status(ctx, "o3", &s, &err));
+    assert_string_equal(s->state, "broken");
+    assert_non_null(strstr(s->reason, "\"template\""));
+    assert_string_equal(s->template_id, "");
+    vc_pod_status_free(s);
+    for (int i = 0; i < 4; i++) {
+        char id[8];
+        PT_PATH(id, "o%d", i);
+        end(ctx, id);
+    }
+    vc_template_list_free(list, n);
+    nothing_left();
     vc_context_free(ctx);
 }
 
@@ -535,6 +634,7 @@ int main(void)
         cmocka_unit_test(test_fill_take_drain), cmocka_unit_test(test_configured), cmocka_unit_test(test_only_what_fits),
         cmocka_unit_test(test_dead),            cmocka_unit_test(test_bad_takes),  cmocka_unit_test(test_bad_fills),
         cmocka_unit_test(test_template_gone),   cmocka_unit_test(test_race),
+        cmocka_unit_test(test_boots_instead),   cmocka_unit_test(test_origin),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

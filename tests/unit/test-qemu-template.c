@@ -154,7 +154,7 @@ static int scripted_qemu(int argc, char **argv)
 
 struct vm {
     struct fakehost fh;
-    const char *config[16];
+    const char *config[24];
     char kernel[128], self[4096], dir[96];
     vc_inst *inst;
 };
@@ -482,7 +482,7 @@ static void test_unsupported(void **state)
         { UINT64_C(300) << 20, 0, 4, 0, NULL, VC_OK },
         { UINT64_C(128) << 20, 0, 0, 0, NULL, VC_E_UNSUPPORTED },
         { UINT64_C(300) << 20, UINT64_C(300) << 20, 0, 0, NULL, VC_E_UNSUPPORTED }, /* 384 M are above its maximum */
-        { 0, UINT64_C(1) << 40, 0, 0, NULL, VC_E_UNSUPPORTED },
+        { 0, UINT64_C(1) << 38, 0, 0, NULL, VC_E_UNSUPPORTED },
         { 0, 0, 0, 100, NULL, VC_E_UNSUPPORTED },
         { 0, 0, 0, 0, "debug", VC_E_UNSUPPORTED },
         { 0, 0, 0, 0, "", VC_OK },
@@ -513,11 +513,71 @@ static void test_unsupported(void **state)
     }
 }
 
+/* ---- what can be told before ---- */
+
+/* `probe` of a configuration with some options of its own: its code, and its report or error in *ret. */
+static int probe(struct vm *vm, const char *const *options, char **ret)
+{
+    vc_sink *sink = fakehost_sink();
+    int n = 0, r;
+
+    while (options[n])
+        n++;
+    memmove(vm->config + n, vm->config, (24 - (size_t)n) * sizeof(vm->config[0])); /* the first one of a name counts */
+    memcpy(vm->config, options, (size_t)n * sizeof(vm->config[0]));
+    r = CALL(vm, 10000, plugin->probe(&vm->fh.host, &call, fakehost_config(&vm->fh), sink));
+    *ret = strdup(r < 0 ? vm->fh.err.text : fakehost_sink_text(sink));
+    fakehost_sink_free(sink);
+    print_message("%d: %s\n", r, *ret);
+    return r;
+}
+
+static void test_probe(void **state)
+{
+    static char long_params[3000];
+    bool vsock = !access("/dev/vhost-vsock", R_OK | W_OK), kvm = false;
+    char line[8192];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    struct {
+        const char *options[5];
+        int code;
+        const char *text;
+    } cases[] = {
+        { { NULL }, VC_OK, "templates: yes, with 1 vCPUs (up to 8) and 256 MiB (up to 8192)" },
+        { { "max_memory", "0", "max_vcpus", "0" }, VC_OK, "(up to 1) and 256 MiB (up to 256)" },
+        { { "memory", "100000001" }, VC_E_INVAL, "whole MiB" },
+        { { "max_memory", "2T" }, VC_E_INVAL, "max_memory of hypervisor qemu can be at most 983040 MiB" },
+        { { "max_memory", "2T", "cpu", "max,phys-bits=44" }, VC_OK, "templates: yes" },
+        { { "kernel_params", "quiet \"" }, VC_E_CONFIG, "kernel_params" },
+        { { "kernel_params", long_params }, VC_E_CONFIG, "kernel_params" },
+        { { "channel", "vsock" }, vsock ? VC_OK : VC_E_CONFIG, vsock ? "channel: vsock" : "vhost_vsock" },
+        { { "accelerator", "kvm" }, VC_E_CONFIG, "accelerator = \"kvm\" of hypervisor qemu cannot be used here" },
+    };
+
+    (void)state;
+    memset(long_params, 'x', sizeof(long_params) - 1);
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f))
+        kvm |= !strncmp(line, "flags", 5) && (strstr(line, " vmx ") || strstr(line, " svm "));
+    fclose(f);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]) - kvm; i++) {
+        struct vm vm;
+        char *text;
+
+        vm_open(&vm, FINE, 0);
+        if (probe(&vm, cases[i].options, &text) != cases[i].code || !strstr(text, cases[i].text))
+            fail_msg("case %zu", i);
+        free(text);
+        vm_close(&vm);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cycle),   cmocka_unit_test(test_start_fails), cmocka_unit_test(test_save_fails),
         cmocka_unit_test(test_damaged), cmocka_unit_test(test_key),         cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_probe),
     };
 
     if (argc > 1 && !strcmp(argv[1], "-machine"))

@@ -165,7 +165,9 @@ static void test_more_and_later(void **state)
 {
     (void)state;
     vc_context *ctx = CONTEXT("hypervisor_faulty.mark=more", "agent_faulty.fail=online", "agent_faulty.code=-1");
-    PT_FAILS(VC_ERR_INVAL, "online fails", run(ctx, "a", 0, &err));
+    PT_OK(vc_template_create(ctx, 0, NULL, &err));
+    made();
+    PT_FAILS(VC_ERR_INVAL, "online fails", run(ctx, "a", VC_TEMPLATE_REQUIRE, &err));
     pt_nothing_left();
     remove_all(ctx);
     vc_context_free(ctx);
@@ -393,6 +395,7 @@ static void test_start_fails(void **state)
         { "hypervisor_faulty.fail=template_start", "hypervisor_faulty.code=-13", 1 },
         { "agent_faulty.fail=renew", "agent_faulty.code=-14", 0 },
         { "agent_faulty.fail=renew", "agent_faulty.code=-8", 0 },
+        { "agent_faulty.fail=renew", "agent_faulty.code=-3", 1 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vc_context *good = CONTEXT(PLAIN);
@@ -418,6 +421,25 @@ static void test_start_fails(void **state)
         vc_context_free(shares);
         vc_context_free(ctx);
     }
+}
+
+/* A guest cannot use what was plugged in: a booted one has it from the start, and the template is as good as ever. */
+static void test_no_online(void **state)
+{
+    (void)state;
+    vc_context *ctx = CONTEXT(PLAIN, "hypervisor_faulty.mark=more", "agent_faulty.mark=offline");
+    PT_OK(vc_template_create(ctx, 0, NULL, &err));
+    made();
+    PT_FAILS(VC_ERR_UNSUPPORTED, "cannot take memory and vCPUs", run(ctx, "a", VC_TEMPLATE_REQUIRE, &err));
+    pt_nothing_left();
+    PT_OK(run(ctx, "a", 0, &err));
+    assert_true(logged("the VM boots"));
+    assert_int_equal(made(), 0);
+    assert_int_equal(pt_count("state/templates"), 1);
+    drop(ctx, "a");
+    pt_nothing_left();
+    remove_all(ctx);
+    vc_context_free(ctx);
 }
 
 /* ---- what may be wrong with the files ---- */
@@ -634,6 +656,7 @@ int main(void)
         cmocka_unit_test(test_first_makes),  cmocka_unit_test(test_more_and_later), cmocka_unit_test(test_many_first),
         cmocka_unit_test(test_waiting),      cmocka_unit_test(test_cancel_making),  cmocka_unit_test(test_making_fails),
         cmocka_unit_test(test_bad_tables),   cmocka_unit_test(test_none),           cmocka_unit_test(test_start_fails),
+        cmocka_unit_test(test_no_online),
         cmocka_unit_test(test_damaged),      cmocka_unit_test(test_not_ours),       cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_stale),
     };

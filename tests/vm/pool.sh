@@ -33,6 +33,7 @@ for n in a b; do
     virtc pod create --name $n >/dev/null
     virtc container create --name c --rootfs "$root" --stdout "$work/$n.out" $n -- sh -c "$look; exec sleep 1000000" >/dev/null
     is "pod $n has a VM of the pool" "$(echo "$pids" | grep -cx "$(vmm $n)")" 1
+    has "status of pod $n" "$(virtc pod status $n)" "and waited in the pool"
     virtc pod start $n >/dev/null
     until [ "$(wc -l <"$work/$n.out")" -eq 4 ]; do sleep 0.01; done
     off=$(($(date +%s) - $(tail -n 1 "$work/$n.out")))
@@ -51,6 +52,8 @@ is "exec" "$(virtc container exec a c -- hostname)" a
 # None is left: the template does.
 virtc pod create --name c >/dev/null
 is "pod c has a VM" "$(cat "/proc/$(vmm c)/comm")" qemu-system-x86
+has "status of pod c" "$(virtc pod status c)" "its VM comes from template $(virtc template create)"
+is "status of pod c: not out of the pool" "$(virtc pod status c | grep -c 'the pool')" 0
 virtc pod stop a >/dev/null
 virtc pod start a >/dev/null
 is "a pod that was taken out of the pool starts again" "$(virtc container exec a c -- hostname)" a

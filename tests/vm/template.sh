@@ -195,6 +195,69 @@ dd if=/dev/zero of="$vm/$memory" bs=1M count=256 conv=notrunc 2>/dev/null
 damaged "a memory file of zeros"
 
 virtc template delete "$(current)" >/dev/null
+
+# ---- the first container, whose process a template has ready, is like any other ----
+# All that a process can find out about itself, without what differs from VM to VM: numbers of namespaces, times, the
+# name of its cgroup.
+cat >"$root/self" <<'END'
+cd /proc/self && pwd -P >/dev/null
+id; umask; hostname; ps; tr '\0' '\n' <environ; cat limits oom_score_adj coredump_filter personality
+grep -v -e ^Vm -e ^Rss -e ctxt_switches status
+cut -d ' ' -f 4- mountinfo | sort
+cat cgroup; cut -d ' ' -f 4-8,18,19 stat; cut -d ' ' -f 4-8,18,19 /proc/1/stat
+for d in /dev /dev/shm /dev/pts /dev/mqueue / /proc/1/fd fd; do
+    ls -lan $d 2>&1 | sed 's/[A-Z][a-z][a-z]  *[0-9]* [0-9:]* / /; s/:\[[0-9]*\]//; s/ *[0-9]* 0  *0  *0  proc$/ proc/'
+done
+for f in /proc/acpi /proc/kcore /proc/keys /proc/timer_list /sys/firmware /proc/bus /proc/fs /proc/sysrq-trigger; do
+    ls -a $f 2>&1 | wc -l
+    (: >>$f) 2>&1
+done
+for d in / /dev /sys /proc/sys /dev/shm /sys/fs/cgroup; do (: >$d/new) 2>/dev/null && echo $d && rm $d/new; done
+mknod /dev/new b 254 0 2>&1
+cat /proc/sysvipc/*
+find /proc/sys/net /proc/sys/kernel -type f ! -path '*random*' ! -name '*nr*' ! -name ns_last_pid 2>/dev/null | sort |
+    while read -r f; do echo "$f $(cat "$f" 2>/dev/null)"; done
+exit 0
+END
+like_any() { # WHAT OPTION...
+    what=$1
+    shift
+    for how in require off; do
+        $run --template $how --hostname same --name c "$@" -- sh /self 2>&1 | sed 's,/vc/[^ /]*,/vc/-,' >"$work/self.$how"
+    done
+    is "it says much of itself: $what" "$([ "$(wc -l <"$work/self.off")" -gt 300 ] && echo yes)" yes
+    is "and is like one that was not ready: $what" "$(diff "$work/self.off" "$work/self.require")" ""
+}
+virtc template create >/dev/null 2>&1
+like_any usual
+like_any special --user 1000:1000 --group 7 --cap CAP_KILL --no-new-privs --readonly --rlimit RLIMIT_NOFILE=100:200 \
+    -m 64M --pids-limit 50 --cpu-quota 50000 -e A=B -w /dev
+virtc template delete "$(current)" >/dev/null
+
+# ---- a full disk ----
+small() { # SIZE: the templates' directory is so large
+    umount "$work/small" 2>/dev/null
+    mkdir -p "$work/small" && mount -t tmpfs -o "size=$1,mode=0700" small "$work/small"
+}
+on_small="virtc --set template_dir=$work/small"
+small 100m
+status=0
+out=$($on_small template create 2>&1) || status=$?
+is "too little room for a template" "$status" 1
+has "it is said how much there is" "$out" "100 MiB are free"
+is "a pod boots then" "$($on_small run --rm --rootfs "$root" -- echo booted 2>/dev/null)" booted
+is "nothing was made there" "$(find "$work/small" -size +1M)" ""
+small 140m
+$on_small template create >"$work/out" 2>&1 &
+maker=$!
+until find "$work/small" -name memory | grep -q . || ! kill -0 $maker 2>/dev/null; do :; done
+dd if=/dev/zero of="$work/small/filler" bs=1M 2>/dev/null
+status=0
+wait $maker || status=$?
+is "the disk becomes full while one is made" "$status" 1
+has "it is said that QEMU ended" "$(cat "$work/out")" "ended"
+is "nothing of it is there" "$(find "$work/small" -mindepth 1 ! -name '*.failed' ! -name filler)" ""
+umount "$work/small"
 is "nothing is left of the templates" "$(ls -A "$templates")" ""
 nothing_left "at the end"
 finish

@@ -190,7 +190,7 @@ enum {
 enum {
     VC_TEMPLATE_AUTO = 1,   /* from a template; the first one on a host makes it; where there can be none, boot */
     VC_TEMPLATE_OFF = 2,    /* boot */
-    VC_TEMPLATE_REQUIRE = 3 /* from a template that exists; CONFIG when there is none */
+    VC_TEMPLATE_REQUIRE = 3 /* from a template that exists or is just being made; CONFIG when there is none */
 };
 
 /* ---- pods ------------------------------------------------------------------------------------- */
@@ -228,6 +228,9 @@ struct vc_pod_status {
     int64_t created_ns;
     struct vc_container_status **containers;
     size_t n_containers;
+    const char *template_id;     /* the template its VM came from; "" = it was booted, or there is none */
+    uint32_t from_pool;          /* 1: its VM waited in the pool */
+    uint32_t reserved;
 };
 /* Look, without changing or waiting for anything; works with the VMM's files gone. */
 VC_API int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err);
@@ -277,7 +280,7 @@ struct vc_template_info {
     int64_t created_ns;      /* CLOCK_REALTIME */
     int64_t made_in_ns;      /* how long making it took */
     uint64_t disk;           /* bytes that its files take on disk */
-    uint64_t memory;         /* bytes of memory of its VM */
+    uint64_t memory;         /* bytes of memory of its VM; 0 = not known */
     uint32_t pods;           /* pods that run from it, and VMs of the pool */
     uint32_t reserved;
 };
@@ -301,7 +304,7 @@ struct vc_pool_vm {
     int32_t vmm_pid;
     const char *id;
     const char *template_id;
-    const char *problem;  /* why no pod will get it (ended, its template is stale); NULL when it is fine */
+    const char *problem;  /* why gc ends it (it has died, its template is stale or gone); NULL when it is fine */
     int64_t created_ns;   /* CLOCK_REALTIME */
 };
 /* Bring the number of paused VMs for this configuration up to n (0: to `pool` of the configuration), the template

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "lib/buf.h"
+#include "lib/cleanup.h"
 #include "lib/io.h"
 #include "lib/plug.h"
 #include "qemu.h"
@@ -374,28 +376,60 @@ static const void *qemu_ext(vc_inst *inst, const char *id)
 
 /* ---- descriptor ---- */
 
+/* Can VMs of this configuration come from a template?  VC_OK with a line that says so or why not. */
+static int probe_template(struct qemu *q, const struct vc_call *call, const struct qemu_vm *vm, char *line, size_t size)
+{
+    struct qemu_vm skeleton = qemu_vm_skeleton(&q->config, vm);
+    struct vcs_buf key = { 0 };
+    int r = qemu_key_write(q, call, &skeleton, &key);
+
+    vcs_buf_done(&key);
+    if (r == 0)
+        snprintf(line, size, "yes, with %u vCPUs (up to %u) and %llu MiB (up to %llu); a VM that is to have less boots",
+                 skeleton.vcpus, skeleton.max_vcpus, (unsigned long long)(skeleton.memory >> 20),
+                 (unsigned long long)(skeleton.max_memory >> 20));
+    else if (r == VC_E_UNSUPPORTED)
+        snprintf(line, size, "no, VMs boot: their description is too long for a template's key");
+    return r == VC_E_UNSUPPORTED ? 0 : r;
+}
+
+static int probe_config(struct qemu *q, const struct vc_call *call, vc_sink *report)
+{
+    const struct qemu_config *c = &q->config;
+    struct vc_vm_config usual = { .size = sizeof(usual), .netns_fd = -1 };
+    const char *why = "as configured", *firmware = qemu_config_firmware(c);
+    vcs_autofree char *text = NULL;
+    char template[200];
+    struct qemu_vm vm;
+    int r = qemu_config_check_files(q->host, call, c);
+
+    if (r < 0 || (r = qemu_vm_describe(q->host, call, c, &usual, &vm)) < 0)
+        return r;
+    if (c->accel == QEMU_ACCEL_AUTO)
+        qemu_kvm_works(&why);
+    r = probe_template(q, call, &vm, template, sizeof(template));
+    if (r == 0 && asprintf(&text,
+                           "qemu: %s\nkernel: %s\ninitrd: %s\nfirmware: %s\naccelerator: %s (%s)\nchannel: %s\n"
+                           "templates: %s\n",
+                           c->path, c->kernel, c->initrd, firmware ? firmware : "QEMU's default",
+                           vm.accel == QEMU_ACCEL_KVM ? "kvm" : "tcg", why,
+                           vm.channel == QEMU_CHANNEL_VSOCK ? "vsock" : "serial", template) < 0) {
+        text = NULL;
+        r = vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while looking at QEMU");
+    }
+    qemu_vm_done(&vm);
+    return r < 0 ? r : vcs_put(q->host, report, text);
+}
+
 static int qemu_probe(const vc_host *host, const struct vc_call *call, const vc_config *cfg, vc_sink *report)
 {
-    struct qemu_config c;
-    const char *why = "as configured", *accel;
-    vcs_autofree char *text = NULL;
-    int r = qemu_config_read(host, call, cfg, &c);
+    struct qemu q = { .host = host, .netns_fd = -1, .cancel_fd = -1 };
+    int r = qemu_config_read(host, call, cfg, &q.config);
 
-    if (r < 0)
-        return r;
-    accel = c.accel == QEMU_ACCEL_AUTO  ? (qemu_kvm_works(&why) ? "kvm" : "tcg")
-            : c.accel == QEMU_ACCEL_KVM ? "kvm"
-                                        : "tcg";
-    r = qemu_config_check_files(host, call, &c);
-    if (r == 0 &&
-        asprintf(&text, "qemu: %s\nkernel: %s\ninitrd: %s\nfirmware: %s\naccelerator: %s (%s)\n", c.path, c.kernel,
-                 c.initrd, qemu_config_firmware(&c) ? qemu_config_firmware(&c) : "QEMU's default", accel, why) < 0) {
-        text = NULL;
-        r = vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while looking at QEMU");
+    if (r == 0) {
+        r = probe_config(&q, call, report);
+        qemu_config_done(&q.config);
     }
-    if (r == 0)
-        r = vcs_put(host, report, text);
-    qemu_config_done(&c);
     return r;
 }
 

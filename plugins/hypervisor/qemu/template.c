@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -124,6 +125,29 @@ static int describe(struct qemu *q, const struct vc_call *call, struct qemu_vm *
     return 0;
 }
 
+/* What a template needs of a disk, roughly: the guest writes to a part of its memory when it boots, and the more memory
+ * there is, the more it notes of it. */
+static uint64_t disk_need(uint64_t memory)
+{
+    uint64_t need = (UINT64_C(112) << 20) + memory / 32;
+
+    return (need < memory ? need : memory) + (UINT64_C(8) << 20);
+}
+
+/* The file has holes, and a write to one of them when the disk is full would kill QEMU (SIGBUS): look before. */
+static int check_space(struct qemu *q, const struct vc_call *call, const char *dir, int dir_fd, uint64_t memory)
+{
+    struct statvfs v;
+    uint64_t need = disk_need(memory);
+
+    if (fstatvfs(dir_fd, &v) < 0 || v.f_blocks == 0 || (uint64_t)v.f_bavail >= need / v.f_frsize)
+        return 0; /* where it cannot be told, it is tried */
+    return vcs_fail(q->host, call, VC_E_RESOURCE, ENOSPC,
+                    "a template of %" PRIu64 " MiB of memory needs about %" PRIu64 " MiB of disk in %s, where %" PRIu64
+                    " MiB are free: make room, or set template_dir to another place",
+                    memory >> 20, need >> 20, dir, (uint64_t)v.f_bavail * v.f_frsize >> 20);
+}
+
 static int template_boot(vc_inst *inst, const struct vc_call *call, const char *dir)
 {
     struct qemu *q = qemu_begin(inst);
@@ -131,7 +155,8 @@ static int template_boot(vc_inst *inst, const struct vc_call *call, const char *
     int r = describe(q, call, &skeleton);
     vcs_autoclose int dir_fd = -1, memory = -1;
 
-    if (r < 0 || (r = dir_fd = open_dir(q, call, dir)) < 0)
+    if (r < 0 || (r = dir_fd = open_dir(q, call, dir)) < 0 ||
+        (r = check_space(q, call, dir, dir_fd, skeleton.memory)) < 0)
         return r;
     memory = openat(dir_fd, "memory", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (memory < 0 || ftruncate(memory, (off_t)skeleton.memory) < 0)

@@ -14,6 +14,8 @@
 #define MIN_MEMORY (64 * MiB)
 #define MAX_MEMORY (UINT64_C(1) << 42)
 #define MAX_VCPUS  240
+/* Under emulation a guest's addresses have 40 bits; the top of them is kept free, and so is room for devices. */
+#define MAX_TCG_MEMORY (UINT64_C(960) << 30)
 
 /* Printable ASCII without quotes and backslash: nothing that could end or join words of a kernel command line. */
 static bool params_ok(const char *s)
@@ -71,6 +73,10 @@ static int choose(const vc_host *host, const struct vc_call *call, const struct 
     vm->accel = c->accel;
     if (vm->accel == QEMU_ACCEL_AUTO)
         vm->accel = qemu_kvm_works(&why) ? QEMU_ACCEL_KVM : QEMU_ACCEL_TCG;
+    else if (vm->accel == QEMU_ACCEL_KVM && !qemu_kvm_works(&why)) /* its VM would come to a halt somewhere */
+        return vcs_fail(host, call, VC_E_CONFIG, 0,
+                        "accelerator = \"kvm\" of hypervisor qemu cannot be used here: %s; use \"auto\" or \"tcg\"",
+                        why);
     vcs_log(host, VC_LOG_INFO, "qemu: accelerator %s: %s", vm->accel == QEMU_ACCEL_KVM ? "kvm" : "tcg", why);
 
     vm->channel = c->channel;
@@ -118,6 +124,11 @@ int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const stru
     r = why ? vcs_fail(host, call, VC_E_INVAL, 0, "%s", why) : 0;
     if (r == 0)
         r = choose(host, call, c, &vm);
+    if (r == 0 && vm.accel == QEMU_ACCEL_TCG && !strcmp(c->cpu, "auto") && vm.max_memory > MAX_TCG_MEMORY)
+        r = vcs_fail(host, call, VC_E_INVAL, 0,
+                     "a VM cannot have up to %llu MiB of memory under emulation: memory and max_memory of hypervisor "
+                     "qemu can be at most %llu MiB there",
+                     (unsigned long long)(vm.max_memory >> 20), (unsigned long long)(MAX_TCG_MEMORY >> 20));
     if (r < 0)
         qemu_vm_done(&vm);
     else

@@ -21,8 +21,8 @@ extern "C" {
 #define VC_AG_CAP_NO_GUEST (UINT64_C(1) << 5) /* it talks to nobody: connect takes an empty URI, and
                                                  containers have no process */
 #define VC_AG_CAP_STDIO (UINT64_C(1) << 6)  /* stdio */
-#define VC_AG_CAP_TEMPLATE (UINT64_C(1) << 7) /* settle, renew */
-#define VC_AG_CAP_ONLINE (UINT64_C(1) << 8)   /* online */
+#define VC_AG_CAP_TEMPLATE (UINT64_C(1) << 7) /* settle, renew: without it VMs with a guest always boot (template.h) */
+#define VC_AG_CAP_ONLINE (UINT64_C(1) << 8)   /* online: wanted where VMs from a template get vCPUs or memory added */
 
 enum { VC_SANDBOX_SHARED_PIDNS = 1u << 0 }; /* all containers in one pid namespace */
 
@@ -125,15 +125,22 @@ struct vc_agent_ops {
     int (*ctr_resume)(vc_inst *inst, const struct vc_call *call, const char *ctr);                /* CAP_PAUSE */
     /* CAP_UPDATE.  OCI linux.resources object as text. */
     int (*ctr_update)(vc_inst *inst, const struct vc_call *call, const char *ctr, struct vc_bytes resources);
-    /* CAP_TEMPLATE.  Have the guest do now what it has put off, and answer when it has nothing more to do: it is about to
-     * be saved as a template, or paused until a pod needs it.  There is no sandbox in it. */
+    /* CAP_TEMPLATE.  Have the guest do now what it has put off, and answer when it has nothing more to do: it is
+     * about to be saved as a template (flags 0), or paused until a pod needs it (VC_SETTLE_EXERCISE).  There is no
+     * sandbox in it.  It comes after connect; then come disconnect and, of a VM that waits for a pod, cleanup and
+     * close of this instance while the VM lives on: later a new instance, made by create, connects to the same agent.
+     * So the agent in the guest must take new connections afterwards, and nothing of this instance may be needed for
+     * that.  A failure: no template, no VM in store. */
     int (*settle)(vc_inst *inst, const struct vc_call *call, uint32_t flags);
-    /* CAP_TEMPLATE.  First thing after connect in a guest that came from a template: its random number generator takes the
-     * seed and goes on from there, its clock is set to the host's, and what it derives from either (machine id) is
-     * made anew.  Idempotent. */
+    /* CAP_TEMPLATE.  First thing after connect in a guest that came from a template: its random number generator
+     * takes the seed and goes on from there, its clock is set to the host's, and what it derives from either (machine
+     * id) is made anew.  Idempotent.  VC_OK only when all of it is done: a guest that is a copy of another one runs
+     * nothing.  After a failure the VM is ended, and the pod's VM boots (unless a template is required); VC_E_PEER,
+     * VC_E_PROTOCOL and VC_E_TIMEOUT cost the template, too. */
     int (*renew)(vc_inst *inst, const struct vc_call *call, const struct vc_renew *renew);
-    /* CAP_ONLINE.  Take so many vCPUs, and all memory, that were plugged in after the guest had booted into use; waits
-     * for those that have not shown up yet.  VC_E_TIMEOUT when they do not. */
+    /* CAP_ONLINE.  Take so many vCPUs (0: none, memory only), and all memory, that were plugged in after the guest had
+     * booted into use; waits for those that have not shown up yet.  VC_E_TIMEOUT when they do not.  After renew, before
+     * sandbox_create, and only when something was plugged in.  Failures lead to what those of renew do. */
     int (*online)(vc_inst *inst, const struct vc_call *call, uint32_t vcpus);
 };
 

@@ -27,6 +27,7 @@ struct ctr {
     pid_t init;
     int pidfd;
     int sync;         /* the socket to the waiting init; -1 once it has started */
+    int ns[VCA_AHEAD_NS]; /* of an init that was made ahead */
     int paused;
     struct vca_cgroup cg;
     struct ctr_mounts *mounts;
@@ -199,9 +200,19 @@ static int make_processes(struct ctr *c, const Agent__CreateContainerRequest *re
         vca_ahead_drop();
         return -1;
     }
-    int r = vca_ahead_use(req, ret, &c->pidfd, &c->sync, f);
+    int r = vca_ahead_use(req, ret, &c->pidfd, &c->sync, c->ns, f);
     c->init = ret->pid;
     return r == -EPIPE ? start_init(c, req, ret, f) : r;
+}
+
+/* Let the namespaces go: their mounts hold storages, and the memory of theirs is the cgroup's. */
+static void drop_namespaces(struct ctr *c)
+{
+    for (size_t i = 0; i < VCA_AHEAD_NS; i++) {
+        if (c->ns[i] >= 0)
+            close(c->ns[i]);
+        c->ns[i] = -1;
+    }
 }
 
 /* Give back what the object holds; the cgroup and storages have been removed or never been made. */
@@ -232,6 +243,7 @@ int ctr_create(const Agent__CreateContainerRequest *req, struct ctr_child *ret_c
     }
     for (size_t i = 0; i < req->oci->n_mounts; i++)
         agent_modules_need("fs:", req->oci->mounts[i]->type);
+    memset(c->ns, -1, sizeof(c->ns));
     c->pidfd = c->sync = c->cg.fd = c->cg.events_fd = c->cg.oom_fd = c->cg.devices_prog = -1;
     if (ctr_storages_mount(req->storages, req->n_storages, &c->mounts, err) < 0) {
         free_ctr(c);
@@ -423,6 +435,7 @@ int ctr_destroy(struct ctr *c, struct agent_err *err)
 {
     struct vca_fault f = {0};
     int r = end_processes(c, err);
+    drop_namespaces(c);
     if (vca_cgroup_remove(&c->cg, &f) < 0 && r == 0)
         r = report(err, &f);
     ctr_storages_unmount(c->mounts);

@@ -9,12 +9,16 @@
 
 /* ---- the agent's half ---- */
 
+/* Its namespaces, held by descriptors from the start: else the kernel takes them apart, with all mounts, between the
+ * end of the process and the moment that anybody hears of it.  They are closed when the container goes; -1: none. */
+#define VCA_AHEAD_NS 3
+
 /* 1 when the process that waits is what this request needs; its cgroup goes to the caller then. */
 int vca_ahead_take(const Agent__CreateContainerRequest *req, struct vca_cgroup *ret);
 /* Make the process that was taken into the container of the request, up to where it waits to be started; as vca_spawn.
- * -EPIPE: it has ended; any other process will do. */
+ * -EPIPE: it has ended; any other process will do.  The namespaces go to the caller, with success only. */
 int vca_ahead_use(const Agent__CreateContainerRequest *req, struct ctr_child *ret, int *pidfd, int *sync,
-                  struct vca_fault *f);
+                  int ns[VCA_AHEAD_NS], struct vca_fault *f);
 /* End the process that was taken. */
 void vca_ahead_drop(void);
 

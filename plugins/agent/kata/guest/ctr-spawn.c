@@ -74,7 +74,8 @@ void vca_end_child(pid_t pid, int pidfd)
     struct pollfd p = {.fd = pidfd, .events = POLLIN};
     int64_t deadline = vcs_now_ns() + KILL_TIMEOUT_NS;
     int r;
-    kill(pid, SIGKILL);
+    /* By the descriptor: one that was made ahead may have ended long ago, and its number be another one's. */
+    pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
     do
         r = poll(&p, 1, vcs_poll_timeout(deadline));
     while (r < 0 && errno == EINTR);

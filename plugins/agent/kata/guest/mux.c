@@ -145,6 +145,8 @@ static int look_at_header(void)
         agent_log(AGENT_LOG_INFO, "the host has started a new session");
         if (new_session() < 0)
             return -ENOMEM;
+        port.active = 1;
+        port.met = 0; /* that was the host before: its going, and the coming of this one, are news still to come */
     }
     port.first_stream_seen |= opens_first;
     if (opens || h[1] == TYPE_PING || (h[1] == TYPE_DATA && vcs_get_be32(h + 8)))

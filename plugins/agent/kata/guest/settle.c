@@ -2,6 +2,9 @@
 /* settle.c: a guest that is saved as a template, and one that was started from it.
  *
  * Copies of one template have all of its memory: the state of the random number generator, the clock, the machine id.
+ * What the kernel and the processes drew from the generator before that stays the same in all of them, and cannot be
+ * renewed: the kernel's own addresses (KASLR), the keys of its hash tables that were in use, the stack canaries of
+ * processes that were there.  Programs of a container are executed later and have their own.
  * Nothing here may read /proc/sys/kernel/random/boot_id: the kernel makes it when it is first read, so that copies
  * which find it unread have one of their own. */
 #include "settle.h"
@@ -10,6 +13,7 @@
 #include <linux/random.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -18,6 +22,7 @@
 #include "lib/io.h"
 
 #define MACHINE_ID "/etc/machine-id"
+#define ID_LEN 33 /* with the end of its line */
 #define MAX_SEED 4096
 #define MIN_RENEW_SEED 32
 
@@ -28,7 +33,9 @@ static int64_t busy_until;
 static struct list settle_waits = {&settle_waits, &settle_waits};
 
 /* Kept open from the first use, in the template already: a copy of it has only to use them. */
-static int random_fd = -1, id_fd = -1;
+static int random_fd = -1;
+/* So is the page of the machine id: to store there is no system call at all. */
+static char *id_page;
 
 static int needs_guest(const char *what, struct agent_err *err)
 {
@@ -80,11 +87,28 @@ int guest_reseed(const void *seed, size_t n, struct agent_err *err)
     return r < 0 ? agent_fail_errno(err, VCS_RPC_INTERNAL, -r, "the random number generator cannot be seeded") : 0;
 }
 
+/* The first id: make the file, and map it. */
+static int write_first_id(const char text[ID_LEN])
+{
+    vcs_autoclose int fd = open(MACHINE_ID, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = pwrite(fd, text, ID_LEN, 0); /* all ids have one length */
+    if (n != ID_LEN)
+        return n < 0 ? -errno : -EIO;
+    char *page = mmap(NULL, ID_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    memcpy(page, text, ID_LEN); /* the page is writable without a fault from now on */
+    id_page = page;
+    return 0;
+}
+
 int guest_new_machine_id(void)
 {
     static const char hex[] = "0123456789abcdef";
     unsigned char raw[16];
-    char text[2 * sizeof(raw) + 1];
+    char text[ID_LEN];
     /* In a guest that has just booted the generator may not be ready, and waiting for it would hold up the pod. */
     ssize_t n = getrandom(raw, sizeof(raw), GRND_NONBLOCK);
     if (n < 0 && errno == EAGAIN)
@@ -98,12 +122,10 @@ int guest_new_machine_id(void)
         text[2 * i + 1] = hex[raw[i] & 15];
     }
     text[sizeof(text) - 1] = '\n';
-    if (id_fd < 0)
-        id_fd = open(MACHINE_ID, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444);
-    if (id_fd < 0)
-        return -errno;
-    n = pwrite(id_fd, text, sizeof(text), 0); /* all ids have one length */
-    return n < 0 ? -errno : n == (ssize_t)sizeof(text) ? 0 : -EIO;
+    if (!id_page)
+        return write_first_id(text);
+    memcpy(id_page, text, sizeof(text));
+    return 0;
 }
 
 int m_renew(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_err *err)
@@ -172,8 +194,9 @@ int m_settle(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_er
     agent_modules_late();
     if (agent_config.is_init) {
         make_share_point();
-        /* Else the kernel looks at its memory twice a second. */
+        /* Else the kernel looks at its memory twice a second, and adds up its counters once. */
         agent_write_file("/proc/sys/vm/compaction_proactiveness", "0");
+        agent_write_file("/proc/sys/vm/stat_interval", "10");
     }
     if (agent_config.is_init && open_random() < 0)
         return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "/dev/urandom cannot be opened");
