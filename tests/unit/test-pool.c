@@ -477,18 +477,6 @@ static int do_fill(vc_context *ctx, int n)
     return vc_pool_fill(ctx, (uint32_t)n, NULL, NULL);
 }
 
-static int do_drain(vc_context *ctx, int n)
-{
-    (void)n;
-    return vc_pool_drain(ctx, NULL, NULL);
-}
-
-static int do_gc(vc_context *ctx, int n)
-{
-    (void)n;
-    return vc_gc(ctx, NULL, NULL, NULL, NULL);
-}
-
 static int do_delete(vc_context *ctx, int n)
 {
     char id[16];
@@ -546,6 +534,18 @@ static void test_race(void **state)
 /* ---- killed at each point ---- */
 
 #ifdef VC_FAULT_POINTS
+static int do_drain(vc_context *ctx, int n)
+{
+    (void)n;
+    return vc_pool_drain(ctx, NULL, NULL);
+}
+
+static int do_gc(vc_context *ctx, int n)
+{
+    (void)n;
+    return vc_gc(ctx, NULL, NULL, NULL, NULL);
+}
+
 static void check_left(const char *name, int at)
 {
     reap();
