@@ -143,7 +143,7 @@ int vci_vm_share(struct vci_pod *pod, vc_error **err)
     if (rc < 0)
         return rc;
     vci_fault_point("shared-noted");
-    if (mount("vccore", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=1m,nr_inodes=8k") < 0 ||
+    if (mount("vccore", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=2m,nr_inodes=8k") < 0 ||
         mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot mount a file system on %s%s", path,
                         errno == EPERM ? ": starting a virtual machine needs the right to mount (root, or CAP_SYS_ADMIN)" : "");

@@ -372,6 +372,15 @@ static bool quit(struct qemu *q, const struct vc_call *call)
     return (r == 0 || r == VC_E_PEER) && await_end(q, &quiet, deadline - vcs_now_ns()) == VC_OK;
 }
 
+/* Does QEMU hold anything that is lost when it is killed?  Only of a disk does it keep what the guest has written. */
+static bool has_disks(const struct qemu *q)
+{
+    for (uint32_t i = 0; i < QEMU_MAX_PORTS; i++)
+        if (q->devices[i].type == VC_DEV_BLOCK)
+            return true;
+    return false;
+}
+
 int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force)
 {
     int r = 0;
@@ -379,7 +388,7 @@ int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force)
     if (q->proc.pid > 0) {
         if (!qemu_alive(q)) {
             await_end(q, NULL, 0); /* reap it when it is our child */
-        } else if (force || !quit(q, call)) {
+        } else if (force || !has_disks(q) || !quit(q, call)) {
             int32_t fd;
 
             if (q->host->proc_fd(q->host, &q->proc, &fd) == VC_OK) {

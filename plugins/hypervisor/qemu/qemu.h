@@ -146,7 +146,8 @@ struct qemu_start {
 };
 /* Start QEMU; returns when its VM runs.  On failure nothing is left.  VC_E_CORRUPT: it refused the template. */
 int qemu_launch_start(struct qemu *q, const struct vc_call *call, const struct qemu_start *start);
-/* End the VMM's process and forget it.  With force it is killed at once, else asked by QMP first. */
+/* End the VMM's process and forget it.  With force, or when it has no disks, it is killed at once, else asked by QMP
+ * first. */
 int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force);
 /* malloc'ed RUN/name. */
 char *qemu_run_path(const struct qemu *q, const char *name);

@@ -3,7 +3,8 @@
  *
  * A machine that translates the guest's code, or caches what it has learnt of it, is slow in what it does for the first
  * time.  So a program of the guest's own, the agent itself, is run to its end through all that a container goes through:
- * cgroup, namespaces, mounts, a root, the change of identity, output; and each shared folder is mounted once. */
+ * cgroup, namespaces, mounts, a root, the change of identity, output; from the shared folder where there is one, as the
+ * programs of containers are, else from memory. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,7 +19,7 @@
 #include "settle.h"
 
 #define ID "exercise"
-#define PROGRAM "/vc-agent"
+#define PROGRAM "vc-agent"
 #define LIMIT_NS 10000000000ll
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -73,7 +74,7 @@ struct plan {
 
 static void plan_process(struct plan *p)
 {
-    static const char *const args[] = {PROGRAM, "--version"}, *const env[] = {"PATH=/bin"};
+    static const char *const args[] = {PROGRAM, "--version"}, *const env[] = {"PATH=/sbin:/bin"};
     static const char *const caps[] = {"CAP_CHOWN", "CAP_KILL", "CAP_SETUID"};
     oci__process__init(&p->process);
     oci__user__init(&p->user);
@@ -149,19 +150,19 @@ static int copy_program(const char *to, struct agent_err *err)
     return 0;
 }
 
-static int make_root(struct plan *p, struct agent_err *err)
+static int make_root(struct plan *p, const char *below, struct agent_err *err)
 {
-    static const char *const dirs[] = {"", "/proc", "/dev", "/sys"};
-    char path[PATH_MAX + 16];
-    mkdir(agent_config.run_dir, 0700);
-    if (snprintf(p->root, sizeof(p->root), "%s/" ID, agent_config.run_dir) >= (int)sizeof(p->root))
-        return agent_fail(err, VCS_RPC_INTERNAL, "the path %s is too long", agent_config.run_dir);
+    static const char *const dirs[] = {"", "/proc", "/dev", "/sys", "/bin"};
+    char path[PATH_MAX + 32];
+    mkdir(below, 0700);
+    if (snprintf(p->root, sizeof(p->root), "%s/" ID, below) >= (int)sizeof(p->root))
+        return agent_fail(err, VCS_RPC_INTERNAL, "the path %s is too long", below);
     for (size_t i = 0; i < COUNT(dirs); i++) {
         snprintf(path, sizeof(path), "%s%s", p->root, dirs[i]);
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
             return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "%s cannot be made", path);
     }
-    snprintf(path, sizeof(path), "%s" PROGRAM, p->root);
+    snprintf(path, sizeof(path), "%s/bin/" PROGRAM, p->root);
     return copy_program(path, err);
 }
 
@@ -214,15 +215,28 @@ static int run_container(const struct plan *p, struct agent_err *err)
     return r;
 }
 
+/* The whole of it, with the root in a directory of that one. */
+static int rehearse(struct plan *p, const char *below, struct agent_err *err)
+{
+    int r = make_root(p, below, err);
+    if (r == 0) {
+        plan_request(p);
+        r = run_container(p, err);
+    }
+    vcs_remove_tree(AT_FDCWD, p->root);
+    return r;
+}
+
 /* ---- shared folders ---- */
 
-static int mount_once(const char *tag, struct agent_err *err)
+static int rehearse_on(const char *tag, struct plan *p, struct agent_err *err)
 {
-    static const char *const options[] = {"trans=virtio", "version=9p2000.L", "cache=mmap", "nodev"};
+    /* As the host's side mounts it. */
+    static const char *const options[] = {"trans=virtio", "version=9p2000.L", "cache=mmap", "msize=512000", "nodev"};
     Agent__Storage s = AGENT__STORAGE__INIT, *storages[] = {&s};
     struct ctr_mounts *m = NULL;
     char point[PATH_MAX];
-    snprintf(point, sizeof(point), "%.3900s/" ID, agent_config.run_dir);
+    snprintf(point, sizeof(point), "%.3900s/" ID "-share", agent_config.run_dir);
     s.driver = s.fstype = text("9p");
     s.source = text(tag);
     s.mount_point = point;
@@ -230,30 +244,28 @@ static int mount_once(const char *tag, struct agent_err *err)
     s.n_options = COUNT(options);
     if (ctr_storages_mount(storages, 1, &m, err) < 0)
         return -1;
-    /* As a pod does first: find its way to a root. */
-    DIR *d = opendir(point);
-    if (d) {
-        (void)readdir(d);
-        closedir(d);
-    }
+    int r = rehearse(p, point, err);
     ctr_storages_unmount(m);
-    return 0;
+    return r;
 }
 
-/* Every 9p device that nothing has mounted. */
-static int mount_shares(struct agent_err *err)
+/* On the first 9p device that there is; 1: on none.  One that is too small, or that cannot be written to, is none. */
+static int rehearse_on_share(struct plan *p)
 {
     vcs_autoclosedir DIR *d = opendir("/sys/bus/virtio/drivers/9pnet_virtio");
+    struct agent_err why;
     struct dirent *e;
-    int r = 0;
-    while (r == 0 && d && (e = readdir(d))) {
+    while (d && (e = readdir(d))) {
         char file[300];
         vcs_autofree char *tag = NULL;
         snprintf(file, sizeof(file), "%s/mount_tag", e->d_name);
-        if (strncmp(e->d_name, "virtio", 6) == 0 && vcs_read_file(dirfd(d), file, 4096, &tag, NULL) == 0)
-            r = mount_once(tag, err);
+        if (strncmp(e->d_name, "virtio", 6) != 0 || vcs_read_file(dirfd(d), file, 4096, &tag, NULL) < 0)
+            continue;
+        if (rehearse_on(tag, p, &why) == 0)
+            return 0;
+        agent_log(AGENT_LOG_INFO, "nothing can be run from the shared folder %s: %s", tag, why.text);
     }
-    return r;
+    return 1;
 }
 
 int exercise_prepare(struct agent_err *err)
@@ -272,14 +284,9 @@ int exercise_run(struct agent_err *err)
     struct plan *p = calloc(1, sizeof(*p));
     if (!p)
         return agent_fail(err, VCS_RPC_EXHAUSTED, "out of memory");
-    int r = make_root(p, err);
-    if (r == 0) {
-        plan_request(p);
-        r = run_container(p, err);
-    }
-    vcs_remove_tree(AT_FDCWD, p->root);
+    int r = agent_config.is_init ? rehearse_on_share(p) : 1;
+    if (r)
+        r = rehearse(p, agent_config.run_dir, err);
     free(p);
-    if (r == 0 && agent_config.is_init)
-        r = mount_shares(err);
     return r;
 }
