@@ -63,7 +63,7 @@ is "a bare root is as it was" "$(snapshot "$bare")" "$before"
 virtc pod create --name share >/dev/null
 line=$(grep " $run_root/pods/share/shared/fs " /proc/self/mountinfo)
 has "the shared directory is a file system of its own" "$line" " - tmpfs "
-has "of limited size" "$line" "size=1024k"
+has "of limited size" "$line" "size=2048k"
 has "without devices" "$line" "nosuid,nodev,noexec"
 virtc pod delete --force share >/dev/null
 
