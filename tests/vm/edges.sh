@@ -13,13 +13,13 @@ pid_of() { # POD: its VMM
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
 # ---- signals while the VM boots ----
-booting() { # SIGNAL EXIT-CODE: sent as soon as there is a VMM
-    virtc run --rm --template off --name early --rootfs "$root" -- sleep 100 >"$work/out" 2>"$work/err" &
+booting() { # SIGNAL EXIT-CODE: sent as soon as there is a VMM, a second before its guest is up
+    rm -f "$work/early.log"
+    virtc --debug --log "$work/early.log" run --rm --template off --name early --rootfs "$root" -- sleep 100 \
+        >"$work/out" 2>"$work/err" &
     run=$!
     i=0
-    while [ $i -lt 1000 ]; do
-        case $(pid_of early 2>/dev/null) in '' | 0) i=$((i + 1)) ;; *) break ;; esac
-    done
+    while [ $i -lt 2000 ] && ! grep -q 'phase vmm-started' "$work/early.log" 2>/dev/null; do i=$((i + 1)); done
     began=$(now_ms)
     kill -"$1" $run
     status=0
