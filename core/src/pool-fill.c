@@ -2,11 +2,9 @@
 /* pool-fill.c: making, listing and ending the VMs of the pool. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -134,37 +132,25 @@ static int make_one(vc_context *ctx, vc_error **err)
 static int lock_pool(vc_context *ctx, int *ret_fd, vc_error **err)
 {
     vcs_autofree char *path = NULL;
-    if (asprintf(&path, "%s/pool/", ctx->run_root) < 0) {
+    if (asprintf(&path, "%s/pool", ctx->run_root) < 0) {
         path = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
-    for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        int made = mkdir(path, 0700);
-        if (made < 0 && errno != EEXIST)
-            return vci_fail(err, vci_code_of(errno), errno, "cannot make the directory %s", path);
-        *p = '/';
-    }
+    int r = vci_make_dir(path);
+    if (r < 0 && r != -EEXIST)
+        return vci_fail(err, vci_code_of(r), r, "cannot make the directory %s", path);
     vcs_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot open %s", path);
-    /* There is no flock with a timeout, and none that can be told to stop. */
-    int64_t deadline = vci_pod_deadline(ctx, "create_timeout");
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        struct pollfd p = { .fd = ctx->cancel_fd, .events = POLLIN };
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return vci_fail(err, vci_code_of(errno), errno, "cannot lock %s", path);
-        if (poll(&p, 1, 20) > 0)
-            return vci_fail(err, VC_ERR_CANCELLED, 0, "filling the pool was cancelled");
-        if (deadline && vcs_now_ns() >= deadline)
-            return vci_fail(err, VC_ERR_TIMEOUT, 0, "somebody else fills the pool, and was not done in time");
-    }
+    r = vci_wait_flock(ctx, fd, vci_pod_deadline(ctx, "create_timeout"), 1, path, err);
+    if (r < 0)
+        return r;
     *ret_fd = VCS_TAKE_FD(fd);
     return 0;
 }
 
-/* How many are ready for pods of this template. */
-static int count_ready(vc_context *ctx, const char *template_id, uint32_t *ret, vc_error **err)
+/* Members whose VM lives and runs from this template; with `ready`, only those that a pod may take. */
+static int count_members(vc_context *ctx, const char *template_id, int ready, uint32_t *ret, vc_error **err)
 {
     char **ids = NULL;
     size_t n = 0;
@@ -173,11 +159,16 @@ static int count_ready(vc_context *ctx, const char *template_id, uint32_t *ret, 
     for (size_t i = 0; rc == 0 && i < n; i++) {
         struct vci_pod vm;
         if (vci_pool_open(&vm, ctx, ids[i], VCI_LOCK_NONE, NULL) == 0)
-            *ret += !vm.op && !vm.died && strcmp(vm.template_id, template_id) == 0;
+            *ret += !vm.died && !(ready && vm.op) && strcmp(vm.template_id, template_id) == 0;
         vci_pod_close(&vm);
     }
     vci_store_list_free(ids, n);
     return rc;
+}
+
+int vci_pool_users(vc_context *ctx, const char *template_id, uint32_t *ret, vc_error **err)
+{
+    return count_members(ctx, template_id, 0, ret, err);
 }
 
 static int fill(vc_context *ctx, uint32_t n, uint32_t *made, vc_error **err)
@@ -199,7 +190,7 @@ static int fill(vc_context *ctx, uint32_t n, uint32_t *made, vc_error **err)
     if (rc == 0)
         rc = vci_template_make(ctx, 0, id, err);
     if (rc == 0)
-        rc = count_ready(ctx, id, &there, err);
+        rc = count_members(ctx, id, 1, &there, err);
     while (rc == 0 && there + *made < n) {
         rc = make_one(ctx, err);
         *made += rc == 0;
@@ -304,22 +295,6 @@ int vc_pool_list(vc_context *ctx, struct vc_pool_vm ***ret_list, size_t *ret_n, 
         vc_pool_list_free(list, done);
     }
     return vci_api_end(rc, e, err);
-}
-
-int vci_pool_users(vc_context *ctx, const char *template_id, uint32_t *ret, vc_error **err)
-{
-    char **ids = NULL;
-    size_t n = 0;
-    *ret = 0;
-    int rc = vci_store_list_vms(ctx, &ids, &n, err);
-    for (size_t i = 0; rc == 0 && i < n; i++) {
-        struct vci_pod vm;
-        if (vci_pool_open(&vm, ctx, ids[i], VCI_LOCK_NONE, NULL) == 0)
-            *ret += !vm.died && strcmp(vm.template_id, template_id) == 0;
-        vci_pod_close(&vm);
-    }
-    vci_store_list_free(ids, n);
-    return rc;
 }
 
 /* ---- ending ---- */

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,8 +69,7 @@ static int make_parents(const char *path)
     return 0;
 }
 
-/* Make one directory, and those above it when they are missing.  0 or -errno. */
-static int make_dir(const char *path)
+int vci_make_dir(const char *path)
 {
     if (mkdir(path, 0700) == 0)
         return 0;
@@ -79,6 +79,27 @@ static int make_dir(const char *path)
     if (r < 0)
         return r;
     return mkdir(path, 0700) < 0 ? -errno : 0;
+}
+
+/* The kernel has no flock with a timeout: it is tried again after 1 to 50 ms. */
+int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err)
+{
+    int pause = 1;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK)
+            return vci_fail(err, VC_ERR_IO, errno, "cannot lock %s", what);
+        if (cancellable && atomic_load(&ctx->cancelled))
+            return vci_fail(err, VC_ERR_CANCELLED, 0, "waiting for %s was cancelled", what);
+        int left = vcs_poll_timeout(deadline);
+        if (left == 0)
+            return vci_fail(err, VC_ERR_TIMEOUT, 0, "%s stayed in use until the deadline", what);
+        struct pollfd p = { .fd = cancellable ? ctx->cancel_fd : -1, .events = POLLIN };
+        poll(&p, 1, left > 0 && left < pause ? left : pause);
+        pause = pause * 2 < 50 ? pause * 2 : 50;
+    }
+    return 0;
 }
 
 static int open_dir(const char *path)
@@ -197,7 +218,7 @@ static int taken(const char *id, vc_error **err)
 /* The run directory of a new pod, locked.  1: somebody took it away as a half-made one: begin again. */
 static int create_run(struct vci_pod_dir *d, vc_error **err)
 {
-    int r = make_dir(d->run_path);
+    int r = vci_make_dir(d->run_path);
     if (r == -EEXIST)
         return taken(d->id, err);
     if (r < 0)
@@ -215,7 +236,7 @@ static int create_run(struct vci_pod_dir *d, vc_error **err)
 /* The directory of a new pod's state.  -errno. */
 static int create_state(struct vci_pod_dir *d, const char *state)
 {
-    int r = d->pool ? 0 : make_dir(state);
+    int r = d->pool ? 0 : vci_make_dir(state);
     if (r < 0)
         return r;
     vci_fault_point("store-state-dir-made");
@@ -306,7 +327,7 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
         return foreign;
     if (d->run_fd < 0) {
         /* Its state is older than this boot: the lock needs a place. */
-        int r = make_dir(d->run_path);
+        int r = vci_make_dir(d->run_path);
         if (r < 0 && r != -EEXIST)
             return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", d->id, d->run_path);
         return 1;
@@ -589,7 +610,7 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
         int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
         if (r)
             return r;
-        r = make_dir(state);
+        r = vci_make_dir(state);
         if (r == 0 || r == -EEXIST)
             r = dir->state_fd = open_dir(state);
         if (r < 0)

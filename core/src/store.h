@@ -38,6 +38,11 @@ struct vci_pod_dir {
 /* QUIET: as TRY, without looking for who holds it. */
 enum { VCI_LOCK_NONE = 0, VCI_LOCK_EXCLUSIVE = 1, VCI_LOCK_TRY = 2, VCI_LOCK_QUIET = 3 };
 
+/* Make one directory, mode 0700, and those above it when they are missing.  0 or -errno; -EEXIST when it is there. */
+int vci_make_dir(const char *path);
+/* flock(fd, LOCK_EX) until the deadline (TIMEOUT), or until the context is cancelled when `cancellable`; `what` is for
+ * the error. */
+int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err);
 /* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
 int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
 /* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -159,31 +158,11 @@ int vci_template_think(struct vci_pod *pod, vc_context *ctx, vc_error **err)
 
 /* ---- the directory ---- */
 
-static int make_path(char *path)
-{
-    for (char *p = path + 1;; p++) {
-        if (*p && *p != '/')
-            continue;
-        char keep = *p;
-        *p = '\0';
-        if (mkdir(path, 0700) < 0 && errno != EEXIST)
-            return -errno;
-        *p = keep;
-        if (!keep)
-            return 0;
-    }
-}
-
 int vci_template_root(vc_context *ctx, int make, int *ret_fd, vc_error **err)
 {
-    if (make && mkdir(ctx->template_dir, 0700) < 0 && errno != EEXIST) {
-        int r = -errno;
-        vcs_autofree char *path = r == -ENOENT ? strdup(ctx->template_dir) : NULL;
-        if (path)
-            r = make_path(path);
-        if (r < 0)
-            return vci_fail(err, vci_code_of(r), r, "cannot make the directory of templates, %s", ctx->template_dir);
-    }
+    int r = make ? vci_make_dir(ctx->template_dir) : 0;
+    if (r < 0 && r != -EEXIST)
+        return vci_fail(err, vci_code_of(r), r, "cannot make the directory of templates, %s", ctx->template_dir);
     vci_fault_point("template-root");
     return vci_open_trusted(ctx->template_dir, O_RDONLY | O_DIRECTORY, ret_fd, err);
 }
@@ -328,28 +307,6 @@ int vci_template_find(vc_context *ctx, const char *id, const char *key, char **r
 
 /* ---- locks, removing ---- */
 
-/* flock(fd, LOCK_EX) until the deadline, or until the context is cancelled when `cancellable`.  The kernel has no flock
- * with a timeout: it is tried again after 1 to 50 ms. */
-static int wait_lock(vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err)
-{
-    int pause = 1;
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno != EWOULDBLOCK)
-            return vci_fail(err, VC_ERR_IO, errno, "cannot lock %s", what);
-        if (cancellable && atomic_load(&ctx->cancelled))
-            return vci_fail(err, VC_ERR_CANCELLED, 0, "waiting for %s was cancelled", what);
-        int left = vcs_poll_timeout(deadline);
-        if (left == 0)
-            return vci_fail(err, VC_ERR_TIMEOUT, 0, "%s stayed in use until the deadline", what);
-        struct pollfd p = { .fd = cancellable ? ctx->cancel_fd : -1, .events = POLLIN };
-        poll(&p, 1, left > 0 && left < pause ? left : pause);
-        pause = pause * 2 < 50 ? pause * 2 : 50;
-    }
-    return 0;
-}
-
 int vci_template_lock(vc_context *ctx, int root, const char *id, int64_t deadline, int *ret_fd, vc_error **err)
 {
     char name[VCI_TEMPLATE_ID + 8], what[PATH_MAX];
@@ -360,7 +317,7 @@ int vci_template_lock(vc_context *ctx, int root, const char *id, int64_t deadlin
         vcs_autoclose int fd = openat(root, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
             return vci_fail(err, vci_code_of(errno), errno, "cannot make %s", what);
-        int rc = wait_lock(ctx, fd, deadline, 1, what, err);
+        int rc = vci_wait_flock(ctx, fd, deadline, 1, what, err);
         if (rc < 0)
             return rc;
         if (fstat(fd, &st) < 0)
@@ -390,7 +347,7 @@ int vci_template_remove(vc_context *ctx, int root, const char *id, int64_t deadl
         return vci_fail(err, vci_code_of(errno), errno, "cannot open the template %s/%s", ctx->template_dir, id);
     snprintf(what, sizeof what, "the template %s/%s", ctx->template_dir, id);
     int64_t most = vcs_now_ns() + REMOVE_NS;
-    int rc = wait_lock(ctx, fd, deadline && deadline < most ? deadline : most, 0, what, err);
+    int rc = vci_wait_flock(ctx, fd, deadline && deadline < most ? deadline : most, 0, what, err);
     if (rc < 0)
         return rc;
     if (fstat(fd, &mine) < 0 || fstatat(root, id, &now, AT_SYMLINK_NOFOLLOW) < 0 || mine.st_ino != now.st_ino)
