@@ -181,7 +181,8 @@ static void await_vsock(struct vm *vm, const char *uri)
     assert_int_equal(vcs_write_full(fd, vcs_buf_data(&request), request.len), 0);
     vcs_buf_done(&request);
     p.fd = fd;
-    assert_int_equal(poll(&p, 1, 60000), 1);
+    if (poll(&p, 1, 60000) != 1)
+        fail_msg("the guest at %s did not answer within 60 s", uri);
     assert_int_equal(read(fd, &c, 1), 1);
 }
 
