@@ -438,7 +438,7 @@ static uint64_t sum_of(const char *path)
             assert_true(n > 0 && n % 8 == 0);
             for (ssize_t i = 0; i < n / 8; i++)
                 if (buf[i]) /* a file of a tmpfs gets pages by being read */
-                    sum = (sum ^ buf[i] ^ (uint64_t)(at + i)) * UINT64_C(0x100000001b3);
+                    sum = (sum ^ buf[i] ^ (uint64_t)(at + 8 * i)) * UINT64_C(0x100000001b3);
         }
     }
     return sum;
