@@ -56,12 +56,15 @@ chmod 755 "$root/init"
 
 share() { echo "-fsdev local,id=$1,path=$2,security_model=none,readonly=on,multidevs=remap -device virtio-9p-pci,fsdev=$1,mount_tag=$1"; }
 # One processor: with two, TCG's AMD-V now and then loses an interrupt that one of them sends to the other, and both wait
-# for ever (the kernel then reports soft lockups; one run in three).
+# for ever (the kernel then reports soft lockups; one run in three).  One that sleeps now and then loses the timer's: it
+# polls, and its timer is periodic.
+params="quiet console=ttyS0 panic=-1 no_timer_check noreplace-smp mitigations=off cryptomgr.notests tsc=reliable"
+params="$params idle=poll nohz=off highres=off"
 machine() {
     # shellcheck disable=SC2046
     timeout -k 10 400 qemu-system-x86_64 -machine q35 -accel tcg -cpu max -m 3G -smp 1 -nodefaults -no-user-config \
         -display none -no-reboot -kernel "$VC_BUILD_DIR/guest/vmlinux" -initrd "$work/initrd" \
-        -append "quiet console=ttyS0 panic=-1 no_timer_check noreplace-smp mitigations=off cryptomgr.notests tsc=reliable" \
+        -append "$params" \
         $(share hostroot /) $(share stage "$VC_STAGE") $(share tests "$here") $(share build "$VC_BUILD_DIR") \
         -serial stdio </dev/null
 }

@@ -47,7 +47,7 @@ struct vm {
 
 #define OK(vm, expr)                                                                                                   \
     do {                                                                                                               \
-        struct vc_call call = fakehost_call(&(vm)->fh, 60000);                                                         \
+        struct vc_call call = fakehost_call(&(vm)->fh, 300000);                                                         \
         int r_ = (expr);                                                                                               \
         if (r_ != VC_OK)                                                                                               \
             fail_msg("%s: %d: %s", #expr, r_, (vm)->fh.err.text);                                                      \
@@ -175,14 +175,14 @@ static void await_vsock(struct vm *vm, const char *uri)
 
     (void)vm;
     assert_int_equal(sscanf(uri, "vsock://%u:%u", &cid, &port), 2);
-    fd = vcs_vsock_connect(cid, port, vcs_now_ns() + 60000000000);
+    fd = vcs_vsock_connect(cid, port, vcs_now_ns() + 300000000000);
     assert_true(fd >= 0);
     assert_non_null(vcs_ttrpc_put_request(&request, 1, "grpc.Health", "Check", 0, 0));
     assert_int_equal(vcs_write_full(fd, vcs_buf_data(&request), request.len), 0);
     vcs_buf_done(&request);
     p.fd = fd;
-    if (poll(&p, 1, 60000) != 1)
-        fail_msg("the guest at %s did not answer within 60 s", uri);
+    if (poll(&p, 1, 300000) != 1)
+        fail_msg("the guest at %s did not answer within 300 s", uri);
     assert_int_equal(read(fd, &c, 1), 1);
 }
 
@@ -455,7 +455,7 @@ struct starter {
 static void *start_one(void *arg)
 {
     struct starter *s = arg;
-    struct vc_call call = fakehost_call(&s->vm.fh, 60000);
+    struct vc_call call = fakehost_call(&s->vm.fh, 300000);
     int64_t t = vcs_now_ns();
 
     s->started.size = sizeof(s->started);
