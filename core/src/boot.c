@@ -143,8 +143,10 @@ int vci_vm_share(struct vci_pod *pod, vc_error **err)
     if (rc < 0)
         return rc;
     vci_fault_point("shared-noted");
+    /* A guest on this kernel has it by a slave of this mount, which is private first so that nobody else has one. */
+    int bind = (vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_SHARE_BIND) != 0;
     if (mount("vccore", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=2m,nr_inodes=8k") < 0 ||
-        mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0)
+        mount(NULL, path, NULL, MS_PRIVATE, NULL) < 0 || (bind && mount(NULL, path, NULL, MS_SHARED, NULL) < 0))
         return vci_fail(err, vci_code_of(errno), errno, "cannot mount a file system on %s%s", path,
                         errno == EPERM ? ": starting a virtual machine needs the right to mount (root, or CAP_SYS_ADMIN)" : "");
     vci_fault_point("shared-mounted");
@@ -290,17 +292,14 @@ int vci_vm_proxy(struct vci_pod *pod, int64_t deadline, vc_error **err)
 
 static int create_sandbox(struct vci_pod *pod, struct vci_inst *agent, int64_t deadline, vc_error **err)
 {
-    uint64_t caps = vci_stack_caps(pod, VC_KIND_HYPERVISOR);
-    int shared = vci_rootfs_shared(pod);
+    const char *share = vci_rootfs_share_type(pod);
     struct vc_sandbox s = {
         .size = sizeof s,
         .id = pod->dir.id,
         .hostname = pod->hostname,
         .dns = (const char *const *)pod->dns,
-        .share_tag = shared ? VCI_SHARE_TAG : NULL,
-        .share_type = !shared                     ? NULL
-                      : caps & VC_HV_CAP_SHARE_FS ? "virtiofs"
-                                                  : "9p",
+        .share_tag = share ? VCI_SHARE_TAG : NULL,
+        .share_type = share,
     };
     int rc = VCI_CALL(agent, deadline, err, agent, sandbox_create, &s);
     if (rc == 0)

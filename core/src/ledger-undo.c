@@ -6,21 +6,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <vc/host.h>
 
 #include "instance.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 #include "netns.h"
+
+#define CGROUP_LIMIT_NS INT64_C(5000000000) /* for the end of what is in a control group */
 
 /* Kill it and wait for its end. */
 static int undo_process(const char *name, int64_t deadline_ns, vc_error **err)
@@ -258,9 +264,76 @@ static int remove_cgroup(int dirfd, const char *name, int depth)
     return unlinkat(dirfd, name, AT_REMOVEDIR) == 0 ? 1 : errno == ENOENT ? 0 : -errno;
 }
 
-static int undo_cgroup(const char *path, vc_error **err)
+/* Is the process whose cgroup file this is in that group (named from its hierarchy's root on), or below it? */
+static int is_member(const char *file, const char *group)
 {
+    size_t n = strlen(group);
+    vcs_autofree char *text = NULL;
+    if (vcs_read_file(AT_FDCWD, file, 65536, &text, NULL) < 0)
+        return 0;
+    const char *own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    own = own ? own + strcspn(own, "/") : "";
+    return strncmp(own, group, n) == 0 && (own[n] == '/' || own[n] == '\n' || !own[n]);
+}
+
+/* What a plugin has put on record may be wrong: no file system but that of control groups, no root of a hierarchy and no
+ * group that this process or init is in can be one that was made for a pod. */
+static int can_be_a_pods(const char *path)
+{
+    struct statfs fs;
+    struct statx st;
+    size_t root = 0;
+    vcs_autofree char *real = realpath(path, NULL);
+    if (!real || statfs(real, &fs) < 0 || (fs.f_type != CGROUP2_SUPER_MAGIC && fs.f_type != CGROUP_SUPER_MAGIC))
+        return 0;
+    for (size_t i = 1; i <= strlen(real); i++) {
+        char end = real[i];
+        if (end != '/' && end)
+            continue;
+        real[i] = '\0';
+        if (statx(AT_FDCWD, real, AT_SYMLINK_NOFOLLOW, 0, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+            root = i;
+        real[i] = end;
+    }
+    return real[root] == '/' && !is_member("/proc/self/cgroup", real + root) && !is_member("/proc/1/cgroup", real + root);
+}
+
+/* The pod is being removed, and with it every process that it has put into a group of its own.  Those that die with
+ * another one that was killed just now may need a moment.  (Version 1 has neither file: there nothing is killed.) */
+static void empty_cgroup(const char *path, int64_t deadline_ns)
+{
+    char text[256];
+    vcs_autoclose int dir = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    vcs_autoclose int events = openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    vcs_autoclose int kill_fd = openat(dir, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    if (dir < 0 || events < 0)
+        return;
+    if (kill_fd >= 0 && write(kill_fd, "1", 1) < 0)
+        return;
+    for (;;) {
+        ssize_t n = pread(events, text, sizeof(text) - 1, 0);
+        text[n > 0 ? n : 0] = '\0';
+        if (!strstr(text, "populated 1") || !vcs_poll_timeout(deadline_ns))
+            return;
+        struct pollfd p = { .fd = events, .events = POLLPRI };
+        poll(&p, 1, vcs_poll_timeout(deadline_ns));
+    }
+}
+
+static int undo_cgroup(const char *path, int64_t deadline_ns, vc_error **err)
+{
+    int64_t limit = vcs_now_ns() + CGROUP_LIMIT_NS;
+    if (rmdir(path) == 0)
+        return 1;
+    if (errno == ENOENT)
+        return 0;
+    if (!can_be_a_pods(path))
+        return vci_fail(err, VC_ERR_PERM, 0, "cannot remove the control group %s: it is none that was made for a pod", path);
     int r = remove_cgroup(AT_FDCWD, path, 0);
+    if (r == -EBUSY) {
+        empty_cgroup(path, deadline_ns && deadline_ns < limit ? deadline_ns : limit);
+        r = remove_cgroup(AT_FDCWD, path, 0);
+    }
     return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot remove the control group %s", path) : r;
 }
 
@@ -308,7 +381,7 @@ int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name,
     case VC_RES_LINK:
         return undo_link(name, err);
     case VC_RES_CGROUP:
-        return undo_cgroup(name, err);
+        return undo_cgroup(name, deadline_ns, err);
     case VCI_RES_MOUNTPOINT:
         return undo_mountpoint(name);
     default:

@@ -2,6 +2,7 @@
 /* loader-check.c: the rules a plugin's tables must keep before any of its code is called. */
 #include "loader-check.h"
 
+#include <link.h>
 #include <string.h>
 
 #include "conf-impl.h"
@@ -63,7 +64,8 @@ static const struct kind_rules {
 } rules[] = {
     { 0 },
     { hypervisor_members, sizeof(hypervisor_members) / sizeof(struct member), END_OF(hv_t, resize), sizeof(hv_t),
-      VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS | VC_HV_CAP_NO_GUEST },
+      VC_HV_CAP_PAUSE | VC_HV_CAP_RESIZE | VC_HV_CAP_HOTPLUG | VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS |
+          VC_HV_CAP_NO_GUEST | VC_HV_CAP_SHARE_BIND },
     { agent_members, sizeof(agent_members) / sizeof(struct member), END_OF(ag_t, ctr_update), sizeof(ag_t),
       VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_NO_GUEST |
       VC_AG_CAP_STDIO | VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE },
@@ -80,8 +82,40 @@ static int check_size(const char *path, const char *what, uint32_t size, size_t 
     if (size < min || size > TABLE_MAX || size % sizeof(void *))
         return vci_fail(
             err, VC_ERR_INVAL, 0,
-            "%s: the size of its %s is %u; it must be a multiple of %zu from %zu to %u: build it with the SDK's headers",
+            "%s: the size of its %s is %u; it must be a multiple of %zu from %zu to %u: build it with the SDK's "
+            "headers",
             path, what, size, sizeof(void *), min, TABLE_MAX);
+    return 0;
+}
+
+struct place {
+    uintptr_t at;
+    size_t size;
+    int found;
+};
+
+static int look_in(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct place *p = arg;
+    (void)size;
+    for (size_t i = 0; i < info->dlpi_phnum && !p->found; i++) {
+        const ElfW(Phdr) *s = &info->dlpi_phdr[i];
+        uintptr_t from = info->dlpi_addr + s->p_vaddr;
+        p->found = s->p_type == PT_LOAD && p->at >= from && p->at - from <= s->p_memsz &&
+                   p->size <= s->p_memsz - (p->at - from);
+    }
+    return p->found;
+}
+
+/* A count or size that is too large leads out of the file, where nothing may be mapped. */
+static int check_place(const char *path, const char *what, const void *at, size_t size, vc_error **err)
+{
+    struct place p = { (uintptr_t)at, size, 0 };
+    dl_iterate_phdr(look_in, &p);
+    if (!p.found)
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%s: its %s (%zu bytes) would end outside of the file: check size, count and address", path,
+                        what, size);
     return 0;
 }
 
@@ -115,12 +149,12 @@ static int check_head(const char *path, const struct vc_plugin *d, vc_error **er
                         VC_PLUGIN_MAGIC);
     if (d->abi_major != VC_ABI_MAJOR)
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
-                        "%s was built for version %u of the plugin contract; this library has version %u", path,
-                        d->abi_major, VC_ABI_MAJOR);
+                        "%s was built for version %u of the plugin contract (abi_major); this library has version %u",
+                        path, d->abi_major, VC_ABI_MAJOR);
     if (d->min_host_minor > VC_ABI_MINOR)
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
-                        "%s needs version %u.%u of the plugin contract; this library has %u.%u", path, VC_ABI_MAJOR,
-                        d->min_host_minor, VC_ABI_MAJOR, VC_ABI_MINOR);
+                        "%s needs version %u.%u of the plugin contract (min_host_minor); this library has %u.%u", path,
+                        VC_ABI_MAJOR, d->min_host_minor, VC_ABI_MAJOR, VC_ABI_MINOR);
     return check_size(path, "descriptor", d->size, END_OF(struct vc_plugin, ops), err);
 }
 
@@ -135,13 +169,13 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
 {
     if (d->kind != kind)
         return vci_fail(err, VC_ERR_INVAL, 0,
-                        "%s calls itself a plugin of kind \"%s\" (%u), but it lies in the directory of \"%s\"", path,
-                        vci_kind_name(d->kind), d->kind, vci_kind_name(kind));
+                        "%s calls itself a plugin of kind \"%s\" (%u), but it lies in the directory of \"%s\" (%u)",
+                        path, vci_kind_name(d->kind), d->kind, vci_kind_name(kind), kind);
     const char *const texts[] = { d->name, d->vendor, d->version, d->description };
     static const char *const labels[] = { "name", "vendor", "version", "description" };
     for (size_t i = 0; i < 4; i++)
         if (!texts[i] || !texts[i][0] || strnlen(texts[i], 1025) > 1024)
-            return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s is %s", path, labels[i],
+            return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s is %s; it must have 1 to 1024 bytes", path, labels[i],
                             !texts[i]      ? "missing"
                             : !texts[i][0] ? "empty"
                                            : "longer than 1 KiB");
@@ -149,10 +183,11 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
         if (!vci_text_ok(texts[i], strlen(texts[i])))
             return bad_text(path, labels[i], err);
     if (strcmp(d->name, name))
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": file name and name must be the same", path,
-                        d->name);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": its name must be that of its file, \"%s\"", path,
+                        d->name, name);
     if (d->caps_max >> 48)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: its capabilities (0x%llx) have bits above 47, which must be 0", path,
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "%s: its capabilities (caps_max 0x%llx) have bits above 47, which must be 0", path,
                         (unsigned long long)d->caps_max);
     if (d->state_version_min > d->state_version)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: it writes state version %u but reads only from version %u on", path,
@@ -169,18 +204,17 @@ static int check_known(const char *path, const struct vci_plugin *p, uint64_t ca
     memcpy(ops_head, &p->ops, sizeof(ops_head));
     if (p->desc.abi_minor > VC_ABI_MINOR)
         return 0;
-    const char *where = p->desc.reserved   ? "descriptor"
-                        : p->inst.reserved ? "table \"inst\""
-                        : ops_head[1]      ? "table \"ops\""
-                                           : NULL;
-    if (where)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: \"reserved\" of its %s is not 0", path, where);
+    uint32_t found = p->desc.reserved ? p->desc.reserved : p->inst.reserved ? p->inst.reserved : ops_head[1];
+    const char *where = p->desc.reserved ? "descriptor" : p->inst.reserved ? "table \"inst\"" : "table \"ops\"";
+    if (found)
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: \"reserved\" of its %s is %u, not 0", path, where, found);
     if (p->desc.caps_max & ~caps)
         return vci_fail(
             err, VC_ERR_INVAL, 0,
-            "%s: its capabilities have the bits 0x%llx, which version %u.%u of the contract does not know for "
-            "its kind",
-            path, (unsigned long long)(p->desc.caps_max & ~caps), VC_ABI_MAJOR, p->desc.abi_minor);
+            "%s: its capabilities (caps_max) have the bits 0x%llx, which version %u.%u of the contract does not know "
+            "for its kind; it knows 0x%llx",
+            path, (unsigned long long)(p->desc.caps_max & ~caps), VC_ABI_MAJOR, p->desc.abi_minor,
+            (unsigned long long)caps);
     return 0;
 }
 
@@ -204,14 +238,17 @@ static int check_option(const char *path, const struct vc_option *o, const struc
         if (!strcmp(all[j].key, o->key))
             return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" is declared twice", path, o->key);
     if (o->type < VC_OPT_STRING || o->type > VC_OPT_LIST)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has the unknown type %u", path, o->key, o->type);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has the unknown type %u; %d to %d are known", path,
+                        o->key, o->type, VC_OPT_STRING, VC_OPT_LIST);
     if (o->type == VC_OPT_ENUM ? !o->choices || !o->choices[0] : !!o->choices)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" %s", path, o->key,
                         o->choices && o->choices[0] ? "has choices but is no enum" : "is an enum without choices");
     if (known_only && (o->flags & ~(uint32_t)(VC_OPT_REQUIRED | VC_OPT_SECRET | VC_OPT_MUST_EXIST)))
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has unknown flags (0x%x)", path, o->key, o->flags);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has unknown flags (0x%x); 0x%x are known", path,
+                        o->key, o->flags, VC_OPT_REQUIRED | VC_OPT_SECRET | VC_OPT_MUST_EXIST);
     if (o->min > o->max)
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has a minimum above its maximum", path, o->key);
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has a minimum (%lld) above its maximum (%lld)", path,
+                        o->key, (long long)o->min, (long long)o->max);
     if (!o->doc || !o->doc[0])
         return vci_fail(err, VC_ERR_INVAL, 0, "%s: option \"%s\" has no description", path, o->key);
     const char *const texts[] = { o->doc, o->choices, o->def };
@@ -239,9 +276,13 @@ static int take_options(const char *path, struct vc_plugin *d, vc_error **err)
         return 0;
     if (!from || n > OPTIONS_MAX)
         return vci_fail(err, VC_ERR_INVAL, 0,
-                        from ? "%s: it declares %u options; %u are possible" : "%s: its table of %u options is missing",
+                        from ? "%s: it declares %u options (n_options); %u are possible"
+                             : "%s: its table of %u options is missing",
                         path, n, OPTIONS_MAX);
     int r = check_size(path, "option rows", stride, END_OF(struct vc_option, doc), err);
+    if (r)
+        return r;
+    r = check_place(path, "option rows", from, (size_t)n * stride, err);
     if (r)
         return r;
     struct vc_option *copy = calloc(n, sizeof(*copy));
@@ -266,11 +307,21 @@ int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *n
     struct vc_plugin *d = &p->desc;
     const struct vc_option *options = d->options;
     d->options = NULL; /* what stands there is ours to free */
-    r = check_desc(p->path, d, kind, name, err);
+    r = check_place(p->path, "descriptor", entry, entry->size, err);
+    if (r == 0)
+        r = check_desc(p->path, d, kind, name, err);
+    if (r == 0)
+        r = check_place(p->path, "table \"inst\"", d->inst, sizeof(uint32_t), err);
+    if (r == 0)
+        r = check_place(p->path, "table \"ops\"", d->ops, sizeof(uint32_t), err);
     if (r == 0)
         r = check_size(p->path, "table \"inst\"", d->inst->size, END_OF(inst_t, ext), err);
     if (r == 0)
         r = check_size(p->path, "table \"ops\"", *(const uint32_t *)d->ops, k->min_size, err);
+    if (r == 0)
+        r = check_place(p->path, "table \"inst\"", d->inst, d->inst->size, err);
+    if (r == 0)
+        r = check_place(p->path, "table \"ops\"", d->ops, *(const uint32_t *)d->ops, err);
     if (r)
         return r;
     copy_table(&p->inst, sizeof(p->inst), d->inst, d->inst->size);

@@ -214,6 +214,8 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
 int vci_rootfs_check(const char *path, vc_error **err);
 /* Does the hypervisor show the shared directory to a guest? */
 int vci_rootfs_shared(const struct vci_pod *pod);
+/* How the shared folder reaches the guest: the word of the agent's sandbox_create; NULL when there is none. */
+const char *vci_rootfs_share_type(const struct vci_pod *pod);
 /* Show the container's root file system to the guest at VCI_SHARED/CTR/rootfs. */
 int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
 /* Take it away again; idempotent; never touches what the directory holds, except mount points made by us. */

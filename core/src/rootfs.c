@@ -51,7 +51,17 @@ int vci_rootfs_check(const char *path, vc_error **err)
 
 int vci_rootfs_shared(const struct vci_pod *pod)
 {
-    return (vci_stack_caps(pod, VC_KIND_HYPERVISOR) & (VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS)) != 0;
+    return (vci_stack_caps(pod, VC_KIND_HYPERVISOR) &
+            (VC_HV_CAP_SHARE_9P | VC_HV_CAP_SHARE_FS | VC_HV_CAP_SHARE_BIND)) != 0;
+}
+
+const char *vci_rootfs_share_type(const struct vci_pod *pod)
+{
+    uint64_t caps = vci_stack_caps(pod, VC_KIND_HYPERVISOR);
+    return !vci_rootfs_shared(pod)       ? NULL
+           : caps & VC_HV_CAP_SHARE_BIND ? "bind"
+           : caps & VC_HV_CAP_SHARE_FS   ? "virtiofs"
+                                         : "9p";
 }
 
 /* ---- mount points inside the user's directory ---- */

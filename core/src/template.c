@@ -129,9 +129,7 @@ int vci_template_key(struct vci_pod *pod, int64_t deadline, char **ret_key, char
                       pod->plugin[VC_KIND_HYPERVISOR], PLUGIN_KEY);
     } else if (rc == 0 && asprintf(&key, "format=%d\nhypervisor=%s %s\nagent=%s\nshare=%s\n%s", MADE_FORMAT,
                                    hv->plugin->desc.name, hv->plugin->desc.version, pod->plugin[VC_KIND_AGENT],
-                                   !vci_rootfs_shared(pod)               ? "none"
-                                   : hv->caps & VC_HV_CAP_SHARE_FS ? "virtiofs"
-                                                                         : "9p",
+                                   vci_rootfs_share_type(pod) ? vci_rootfs_share_type(pod) : "none",
                                    text) < 0) {
         rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }

@@ -24,6 +24,33 @@ static size_t format(char *buf, size_t size, const char *fmt, va_list ap)
     return last + whole > len ? last : len;
 }
 
+/* Bytes of the character of UTF-8 at p; 0 when there is none.  C0 and C1 control characters count as none. */
+static size_t character(const unsigned char *p, size_t left)
+{
+    if (*p < 0x80)
+        return *p >= 0x20 && *p != 0x7f;
+    size_t n = *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+    if (!n || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    int bad = (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+              (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90);
+    return bad ? 0 : n;
+}
+
+/* The text of an error is one line of UTF-8 without control bytes, whatever was put into it: others become '?'. */
+static void make_plain(char *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t n = character((unsigned char *)text + i, len - i);
+        if (!n)
+            text[i] = '?';
+        i += n ? n : 1;
+    }
+}
+
 int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys, const char *fmt, ...)
 {
     vc_err *err = call && call->size >= offsetof(struct vc_call, err) + sizeof(call->err) ? call->err : NULL;
@@ -32,6 +59,7 @@ int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys,
     va_start(ap, fmt);
     size_t n = format(msg, sizeof(msg), fmt, ap);
     va_end(ap);
+    make_plain(msg, n);
     host->err_set(host, err, code, sys, msg, n);
     return code;
 }

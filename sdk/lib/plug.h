@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 /* Report a failure of `call` (which may be NULL) and return `code`.  `sys` is 0 or an errno; its text is
- * added by the host. */
+ * added by the host.  What is no UTF-8 and control bytes (from a guest, a file) become '?'. */
 int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys, const char *fmt, ...) VCS_PRINTF(5, 6);
 void vcs_log(const vc_host *host, int level, const char *fmt, ...) VCS_PRINTF(3, 4);
 /* The contract's code for an errno (ENOENT -> VC_E_NOTFOUND, EACCES -> VC_E_PERM, ...). */

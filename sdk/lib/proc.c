@@ -70,12 +70,16 @@ int vcs_proc_identify(int32_t pid, struct vc_proc *out)
     return 0;
 }
 
-/* 1 when p's pid is p still; *ret_dead tells whether it has ended and only waits to be reaped. */
+/* 1 when p's pid is p still; *ret_dead tells whether it has ended and only waits to be reaped.  -errno when that cannot be
+ * seen, which says nothing about p. */
 static int same(const struct vc_proc *p, int *ret_dead)
 {
     uint64_t ticks;
     char state;
-    if (vcs_proc_stat(p->pid, &ticks, &state) < 0 || ticks != p->start_ticks)
+    int r = vcs_proc_stat(p->pid, &ticks, &state);
+    if (r < 0 && r != -ESRCH)
+        return r;
+    if (r < 0 || ticks != p->start_ticks)
         return 0;
     *ret_dead = state == 'Z' || state == 'X';
     return 1;
@@ -83,8 +87,10 @@ static int same(const struct vc_proc *p, int *ret_dead)
 
 int vcs_proc_alive(const struct vc_proc *p)
 {
-    int dead;
-    return same(p, &dead) && !dead;
+    int dead, r = same(p, &dead);
+    if (r < 0) /* no descriptor, say: what cannot be seen to have ended is not taken for dead */
+        return p->pid > 0 && (kill(p->pid, 0) == 0 || errno == EPERM);
+    return r && !dead;
 }
 
 /* A pidfd of that very process, which may be a zombie. */
@@ -96,9 +102,10 @@ static int open_pidfd(const struct vc_proc *p, int *ret_dead)
     if (fd < 0)
         return errno == EINVAL ? -ESRCH : -errno;
     /* Looked at after the pidfd was made: what has p's start time now is what the pidfd stands for. */
-    if (!same(p, ret_dead)) {
+    int r = same(p, ret_dead);
+    if (r <= 0) {
         close(fd);
-        return -ESRCH;
+        return r < 0 ? r : -ESRCH;
     }
     return fd;
 }

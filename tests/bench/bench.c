@@ -2,7 +2,7 @@
 /* bench.c: the figures of `make bench`: one JSON line each, {"name","unit","min","median","max","runs"}.
  *
  * usage: bench VIRTC ROOTFS WORKDIR [GROUP...]
- *        groups: cycle, list, warm, pool, clones, stop, template (bench-vm.c), boot, exec, memory
+ *        groups: cycle, load, list, warm, pool, clones, stop, template (bench-vm.c), boot, exec, memory
  *        bench --cycles N VIRTC ROOTFS WORKDIR    N create+start+stop+delete with mock and noop, nothing printed
  *
  * VIRTC is an installed virtc (its configuration is the installation's own); ROOTFS a busybox root; WORKDIR is
@@ -582,6 +582,56 @@ static void bench_cycle(const char *self)
         fprintf(stderr, "bench: mock_cycle_syscalls needs strace; not measured\n");
 }
 
+/* What the first use of a plugin in a process costs beyond any later one: finding, checking and loading it.  us[0] is the
+ * mock hypervisor, which comes first and so pays for the start of libltdl, us[1] the next plugin of the same process. */
+static void load_here(int out)
+{
+    static const char *const names[] = {"hypervisor/mock", "proxy/noop"};
+    double us[2];
+    vc_context *ctx = mock_context();
+    vc_error *err = NULL;
+    for (int i = 0; i < 2; i++) {
+        int64_t t[3];
+        for (int k = 0; k < 2; k++) {
+            char *help = NULL;
+            t[k] = now_ns();
+            if (vc_plugin_help(ctx, names[i], 0, &help, &err) < 0)
+                die("%s", vc_error_text(err));
+            t[k + 1] = now_ns();
+            free(help);
+        }
+        us[i] = (double)(t[1] - t[0] - (t[2] - t[1])) / 1e3;
+    }
+    if (write(out, us, sizeof us) != sizeof us)
+        die("the figures cannot be handed on: %m");
+    _exit(0);
+}
+
+/* A plugin stays in the process that has loaded it, so each sample takes a process of its own. */
+static void bench_load(void)
+{
+    static double first[51], next[51];
+    for (size_t i = 0; i < 51; i++) {
+        double us[2];
+        int p[2], status;
+        if (pipe2(p, O_CLOEXEC) < 0)
+            die("pipe: %m");
+        pid_t pid = fork();
+        if (pid < 0)
+            die("fork: %m");
+        if (pid == 0)
+            load_here(p[1]);
+        close(p[1]);
+        if (read(p[0], us, sizeof us) != sizeof us || waitpid(pid, &status, 0) < 0)
+            die("a process that loads plugins failed");
+        close(p[0]);
+        first[i] = us[0];
+        next[i] = us[1];
+    }
+    report("load_first_plugin", "us", first, 51);
+    report("load_next_plugin", "us", next, 51);
+}
+
 static void bench_list(void)
 {
     static double t[31];
@@ -613,7 +663,7 @@ int main(int argc, char **argv)
         return 0;
     }
     template_dir = text("template_dir=%s/templates", getenv("BENCH_TEMPLATES") ? getenv("BENCH_TEMPLATES") : workdir);
-    static const char *const all[] = {"cycle", "list", "warm", "pool", "clones", "stop", "template", "boot", "exec", "memory", NULL};
+    static const char *const all[] = {"cycle", "load", "list", "warm", "pool", "clones", "stop", "template", "boot", "exec", "memory", NULL};
     const char *const *groups = argc > 4 ? (const char *const *)argv + 4 : all;
     char self[4096];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -621,6 +671,8 @@ int main(int argc, char **argv)
     for (; *groups; groups++) {
         if (strcmp(*groups, "cycle") == 0)
             bench_cycle(self);
+        else if (strcmp(*groups, "load") == 0)
+            bench_load();
         else if (strcmp(*groups, "list") == 0)
             bench_list();
         else if (strcmp(*groups, "boot") == 0)
@@ -630,7 +682,7 @@ int main(int argc, char **argv)
         else if (strcmp(*groups, "memory") == 0)
             bench_memory();
         else if (!bench_vm(*groups))
-            die("unknown group \"%s\": cycle, list, warm, pool, clones, stop, template, boot, exec, memory", *groups);
+            die("unknown group \"%s\": cycle, load, list, warm, pool, clones, stop, template, boot, exec, memory", *groups);
     }
     return 0;
 }

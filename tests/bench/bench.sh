@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Sets up what the bench program needs (an installed virtc, a busybox root, a directory on tmpfs), runs it, and adds
-# the sizes of what is installed. BENCH_GROUPS chooses: cycle list warm pool
+# the sizes of what is installed. BENCH_GROUPS chooses: cycle load list warm pool
 # clones stop template boot exec memory.
 set -eu
 

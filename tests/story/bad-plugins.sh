@@ -25,14 +25,14 @@ plugin() { # FILE SENTENCE
     rm "$so"
 }
 plugin bad-magic " is no plugin of this project: it has the magic number 0x46554e4b, not 0x31504356"
-plugin bad-major " was built for version 2 of the plugin contract; this library has version 1"
-plugin bad-minor " needs version 1.9 of the plugin contract; this library has $abi"
+plugin bad-major " was built for version 2 of the plugin contract (abi_major); this library has version 1"
+plugin bad-minor " needs version 1.9 of the plugin contract (min_host_minor); this library has $abi"
 plugin bad-member ": the required proxy member \"stop\" is missing"
 plugin bad-inst-member ": the required instance member \"save\" is missing"
 plugin bad-symbol " is no plugin: it does not export \"vc_plugin_entry\""
 plugin bad-undefined " cannot be loaded: undefined symbol: function_that_no_library_has"
-plugin bad-kind " calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\""
-plugin bad-name " calls itself \"something-else\": file name and name must be the same"
+plugin bad-kind " calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\" (3)"
+plugin bad-name " calls itself \"something-else\": its name must be that of its file, \"bad-name\""
 
 so=$plugins/proxy/none.so
 m="virtc $stack --set proxy=none pod create --name p"

@@ -77,6 +77,31 @@ static void loads_a_good_one(void **state)
                  "too long");
 }
 
+/* Each plugin is code that runs with the host's rights: none is loaded because it is there. */
+static void loads_only_what_is_named(void **state)
+{
+    (void)state;
+    const struct vci_plugin *p = NULL;
+    char **names = NULL, line[1024];
+    size_t n = 0;
+    int good = 0, longer = 0;
+    install("good", "proxy", "good", 0644);
+    install("longer", "proxy", "longer", 0644);
+    assert_int_equal(vci_plugin_load(ctx, VC_KIND_PROXY, "good", &p, NULL), 0);
+    assert_int_equal(vci_plugin_names(ctx, VC_KIND_PROXY, &names, &n), 0); /* a list of files, nothing more */
+    assert_int_equal(n, 2);
+    vci_plugin_names_free(names, n);
+    FILE *f = fopen("/proc/self/maps", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof(line), f)) {
+        good |= strstr(line, tmp_path("plugins/proxy/good.so")) != NULL;
+        longer |= strstr(line, tmp_path("plugins/proxy/longer.so")) != NULL;
+    }
+    fclose(f);
+    assert_int_equal(good, 1);
+    assert_int_equal(longer, 0);
+}
+
 static void loads_one_of_a_later_minor(void **state)
 {
     (void)state;
@@ -105,24 +130,26 @@ static void refuses_each_broken_rule(void **state)
     } cases[] = {
         { "bad-magic", VC_ERR_INVAL, "it has the magic number 0x46554e4b, not 0x31504356" },
         { "bad-major", VC_ERR_UNSUPPORTED,
-          "was built for version 2 of the plugin contract; this library has version 1" },
-        { "bad-minor", VC_ERR_UNSUPPORTED, "needs version 1.9 of the plugin contract; this library has 1.0" },
+          "was built for version 2 of the plugin contract (abi_major); this library has version 1" },
+        { "bad-minor", VC_ERR_UNSUPPORTED, "needs version 1.9 of the plugin contract (min_host_minor); this library "
+          "has 1.0" },
         { "bad-kind", VC_ERR_INVAL,
-          "calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\"" },
-        { "bad-name", VC_ERR_INVAL, "calls itself \"something-else\"" },
+          "calls itself a plugin of kind \"shim\" (4), but it lies in the directory of \"proxy\" (3)" },
+        { "bad-name", VC_ERR_INVAL, "calls itself \"something-else\": its name must be that of its file, "
+          "\"bad-name\"" },
         { "bad-desc-size", VC_ERR_INVAL, "the size of its descriptor is 64" },
         { "bad-ops-size", VC_ERR_INVAL, "the size of its table \"ops\" is 24" },
         { "bad-ops-huge", VC_ERR_INVAL, "the size of its table \"ops\" is 4294967288" },
         { "bad-ops-odd", VC_ERR_INVAL, "it must be a multiple of" },
-        { "bad-vendor", VC_ERR_INVAL, "its vendor is missing" },
-        { "bad-caps", VC_ERR_INVAL, "have bits above 47" },
+        { "bad-vendor", VC_ERR_INVAL, "its vendor is missing; it must have 1 to 1024 bytes" },
+        { "bad-caps", VC_ERR_INVAL, "(caps_max 0x1000000000000000) have bits above 47, which must be 0" },
         { "bad-state-version", VC_ERR_INVAL, "it writes state version 1 but reads only from version 2 on" },
         { "bad-member", VC_ERR_INVAL, "the required proxy member \"stop\" is missing" },
         { "bad-inst-member", VC_ERR_INVAL, "the required instance member \"save\" is missing" },
         { "bad-inst", VC_ERR_INVAL, "its table \"inst\" is missing" },
         { "bad-option-key", VC_ERR_INVAL, "option 0 has no key" },
         { "bad-option-form", VC_ERR_INVAL, "option key \"Key\" is not possible" },
-        { "bad-option-type", VC_ERR_INVAL, "option \"key\" has the unknown type 99" },
+        { "bad-option-type", VC_ERR_INVAL, "option \"key\" has the unknown type 99; 1 to 7 are known" },
         { "bad-option-enum", VC_ERR_INVAL, "option \"key\" is an enum without choices" },
         { "bad-option-default", VC_ERR_INVAL, "option \"key\": the default \"5\" is not a whole number from 1 to 4" },
         { "bad-option-doc", VC_ERR_INVAL, "option \"key\" has no description" },
@@ -131,9 +158,12 @@ static void refuses_each_broken_rule(void **state)
         { "bad-symbol", VC_ERR_INVAL, "does not export \"vc_plugin_entry\"" },
         { "bad-undefined", VC_ERR_INVAL, "function_that_no_library_has" },
         { "bad-text", VC_ERR_INVAL, "its description holds a control byte or is not UTF-8" },
-        { "bad-cap-unknown", VC_ERR_INVAL, "its capabilities have the bits 0x10000000000, which version 1.0" },
-        { "bad-option-flags", VC_ERR_INVAL, "option \"word\" has unknown flags (0x80)" },
-        { "bad-reserved", VC_ERR_INVAL, "\"reserved\" of its descriptor is not 0" },
+        { "bad-cap-unknown", VC_ERR_INVAL, "its capabilities (caps_max) have the bits 0x10000000000, which version "
+          "1.0" },
+        { "bad-option-flags", VC_ERR_INVAL, "option \"word\" has unknown flags (0x80); 0x7 are known" },
+        { "bad-reserved", VC_ERR_INVAL, "\"reserved\" of its descriptor is 7, not 0" },
+        { "bad-option-count", VC_ERR_INVAL, "bytes) would end outside of the file" },
+        { "bad-option-range", VC_ERR_INVAL, "option \"key\" has a minimum (9) above its maximum (4)" },
         { "bad-load", VC_ERR_STATE, "the moon is \\x1b[31mfull" },
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -286,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(loads_a_good_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(loads_only_what_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(loads_one_of_a_later_minor, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_each_broken_rule, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_files_that_others_can_change, setup, teardown),

@@ -36,6 +36,9 @@ static void errors_and_logs(void **state)
     assert_int_equal(fh.err.code, VC_E_IO);
     assert_int_equal(fh.err.sys, ENOSPC);
     assert_string_equal(fh.err.text, "cannot write /x");
+    /* What came from a guest or a file does not get into a message as it is. */
+    vcs_fail(&fh.host, &call, VC_E_PEER, 0, "said \"%s\"", "a\nb\033[1m\xc2\x9b\xff\xc3\xa4\xe2\x82");
+    assert_string_equal(fh.err.text, "said \"a?b?[1m???\xc3\xa4??\"");
     assert_int_equal(vcs_fail(&fh.host, NULL, VC_E_INVAL, 0, "x"), VC_E_INVAL);
     call.err = NULL;
     assert_int_equal(vcs_fail(&fh.host, &call, VC_E_INVAL, 0, "x"), VC_E_INVAL);

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,11 +145,36 @@ static void not_a_child(void **state)
     close(p[1]);
 }
 
+/* Without a descriptor to look with, a process that lives must not go for dead. */
+static void no_descriptor_left(void **state)
+{
+    (void)state;
+    struct vc_proc p = sleeper();
+    struct rlimit usual, less;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    int next = dup(0), got[2], status;
+    assert_true(next >= 0);
+    close(next);
+    for (int i = 0; i < 2; i++) {
+        less = usual;
+        less.rlim_cur = (rlim_t)next + (rlim_t)i; /* none, then one: a pidfd, and nothing to read its stat with */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &less), 0);
+        got[i] = vcs_proc_fd(&p);
+        status = vcs_proc_alive(&p);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+        assert_int_equal(got[i], -EMFILE);
+        assert_int_equal(status, 1);
+    }
+    assert_int_equal(vcs_proc_kill(&p, SIGKILL), 0);
+    assert_int_equal(vcs_proc_wait(&p, 0, &status), 0);
+    assert_int_equal(vcs_proc_fd(&p), -ESRCH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_process), cmocka_unit_test(kill_and_wait), cmocka_unit_test(zombies),
-        cmocka_unit_test(reused_pid),  cmocka_unit_test(not_a_child),
+        cmocka_unit_test(reused_pid),  cmocka_unit_test(not_a_child), cmocka_unit_test(no_descriptor_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,16 @@ template_dir=$(sed -n 's/^template_dir = "\(.*\)";/\1/p' "$VC_STAGE/vccore.conf"
 sed "s|^run_root = .*|run_root = \"$run_root\";|; s|^state_root = .*|state_root = \"$state_root\";|" "$VC_STAGE/vccore.conf" \
     >"$work/vccore.conf"
 chmod 644 "$work/vccore.conf"
+# The same tests run without a VM, too, on the plugin of sdk/template (tests/root/ns-*.sh).
+hypervisor=${VC_TEST_HYPERVISOR:-qemu}
+if [ "$hypervisor" != qemu ]; then
+    # A plugin directory with those of the stage and that one. Its warning that it isolates nothing would be in the way
+    # of what is expected on standard error.
+    cp -r "$(sed -n 's/^plugin_dir = "\(.*\)";/\1/p' "$VC_STAGE/vccore.conf")" "$work/plugins"
+    install -m 755 "$VC_BUILD_DIR/sdk/template/.libs/$hypervisor.so" "$work/plugins/hypervisor/"
+    sed -i "s|^plugin_dir = .*|plugin_dir = \"$work/plugins\";|" "$work/vccore.conf"
+    printf 'hypervisor = "%s"; proxy = "none"; log_level = "error";\n' "$hypervisor" >>"$work/vccore.conf"
+fi
 VCCORE_CONFIG=$work/vccore.conf
 export VCCORE_CONFIG
 failures=0
@@ -23,6 +33,7 @@ checks=0
 # For tests with real VMs: from here on every VM starts from the template, which the first test of a stage makes, and a
 # pod for which that is not possible fails.
 from_template() { # [VIRTC WITH ITS OPTIONS]
+    [ "$hypervisor" = qemu ] || return 0
     if "${@:-virtc}" template create >/dev/null 2>"$work/template.err"; then
         echo "template = \"require\";" >>"$work/vccore.conf"
     else
@@ -74,7 +85,7 @@ world() {
     for p in $(grep -a -l -F -e "$run_root" /proc/[0-9]*/cmdline 2>/dev/null); do
         p=${p%/cmdline}
         case $(cmdline "$p") in
-        *qemu-system*"$run_root"* | *vc-proxy*"$run_root"* | *vc-shim*"$run_root"*)
+        *qemu-system*"$run_root"* | *vc-proxy*"$run_root"* | *vc-shim*"$run_root"* | *vc-agent*"$run_root"*)
             # A zombie that the machine's init has not reaped yet is no process any more.
             grep -q '^State:.*Z' "$p/status" 2>/dev/null || echo "process $(cmdline "$p")" ;;
         esac

@@ -8,7 +8,7 @@ make_rootfs "$root"
 
 id=$(virtc pod create --name web)
 is "pod create prints the id" "$id" web
-has "state" "$(virtc pod status web)" "web     ready  qemu        kata"
+has "state" "$(virtc pod status web)" "web     ready  $(printf %-10s "$hypervisor")  kata"
 refuses "an id that is taken" 1 "web" virtc pod create --name web
 for bad in a/b .. "a b" "$(printf '%0200d' 0)" -x ""; do
     refuses "id \"$bad\"" 1 "id" virtc pod create --name="$bad"

@@ -178,6 +178,16 @@ int kata_conn_failed(struct kata_conn *c)
     return failed;
 }
 
+int kata_conn_gone(struct kata_conn *c)
+{
+    pthread_mutex_lock(&c->lock);
+    /* While no call waits nobody reads, so nobody has seen the end of the stream. */
+    struct pollfd p = { .fd = c->fd, .events = POLLRDHUP };
+    int gone = c->fail_code || (c->fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    pthread_mutex_unlock(&c->lock);
+    return gone;
+}
+
 void kata_conn_shut(struct kata_conn *c, int code, const char *why)
 {
     pthread_mutex_lock(&c->lock);
@@ -278,6 +288,7 @@ int kata_conn_open(struct kata_conn *c, const struct vc_call *call, int patient)
             int code = sys == EINVAL                                   ? VC_E_INVAL
                        : sys == ECANCELED                              ? VC_E_CANCELLED
                        : sys == ENOMEM                                 ? VC_E_NOMEM
+                       : sys == EMFILE || sys == ENFILE                ? VC_E_RESOURCE
                        : sys == ETIMEDOUT || passed(call->deadline_ns) ? VC_E_TIMEOUT
                        : sys == EACCES || sys == EPERM                 ? VC_E_PERM
                                                                        : VC_E_PEER;

@@ -78,6 +78,8 @@ void kata_conn_unref(struct kata_conn *c);
 int kata_conn_open(struct kata_conn *c, const struct vc_call *call, int patient);
 /* 1 when it failed and will not work again. */
 int kata_conn_failed(struct kata_conn *c);
+/* Has it failed, or has the agent ended it? */
+int kata_conn_gone(struct kata_conn *c);
 /* Let every waiting call end with this failure. */
 void kata_conn_shut(struct kata_conn *c, int code, const char *why);
 /* Let every running call end with VC_E_CANCELLED. */

@@ -263,14 +263,17 @@ static int kata_restore(const vc_host *host, const struct vc_call *call, const v
     int rc = kata_create(host, call, cfg, pod_id, &inst);
     if (rc)
         return rc;
+    errno = 0; /* the parser does not tell that it had no memory, and may leave out what did not fit */
     struct json_tokener *t = state.len && state.len <= STATE_MAX ? json_tokener_new_ex(8) : NULL;
     struct json_object *o = t ? json_tokener_parse_ex(t, state.data, (int)state.len) : NULL;
-    int bad = !o || load_state(inst, o) < 0;
+    int bad = !o || load_state(inst, o) < 0, no_memory = errno == ENOMEM;
     if (t)
         json_tokener_free(t);
     json_object_put(o);
-    if (bad) {
+    if (bad || no_memory) {
         kata_close(inst);
+        if (no_memory)
+            return vcs_fail(host, call, VC_E_NOMEM, 0, "agent kata: out of memory while reading the state of pod %s", pod_id);
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "agent kata: the stored state of pod %s cannot be read", pod_id);
     }
     *out = inst;
@@ -287,7 +290,7 @@ static int kata_check(vc_inst *inst, const struct vc_call *call, uint32_t *healt
         found = VC_HEALTH_GONE;
     else if (!strncmp(inst->uri, "unix://", 7) && stat(inst->uri + 7, &st) < 0)
         found = VC_HEALTH_GONE;
-    else if (inst->conn && kata_conn_failed(inst->conn))
+    else if (inst->conn && kata_conn_gone(inst->conn))
         found = VC_HEALTH_BAD;
     pthread_mutex_unlock(&inst->lock);
     *health = found;
@@ -380,21 +383,23 @@ static int kata_sandbox_create(vc_inst *inst, const struct vc_call *call, const 
 {
     Agent__CreateSandboxRequest req = AGENT__CREATE_SANDBOX_REQUEST__INIT;
     Agent__Storage share = AGENT__STORAGE__INIT, *storages[] = { &share };
-    char msize[32];
+    char msize[32], folder[256];
     char *options_9p[] = { "trans=virtio", "version=9p2000.L", "cache=mmap", msize, "nodev" };
     char *options_fs[] = { "nodev" };
     snprintf(msize, sizeof(msize), "msize=%lld", (long long)inst->msize);
     if (sb->share_tag && *sb->share_tag) {
         int is_9p = !sb->share_type || !strcmp(sb->share_type, "9p");
-        if (!is_9p && strcmp(sb->share_type, "virtiofs"))
+        int is_bind = !is_9p && !strcmp(sb->share_type, "bind");
+        if (!is_9p && !is_bind && strcmp(sb->share_type, "virtiofs"))
             return vcs_fail(inst->host, call, VC_E_INVAL, 0,
-                            "agent kata: a shared folder is \"9p\" or \"virtiofs\", not \"%s\"", sb->share_type);
-        share.driver = is_9p ? "9p" : "virtio-fs";
-        share.fstype = is_9p ? "9p" : "virtiofs";
-        share.source = (char *)sb->share_tag;
+                            "agent kata: a shared folder is \"9p\", \"virtiofs\" or \"bind\", not \"%s\"", sb->share_type);
+        snprintf(folder, sizeof(folder), "%s/%s", VC_SHARE_BIND_DIR, sb->share_tag);
+        share.driver = is_9p ? "9p" : is_bind ? "bind" : "virtio-fs";
+        share.fstype = is_9p ? "9p" : is_bind ? "bind" : "virtiofs";
+        share.source = is_bind ? folder : (char *)sb->share_tag;
         share.mount_point = KATA_GUEST_SHARE;
         share.options = is_9p ? options_9p : options_fs;
-        share.n_options = is_9p ? 5 : 1;
+        share.n_options = is_9p ? 5 : is_bind ? 0 : 1;
         req.storages = storages;
         req.n_storages = 1;
     }

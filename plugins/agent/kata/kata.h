@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include <vc/agent.h>
+#include <vc/hypervisor.h>
 
 #include "agent.pb-c.h"
 #include "conn.h"

@@ -366,6 +366,8 @@ static int mock_tpl_valid(vc_inst *inst, const struct vc_call *call, struct vc_b
 
     if (!copy)
         return vcs_fail(m->host, call, VC_E_NOMEM, 0, "out of memory");
+    if (strncmp(copy, "mock=1\n", 7) != 0)
+        return vcs_fail(m->host, call, VC_E_STATE, 0, "it is not a key that this version of mock writes");
     line = strstr(copy, "\nimage=");
     if (!line)
         return 0;

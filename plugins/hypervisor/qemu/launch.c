@@ -35,11 +35,12 @@ char *qemu_run_path(const struct qemu *q, const char *name)
 bool qemu_alive(const struct qemu *q)
 {
     int32_t fd;
+    int r = q->proc.pid > 0 ? q->host->proc_fd(q->host, &q->proc, &fd) : VC_E_NOTFOUND;
 
-    if (q->proc.pid <= 0 || q->host->proc_fd(q->host, &q->proc, &fd) < 0)
-        return false;
-    close(fd);
-    return true;
+    if (r == VC_OK)
+        close(fd);
+    /* What cannot be seen to have ended, for want of a descriptor say, is not taken for dead. */
+    return r != VC_E_NOTFOUND;
 }
 
 static void unlink_run(const struct qemu *q, const char *name)
@@ -391,7 +392,12 @@ int qemu_launch_stop(struct qemu *q, const struct vc_call *call, bool force)
         } else if (force || !has_disks(q) || !quit(q, call)) {
             int32_t fd;
 
-            if (q->host->proc_fd(q->host, &q->proc, &fd) == VC_OK) {
+            r = q->host->proc_fd(q->host, &q->proc, &fd);
+            if (r < 0) {
+                r = r == VC_E_NOTFOUND
+                        ? 0
+                        : vcs_fail(q->host, call, r, 0, "cannot reach QEMU (process %d) to end it", q->proc.pid);
+            } else {
                 if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0u) < 0 && errno != ESRCH)
                     r = vcs_fail(q->host, call, vcs_code_of(errno), errno, "cannot kill QEMU (process %d)",
                                  q->proc.pid);

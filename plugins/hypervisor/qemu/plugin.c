@@ -287,6 +287,14 @@ static int qemu_vm_resume(vc_inst *inst, const struct vc_call *call)
     return set_running(qemu_begin(inst), call, true);
 }
 
+/* Answer with what goes to the sink. */
+static int put(struct qemu *q, const struct vc_call *call, vc_sink *sink, const void *data, size_t len)
+{
+    int r = q->host->write(q->host, sink, data, len);
+
+    return r < 0 ? vcs_fail(q->host, call, r, 0, "the answer for the VM of pod %s cannot be given", q->pod_id) : 0;
+}
+
 static int qemu_agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
 {
     struct qemu *q = qemu_of(inst);
@@ -304,7 +312,7 @@ static int qemu_agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sin
         text = NULL;
         return vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while naming the agent's channel");
     }
-    return vcs_put(q->host, uri, text);
+    return put(q, call, uri, text, strlen(text));
 }
 
 static int qemu_console(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
@@ -318,15 +326,14 @@ static int qemu_console(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
         text = NULL;
         return vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while naming the console");
     }
-    return vcs_put(q->host, uri, text);
+    return put(q, call, uri, text, strlen(text));
 }
 
 static int qemu_pids(vc_inst *inst, const struct vc_call *call, vc_sink *procs)
 {
     struct qemu *q = qemu_of(inst);
 
-    (void)call;
-    return qemu_alive(q) ? q->host->write(q->host, procs, &q->proc, sizeof(q->proc)) : 0;
+    return qemu_alive(q) ? put(q, call, procs, &q->proc, sizeof(q->proc)) : 0;
 }
 
 static int need_running(struct qemu *q, const struct vc_call *call)

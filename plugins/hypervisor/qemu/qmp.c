@@ -127,6 +127,7 @@ static int next_message(struct qmp *c, json_object **ret)
     enum json_tokener_error err;
     size_t len = 0;
     char *line = NULL;
+    bool no_memory;
     int r = next_line(c, &line, &len);
 
     if (r < 0)
@@ -135,10 +136,16 @@ static int next_message(struct qmp *c, json_object **ret)
     if (!tok)
         return vcs_fail(c->host, c->call, VC_E_NOMEM, 0, "out of memory while reading from QEMU's monitor");
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+    errno = 0; /* the parser does not tell that it had no memory, and may leave out what did not fit */
     msg = json_tokener_parse_ex(tok, line, (int)strlen(line) + 1); /* its NUL ends the text */
+    no_memory = errno == ENOMEM;
     err = json_tokener_get_error(tok);
     json_tokener_free(tok);
     vcs_buf_consume(&c->in, len);
+    if (no_memory) {
+        json_object_put(msg);
+        return vcs_fail(c->host, c->call, VC_E_NOMEM, 0, "out of memory while reading from QEMU's monitor");
+    }
     if (err != json_tokener_success || !json_object_is_type(msg, json_type_object)) {
         json_object_put(msg);
         return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
@@ -163,19 +170,19 @@ static int connect_to(struct qmp *c, const char *path)
     int r;
 
     if (dir_fd < 0)
-        return vcs_fail(c->host, c->call, errno == ENOENT ? VC_E_PEER : VC_E_IO, errno,
+        return vcs_fail(c->host, c->call, errno == ENOENT ? VC_E_PEER : vcs_code_of(errno), errno,
                         "cannot reach QEMU's monitor %s", path);
     r = snprintf(sa.sun_path, sizeof(sa.sun_path), "/proc/self/fd/%d%s", dir_fd, name);
     if (r < 0 || (size_t)r >= sizeof(sa.sun_path))
         return vcs_fail(c->host, c->call, VC_E_INVAL, 0, "the name of QEMU's monitor %s is too long", path);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->fd < 0)
-        return vcs_fail(c->host, c->call, VC_E_IO, errno, "cannot make a socket");
+        return vcs_fail(c->host, c->call, vcs_code_of(errno), errno, "cannot make a socket");
     if (connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) == 0)
         return 0;
     if (errno == EAGAIN) /* the queue is full of clients that QEMU never served */
         return vcs_fail(c->host, c->call, VC_E_TIMEOUT, 0, "QEMU does not accept connections on its monitor %s", path);
-    r = errno == ENOENT || errno == ECONNREFUSED ? VC_E_PEER : errno == EACCES ? VC_E_PERM : VC_E_IO;
+    r = errno == ENOENT ? VC_E_PEER : vcs_code_of(errno);
     return vcs_fail(c->host, c->call, r, errno, "cannot connect to QEMU's monitor %s", path);
 }
 
@@ -267,10 +274,12 @@ static int send_command(struct qmp *c, const char *command, json_object *args, c
     size_t len;
     vcs_autofree char *line = NULL;
 
+    errno = 0; /* without memory the text ends somewhere */
     if (!msg || json_object_object_add(msg, "execute", json_object_new_string(command)) < 0 ||
         json_object_object_add(msg, "id", json_object_new_int64((int64_t)++c->last_id)) < 0 ||
         (args && json_object_object_add(msg, "arguments", json_object_get(args)) < 0) ||
-        !(text = json_object_to_json_string_length(msg, JSON_C_TO_STRING_PLAIN, &len)) || !(line = malloc(len + 2))) {
+        !(text = json_object_to_json_string_length(msg, JSON_C_TO_STRING_PLAIN, &len)) || errno == ENOMEM ||
+        !(line = malloc(len + 2))) {
         json_object_put(msg);
         return vcs_fail(c->host, c->call, VC_E_NOMEM, 0, "out of memory while writing QEMU's command %s", command);
     }

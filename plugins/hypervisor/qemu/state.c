@@ -86,9 +86,10 @@ int qemu_state_save(struct qemu *q, const struct vc_call *call, vc_sink *out)
     size_t len = 0;
     int r;
 
+    errno = 0; /* without memory the text ends somewhere */
     if (o && fill(o, q))
         text = json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &len);
-    r = text ? q->host->write(q->host, out, text, len) : VC_E_NOMEM;
+    r = text && errno != ENOMEM ? q->host->write(q->host, out, text, len) : VC_E_NOMEM;
     json_object_put(o);
     return r < 0 ? vcs_fail(q->host, call, r, 0, "cannot write the state of the VM") : 0;
 }
@@ -228,12 +229,17 @@ int qemu_state_load(struct qemu *q, const struct vc_call *call, struct vc_bytes 
     if (!tok)
         return vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while reading the state of the VM");
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+    errno = 0; /* the parser does not tell that it had no memory, and may leave out what did not fit */
     o = json_tokener_parse_ex(tok, state.data, (int)state.len);
     if (json_tokener_get_error(tok) != json_tokener_success || !json_object_is_type(o, json_type_object))
         why = "it is no JSON object";
     json_tokener_free(tok);
     if (!why)
         why = load(q, o);
+    if (errno == ENOMEM) {
+        json_object_put(o);
+        return vcs_fail(q->host, call, VC_E_NOMEM, 0, "out of memory while reading the state of the VM");
+    }
     json_object_put(o);
     return why ? vcs_fail(q->host, call, VC_E_CORRUPT, 0, "the stored state of the VM cannot be used: %s", why) : 0;
 }

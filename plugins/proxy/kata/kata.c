@@ -153,19 +153,24 @@ static int kata_restore(const vc_host *host, const struct vc_call *call, const v
     return VC_OK;
 }
 
-/* A pidfd of our process; -1 when there is none any more. */
-static int process(const vc_inst *inst)
+/* *ret_fd: a pidfd of our process, -1 when there is none any more.  That it cannot be told is a failure: it may run. */
+static int process(const vc_inst *inst, const struct vc_call *call, int32_t *ret_fd)
 {
     int32_t fd = -1;
-    if (inst->proc.pid == 0 || inst->host->proc_fd(inst->host, &inst->proc, &fd) != VC_OK)
-        return -1;
-    return fd;
+    int r = inst->proc.pid ? inst->host->proc_fd(inst->host, &inst->proc, &fd) : VC_OK;
+    if (r != VC_OK && r != VC_E_NOTFOUND)
+        return vcs_fail(inst->host, call, r, 0, "cannot tell whether the proxy of pod %s, process %d, runs", inst->pod_id,
+                        inst->proc.pid);
+    *ret_fd = r == VC_OK ? fd : -1;
+    return VC_OK;
 }
 
 static int kata_status(vc_inst *inst, const struct vc_call *call, uint32_t *state)
 {
-    (void)call;
-    vcs_autoclose int fd = process(inst);
+    vcs_autoclose int fd = -1;
+    int r = process(inst, call, &fd);
+    if (r != VC_OK)
+        return r;
     if (inst->state == VC_PROXY_RUNNING)
         *state = fd >= 0 ? VC_PROXY_RUNNING : VC_PROXY_STOPPED;
     else
@@ -175,8 +180,10 @@ static int kata_status(vc_inst *inst, const struct vc_call *call, uint32_t *stat
 
 static int kata_check(vc_inst *inst, const struct vc_call *call, uint32_t *health)
 {
-    (void)call;
-    vcs_autoclose int fd = process(inst);
+    vcs_autoclose int fd = -1;
+    int r = process(inst, call, &fd);
+    if (r != VC_OK)
+        return r;
     if (fd < 0)
         *health = VC_HEALTH_GONE;
     else
@@ -195,19 +202,25 @@ static int64_t earlier(int64_t a, int64_t b)
 static int end_process(vc_inst *inst, const struct vc_call *call)
 {
     const vc_host *host = inst->host;
-    vcs_autoclose int fd = process(inst);
-    if (fd < 0)
-        return VC_OK;
+    vcs_autoclose int fd = -1;
+    int r = process(inst, call, &fd);
+    if (r != VC_OK)
+        return r;
     int64_t now = vcs_now_ns();
-    /* Half of the time for an orderly end: SIGKILL has to fit in too. */
     struct vc_call part = *call;
     part.err = NULL;
+    if (fd < 0) {
+        if (inst->proc.pid) /* it ended by itself: when it was a child of this process, it still is to be waited for */
+            host->proc_wait(host, &part, &inst->proc, NULL);
+        return VC_OK;
+    }
+    /* Half of the time for an orderly end: SIGKILL has to fit in too. */
     part.deadline_ns = earlier(call->deadline_ns ? now + (call->deadline_ns - now) / 2 : 0, now + TERM_NS);
-    int r = VC_E_TIMEOUT;
+    r = VC_E_TIMEOUT;
     if (syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0u) == 0)
         r = host->proc_wait(host, &part, &inst->proc, NULL);
     else if (errno == ESRCH)
-        return VC_OK;
+        r = host->proc_wait(host, &part, &inst->proc, NULL);
     if (r == VC_OK)
         return VC_OK;
     vcs_log(host, VC_LOG_WARN, "proxy %d of pod %s does not end on SIGTERM: it is killed", inst->proc.pid,
@@ -386,8 +399,8 @@ static int launch(vc_inst *inst, const struct vc_call *call, const struct vc_pro
     inst->state = VC_PROXY_RUNNING;
     if (inst->is_real)
         r = wait_ready(inst, call, &inst->proc, watch);
-    if (r == VC_OK && (vcs_put(host, uri, "unix://") != VC_OK || vcs_put(host, uri, inst->socket) != VC_OK))
-        r = vcs_fail(host, call, VC_E_NOMEM, 0, "cannot report the proxy's address");
+    if (r == VC_OK && ((r = vcs_put(host, uri, "unix://")) != VC_OK || (r = vcs_put(host, uri, inst->socket)) != VC_OK))
+        r = vcs_fail(host, call, r, 0, "cannot report the proxy's address");
     return r;
 }
 
@@ -404,7 +417,10 @@ static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc
     const char *agent = params->agent_uri ? params->agent_uri : "";
     const char *console = params->console_uri ? params->console_uri : "";
     if (inst->state == VC_PROXY_RUNNING) {
-        vcs_autoclose int fd = process(inst);
+        vcs_autoclose int fd = -1;
+        int r = process(inst, call, &fd);
+        if (r != VC_OK)
+            return r;
         if (fd >= 0)
             return vcs_fail(host, call, VC_E_EXISTS, 0, "the proxy of pod %s runs already as process %d", inst->pod_id,
                             inst->proc.pid);

@@ -78,19 +78,14 @@ static void forget(vc_inst *inst, struct entry *dead)
         }
 }
 
-/* A pidfd of the shim's very process: 0, or -1 when it is gone. */
-static int open_proc(vc_inst *inst, const struct entry *e, int32_t *pidfd)
-{
-    return inst->host->proc_fd(inst->host, &e->proc, pidfd) == VC_OK ? 0 : -1;
-}
-
+/* What cannot be looked at, for want of a descriptor say, has not ended for that. */
 static int alive(vc_inst *inst, const struct entry *e)
 {
     int32_t fd = -1;
-    if (open_proc(inst, e, &fd) < 0)
-        return 0;
-    close(fd);
-    return 1;
+    int r = inst->host->proc_fd(inst->host, &e->proc, &fd);
+    if (r == VC_OK)
+        close(fd);
+    return r != VC_E_NOTFOUND;
 }
 
 /* ---- members of every kind ---- */
@@ -183,14 +178,17 @@ static int vc_restore(const vc_host *host, const struct vc_call *call, const vc_
     int rc = vc_create(host, call, cfg, pod_id, &inst);
     if (rc)
         return rc;
+    errno = 0; /* the parser does not tell that it had no memory, and may leave out what did not fit */
     struct json_tokener *t = state.len && state.len <= STATE_MAX ? json_tokener_new_ex(8) : NULL;
     struct json_object *list = t ? json_tokener_parse_ex(t, state.data, (int)state.len) : NULL;
-    int bad = load_state(inst, list) < 0;
+    int bad = load_state(inst, list) < 0, no_memory = errno == ENOMEM;
     if (t)
         json_tokener_free(t);
     json_object_put(list);
-    if (bad) {
+    if (bad || no_memory) {
         vc_close(inst);
+        if (no_memory)
+            return vcs_fail(host, call, VC_E_NOMEM, 0, "shim vc: out of memory while reading the state of pod %s", pod_id);
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "shim vc: the stored state of pod %s cannot be read", pod_id);
     }
     *out = inst;
@@ -211,17 +209,23 @@ static int vc_check(vc_inst *inst, const struct vc_call *call, uint32_t *health)
 static int end(vc_inst *inst, const struct vc_call *call, struct entry *e)
 {
     int32_t fd = -1;
-    if (open_proc(inst, e, &fd) == 0) {
+    int found = inst->host->proc_fd(inst->host, &e->proc, &fd);
+    if (found != VC_OK && found != VC_E_NOTFOUND) /* no descriptor left: that does not make it gone */
+        return vcs_fail(inst->host, call, found, 0, "whether the shim of %s/%s (process %d) runs cannot be told", e->ctr,
+                        e->exec, e->proc.pid);
+    if (found == VC_OK) {
         long rc = syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
         int sys = rc < 0 ? errno : 0;
         close(fd);
         if (sys && sys != ESRCH)
             return vcs_fail(inst->host, call, vcs_code_of(sys), sys, "the shim of %s/%s (process %d) cannot be ended",
                             e->ctr, e->exec, e->proc.pid);
-        rc = inst->host->proc_wait(inst->host, call, &e->proc, NULL);
-        if (rc != VC_OK && rc != VC_E_NOTFOUND)
-            return (int)rc;
     }
+    /* Also when it ended by itself: a child of this process is to be waited for. */
+    int r = inst->host->proc_wait(inst->host, call, &e->proc, NULL);
+    if (r != VC_OK && r != VC_E_NOTFOUND)
+        return vcs_fail(inst->host, call, r, 0, "the shim of %s/%s (process %d) was killed but has not ended", e->ctr, e->exec,
+                        e->proc.pid);
     inst->host->proc_done(inst->host, &e->proc);
     return VC_OK;
 }

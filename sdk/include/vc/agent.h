@@ -34,7 +34,8 @@ struct vc_sandbox {
     const char *hostname;   /* NULL = leave the guest's */
     const char *const *dns; /* lines of resolv.conf; NULL-terminated; NULL = none */
     const char *share_tag;  /* mount tag of the shared folder; NULL = none */
-    const char *share_type; /* "9p" or "virtiofs" */
+    const char *share_type; /* "9p", "virtiofs", or "bind": nothing is to be mounted from outside, the folder is in the
+                               guest's file system already, at VC_SHARE_BIND_DIR/share_tag (hypervisor.h) */
 };
 
 /* A container inside the guest. */

@@ -20,6 +20,13 @@ extern "C" {
 #define VC_HV_CAP_SHARE_9P (UINT64_C(1) << 3)   /* shared_dir reaches the guest by 9p */
 #define VC_HV_CAP_SHARE_FS (UINT64_C(1) << 4)   /* shared_dir reaches the guest by virtio-fs */
 #define VC_HV_CAP_NO_GUEST (UINT64_C(1) << 5)   /* there is no guest: agent_endpoint is empty */
+#define VC_HV_CAP_SHARE_BIND (UINT64_C(1) << 6) /* the guest runs on the host's kernel (namespaces): shared_dir is in
+                                                   its file system from the start, at VC_SHARE_BIND_DIR/share_tag */
+
+/* Where VC_HV_CAP_SHARE_BIND puts the shared folder in the guest.  The host makes shared_dir a mount point with shared
+ * propagation (of a group of its own) before vm_start, and the guest's mount is a slave of it: this is how mounts that
+ * appear below it later are seen by the guest, and none of the guest's is seen by the host. */
+#define VC_SHARE_BIND_DIR "/run/vc-share"
 
 enum { VC_VM_NONE = 0, VC_VM_CREATED = 1, VC_VM_RUNNING = 2, VC_VM_PAUSED = 3, VC_VM_STOPPED = 4 };
 

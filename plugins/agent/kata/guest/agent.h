@@ -20,7 +20,8 @@ struct agent_err {
 enum { AGENT_LOG_ERROR, AGENT_LOG_WARN, AGENT_LOG_INFO, AGENT_LOG_DEBUG };
 
 struct agent_config {
-    int is_init;           /* PID 1 of the guest: may mount, set the clock and the host name, power off */
+    int is_init;           /* PID 1 of the guest: its mounts and its host name are the agent's */
+    int own_kernel;        /* the kernel is the guest's, too: clock, random numbers, processors, modules, power off */
     int own_net;           /* the network namespace is the agent's to configure */
     int log_level;         /* most detailed level that is written */
     int use_vsock;         /* -1: when there is no serial port */

@@ -116,7 +116,7 @@ static void plan_linux(struct plan *p)
         p->mount_list[i] = m;
     }
     p->spec.mounts = p->mount_list;
-    p->spec.n_mounts = COUNT(plans) - !agent_config.is_init;
+    p->spec.n_mounts = COUNT(plans) - !agent_config.own_kernel;
 }
 
 static void plan_request(struct plan *p)
@@ -284,7 +284,7 @@ int exercise_run(struct agent_err *err)
     struct plan *p = calloc(1, sizeof(*p));
     if (!p)
         return agent_fail(err, VCS_RPC_EXHAUSTED, "out of memory");
-    int r = agent_config.is_init ? rehearse_on_share(p) : 1;
+    int r = agent_config.own_kernel ? rehearse_on_share(p) : 1;
     if (r)
         r = rehearse(p, agent_config.run_dir, err);
     free(p);

@@ -19,10 +19,9 @@
 
 static int needs_guest(const char *what, struct agent_err *err)
 {
-    if (agent_config.is_init)
+    if (agent_config.own_kernel)
         return 0;
-    return agent_fail(err, VCS_RPC_PRECONDITION, "%s: this agent is not the init process of a guest and leaves that alone",
-                      what);
+    return agent_fail(err, VCS_RPC_PRECONDITION, "%s: this agent has no kernel of its own and leaves that alone", what);
 }
 
 /* ---- processors and memory ---- */

@@ -18,6 +18,7 @@
 #include "lib/io.h"
 #include "loop.h"
 #include "modules.h"
+#include "namespaces.h"
 #include "net.h"
 #include "process.h"
 #include "rpc.h"
@@ -49,6 +50,7 @@ static const char usage[] =
     "  --own-net                  the network namespace may be configured\n"
     "  --no-cgroup                containers get no cgroup; a limit of resources is an error\n"
     "  --log LEVEL                error, warn, info or debug [warn]\n"
+    "  --namespaces OPTION...     be PID 1 of new namespaces (vc-agent --namespaces lists the options)\n"
     "  --version, --help\n";
 
 /* ---- signals ---- */
@@ -343,7 +345,7 @@ static void set_limits(void)
 static void run_guest(void)
 {
     struct watch signals, uevents;
-    agent_config.is_init = agent_config.own_net = 1;
+    agent_config.is_init = agent_config.own_kernel = agent_config.own_net = 1;
     init_mark('U');
     /* Its copies that set up a process inside of a container are visible there before they can say so themselves. */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -371,9 +373,35 @@ static void run_guest(void)
         pause();
 }
 
+/* PID 1 of namespaces on a host: what has to do with a kernel of one's own is left out. */
+static int run_namespaces(int argc, char **argv)
+{
+    struct watch signals;
+    struct ns_guest g;
+    int r = ns_start(argc, argv, &g);
+    if (r < 0)
+        return 2;
+    with_cgroups = g.cgroup != NULL;
+    set_limits();
+    r = loop_open();
+    if (r == 0)
+        r = open_signals(&signals);
+    if (r == 0)
+        r = transport_serve_fd(g.listen_fd);
+    if (r == 0) {
+        ns_ready(&g);
+        r = serve();
+    }
+    if (r < 0)
+        agent_log(AGENT_LOG_ERROR, "the event loop has failed: %s", strerror(-r));
+    return r < 0;
+}
+
 int main(int argc, char **argv)
 {
     fill_standard_streams();
+    if (argc > 1 && strcmp(argv[1], "--namespaces") == 0)
+        return run_namespaces(argc, argv);
     /* The kernel hands words of its command line on to init; none of them looks like an option. */
     if (getpid() == 1 && (argc < 2 || argv[1][0] != '-'))
         run_guest();

@@ -39,10 +39,9 @@ static char *id_page;
 
 static int needs_guest(const char *what, struct agent_err *err)
 {
-    if (agent_config.is_init)
+    if (agent_config.own_kernel)
         return 0;
-    return agent_fail(err, VCS_RPC_PRECONDITION, "%s: this agent is not the init process of a guest and leaves that alone",
-                      what);
+    return agent_fail(err, VCS_RPC_PRECONDITION, "%s: this agent has no kernel of its own and leaves that alone", what);
 }
 
 /* ---- clock, random numbers, machine id ---- */
@@ -192,15 +191,15 @@ int m_settle(struct rpc_call *call, const ProtobufCMessage *msg, struct agent_er
 {
     const Vccore__SettleRequest *q = (const void *)msg;
     agent_modules_late();
-    if (agent_config.is_init) {
+    if (agent_config.own_kernel) {
         make_share_point();
         /* Else the kernel looks at its memory twice a second, and adds up its counters once. */
         agent_write_file("/proc/sys/vm/compaction_proactiveness", "0");
         agent_write_file("/proc/sys/vm/stat_interval", "10");
     }
-    if (agent_config.is_init && open_random() < 0)
+    if (agent_config.own_kernel && open_random() < 0)
         return agent_fail_errno(err, VCS_RPC_INTERNAL, errno, "/dev/urandom cannot be opened");
-    if ((q->exercise && exercise_run(err) < 0) || (agent_config.is_init && exercise_prepare(err) < 0))
+    if ((q->exercise && exercise_run(err) < 0) || (agent_config.own_kernel && exercise_prepare(err) < 0))
         return -1;
     struct settle_wait *w = calloc(1, sizeof(*w));
     if (!w)

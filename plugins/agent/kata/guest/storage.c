@@ -35,7 +35,7 @@ struct ctr_mounts {
 };
 
 static const char *const drivers[] = {"9p",        "virtio-fs", "blk",       "mmioblk", "scsi",
-                                      "nvdimm",    "ephemeral", "local",     "overlayfs", NULL};
+                                      "nvdimm",    "ephemeral", "local",     "overlayfs", "bind",  NULL};
 static const char *const device_types[] = {"blk", "mmioblk", "scsi", "nvdimm", NULL};
 
 const char *const *ctr_storage_drivers(void)
@@ -110,6 +110,20 @@ static int do_mount(const Agent__Storage *s, const char *fstype, const char *sou
     if (vca_mount_opts_parse(s->options, s->n_options, &o, f) < 0)
         return -1;
     vcs_autoclose int fd = vca_mount_new(fstype, source, &o, f);
+    if (fd < 0)
+        return -1;
+    if (move_mount(fd, "", AT_FDCWD, s->mount_point, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
+        return vca_fail(f, errno, "cannot mount on '%.200s'", s->mount_point);
+    return 0;
+}
+
+/* A folder that is in the guest's file system already, with what is mounted below it now or later. */
+static int do_bind(const Agent__Storage *s, struct vca_fault *f)
+{
+    struct vca_mount_opts o = {.bind = 1, .rbind = 1};
+    if (s->n_options)
+        return vca_fail(f, 0, "option '%.100s' of a bind storage is not known; it has none", s->options[0]);
+    vcs_autoclose int fd = vca_mount_copy(AT_FDCWD, s->source, &o, f);
     if (fd < 0)
         return -1;
     if (move_mount(fd, "", AT_FDCWD, s->mount_point, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
@@ -213,6 +227,12 @@ static int mount_storage(const Agent__Storage *s, struct point *p, struct vca_fa
     char node[PATH_MAX];
     if (strcmp(d, "local") == 0)
         return make_dirs(s->mount_point, &p->made, f) < 0 || set_up_local(s, f) < 0 ? -1 : set_group(s, f);
+    if (strcmp(d, "bind") == 0) {
+        if (make_dirs(s->mount_point, &p->made, f) < 0 || do_bind(s, f) < 0)
+            return -1;
+        p->mounted = 1;
+        return set_group(s, f);
+    }
     const char *source = s->source;
     if (strcmp(d, "9p") == 0) {
         fstype = "9p";
