@@ -3,9 +3,11 @@
 #include "core-util.h"
 
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "lib/proc.h"
@@ -283,6 +285,74 @@ static void undoes_without_rights(void **state)
     assert_string_equal(names(), "");
 }
 
+static const char *cgroup_root(void)
+{
+    static const char *const points[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+    struct statfs st;
+    for (size_t i = 0; i < 2; i++)
+        if (statfs(points[i], &st) == 0 && st.f_type == CGROUP2_SUPER_MAGIC && access(points[i], W_OK) == 0)
+            return points[i];
+    return NULL;
+}
+
+static int enter(const char *group)
+{
+    char path[700];
+    snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+    vcs_autoclose int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd >= 0 && write(fd, "0", 1) == 1;
+}
+
+/* A record that names something else than a group of the pod's: nothing is removed there, and nobody killed. */
+static void spares_what_is_no_group_of_a_pod(void **state)
+{
+    (void)state;
+    char group[600], below[700];
+    const char *root = cgroup_root();
+    mkdir(tmp_path("plain"), 0700);
+    mkdir(tmp_path("plain/empty"), 0700);
+    add(VC_RES_CGROUP, tmp_path("plain"));
+    assert_true(vci_ledger_undo(&dir, 0, NULL, NULL, NULL) < 0);
+    assert_int_equal(access(tmp_path("plain/empty"), F_OK), 0);
+    assert_int_equal(rmdir(tmp_path("plain/empty")), 0);
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0);
+    if (!root)
+        return;
+    snprintf(group, sizeof(group), "%s/vccore-test-%d", root, (int)getpid());
+    snprintf(below, sizeof(below), "%s/below", group);
+    assert_int_equal(mkdir(group, 0755), 0);
+    assert_int_equal(mkdir(below, 0755), 0);
+    add(VC_RES_CGROUP, root);
+    assert_true(vci_ledger_undo(&dir, 0, NULL, NULL, NULL) < 0);
+    assert_int_equal(access(below, F_OK), 0);
+    assert_int_equal(vci_ledger_del_name(&dir, VC_RES_CGROUP, root, NULL), 0);
+    add(VC_RES_CGROUP, group);
+    pid_t pid = fork();
+    if (pid == 0) /* the caller's own */
+        _exit(enter(below) && vci_ledger_undo(&dir, 0, NULL, NULL, NULL) < 0 ? 0 : 1);
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    reopen();
+    int is_in[2];
+    char go = 0;
+    assert_int_equal(pipe(is_in), 0);
+    pid = fork();
+    if (pid == 0) {
+        close(is_in[0]);
+        if (enter(below) && write(is_in[1], "g", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(is_in[1]);
+    assert_int_equal(read(is_in[0], &go, 1), 1);
+    close(is_in[0]);
+    assert_int_equal(vci_ledger_undo(&dir, 0, NULL, NULL, NULL), 0); /* a pod's: with what is in it */
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(access(group, F_OK), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +365,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(leaves_the_users_things, setup, teardown),
         cmocka_unit_test_setup_teardown(unmounts, setup, teardown),
         cmocka_unit_test_setup_teardown(undoes_without_rights, setup, teardown),
+        cmocka_unit_test_setup_teardown(spares_what_is_no_group_of_a_pod, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trouble.c: a life with everything that goes wrong in one. */
+#include "conformance/trouble.h"
+
+#include <string.h>
+
+#include "conformance/steps.h"
+#include "lib/io.h"
+
+void vct_must_not_have_seen(struct vct *t, const char *id)
+{
+    const char *text = vct_seen(t, id);
+    if (text)
+        vct_fail(t, "%s", text);
+}
+
+/* Calls in states where they have to be refused, and calls whose deadline has passed. */
+static void wrong_calls(struct vct_pod *pod)
+{
+    struct vct *t = pod->t;
+    for (const struct vct_op *op = t->kind->ops; op->name; op++)
+        if (op->refuse & pod->state && vct_op_there(pod, op))
+            vct_op_call(pod, op, vct_call(t, 2000));
+    for (const struct vct_op *op = t->kind->ops; op->name; op++)
+        if (op->from & pod->state && op->flags & VCT_OP_BLOCKS && !op->to && vct_op_there(pod, op)) {
+            struct vc_call *call = vct_call(t, 2000);
+            call->deadline_ns = 1;
+            vct_op_call(pod, op, call);
+        }
+}
+
+static void end(struct vct_pod *pod)
+{
+    vct_pod_cleanup(pod);
+    vct_pod_close(pod);
+    vct_pod_free(pod);
+}
+
+/* Restores that have to fail. */
+static void garbage(struct vct *t)
+{
+    static const char noise[] = "\xff\xfe{\"no state\":\x01";
+    struct vct_pod *pod = vct_pod_new(t, NULL, VCT_NO_WORLD);
+    const struct vc_plugin *p = t->plugin;
+    if (vct_pod_restore(pod, p->state_version, noise, sizeof(noise) - 1) == VC_OK)
+        vct_pod_close(pod);
+    if (vct_pod_restore(pod, p->state_version, "", 0) == VC_OK)
+        vct_pod_close(pod);
+    if (vct_pod_restore(pod, p->state_version + 1000, noise, sizeof(noise) - 1) == VC_OK)
+        vct_pod_close(pod);
+    vct_pod_free(pod);
+}
+
+/* The peer is gone: the calls that worked before are made again. */
+static void peer_dies(struct vct *t)
+{
+    struct vct_pod *pod = vct_pod_in(t, VCT_ST_UP);
+    if (!pod)
+        return;
+    if (t->kind->kill_peer && t->kind->kill_peer(pod) == 0)
+        for (const struct vct_op *op = t->kind->ops; op->name; op++)
+            if (op->from & VCT_ST_UP && vct_op_there(pod, op) && (!op->to || op->to == VCT_ST_UP))
+                vct_op_call(pod, op, vct_call(t, 2000));
+    uint32_t health;
+    vct_pod_check(pod, &health);
+    end(pod);
+}
+
+/* A service fails at its first call, in each step on the way up. */
+static void services_fail(struct vct *t)
+{
+    static const struct {
+        enum vct_service s;
+        int code;
+    } faults[] = {
+        { VCT_S_SPAWN, VC_E_PERM },  { VCT_S_PATH, VC_E_NOMEM },    { VCT_S_WRITE, VC_E_RESOURCE },
+        { VCT_S_ALLOC, VC_E_NOMEM }, { VCT_S_CFG_STR, VC_E_NOMEM }, { VCT_S_SINK_NEW, VC_E_NOMEM },
+    };
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        struct vct_pod *pod = vct_pod_new(t, NULL, 0);
+        vcs_autofree char *bytes = NULL;
+        pod->fault = faults[i].s;
+        pod->fault_code = faults[i].code;
+        pod->fault_at = 1;
+        if (vct_pod_create(pod) == VC_OK) {
+            for (const struct vct_op *op = t->kind->ops; op->name && !pod->fault_hit; op++)
+                if (op->from & pod->state && vct_op_there(pod, op))
+                    vct_op_call(pod, op, vct_call(t, 2000));
+            vct_pod_save(pod, &bytes, NULL);
+            pod->fault_at = 0;
+            vct_pod_cleanup(pod);
+        }
+        vct_pod_free(pod);
+    }
+}
+
+void vct_trouble_only(struct vct *t)
+{
+    static const uint32_t states[] = { VCT_ST_FRESH, VCT_ST_UP, VCT_ST_DOWN };
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        struct vct_pod *pod = vct_pod_in(t, states[i]);
+        if (!pod)
+            continue;
+        wrong_calls(pod);
+        end(pod);
+    }
+    garbage(t);
+    peer_dies(t);
+    services_fail(t);
+}
+
+void vct_trouble(struct vct *t)
+{
+    vct_story(t);
+    vct_trouble_only(t);
+}

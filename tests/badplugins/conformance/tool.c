@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tool.c: a proxy plugin that misbehaves in one of the ways that vc-plugin-test itself has to survive, chosen by -DTOOL_*. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <vc/proxy.h>
+
+#define BAD_NAME "tool"
+#if defined(TOOL_SAVE_CRASHES) || defined(TOOL_SAVE_HANGS) || defined(TOOL_SAVE_LEAVES_GROUP)
+#define BAD_SAVE tool_save
+#define BAD_SAVE_OWN
+static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out);
+#endif
+
+/* A process that leaves session and parent, and goes on for a while; its command line is told from others by the file. */
+static void leave_someone(void)
+{
+    if (fork() != 0)
+        return;
+    setsid();
+    if (fork() == 0) {
+        signal(SIGTERM, SIG_IGN);
+        signal(SIGHUP, SIG_IGN);
+        execl("/bin/sleep", "vct-leftover", "97", (char *)NULL);
+    }
+    _exit(0);
+}
+
+static void __attribute__((constructor)) at_load(void)
+{
+#ifdef TOOL_CONSTRUCTOR_CRASHES
+    *(volatile int *)8 = 1;
+#elif defined(TOOL_CONSTRUCTOR_HANGS)
+    for (;;)
+        pause();
+#elif defined(TOOL_CONSTRUCTOR_EXITS)
+    _Exit(0);
+#elif defined(TOOL_CONSTRUCTOR_FAKES)
+    /* A result, written to the tool's own pipe, and an end that no interposed function sees. */
+    static const struct {
+        unsigned len;
+        char type[4], status;
+    } pass = { 1, "R", 0 };
+    if (write(200, &pass, 9) == 9)
+        syscall(SYS_exit_group, 0);
+#elif defined(TOOL_CONSTRUCTOR_PRINTS)
+    printf("hello <&\"\033[31m\377\n");
+    fflush(stdout);
+#elif defined(TOOL_PRINTS_WITHOUT_END)
+    for (int i = 0; i < 100000; i++)
+        fprintf(stderr, "this line is printed again and again and again\n");
+#elif defined(TOOL_LEAVES_SOMEONE) || defined(TOOL_LEAVES_SOMEONE_AND_HANGS)
+    leave_someone();
+#ifdef TOOL_LEAVES_SOMEONE_AND_HANGS
+    for (;;)
+        pause();
+#endif
+#endif
+    (void)leave_someone;
+}
+
+#include "../bad.h"
+
+#ifdef TOOL_SAVE_LEAVES_GROUP
+/* A control group on record, and a process in it. */
+static void leave_group(const vc_host *host, const char *root)
+{
+    char path[100], procs[200];
+    snprintf(procs, sizeof(procs), "%s/cgroup.procs", root);
+    if (access(procs, W_OK) < 0)
+        return;
+    snprintf(path, sizeof(path), "%s/vct-leftover", root);
+    snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
+    if (host->res_add(host, VC_RES_CGROUP, path) != VC_OK || mkdir(path, 0755) < 0 || syscall(SYS_fork) != 0)
+        return;
+    int fd = open(procs, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0 && write(fd, "0", 1) == 1)
+        for (;;)
+            pause();
+    syscall(SYS_exit_group, 1);
+}
+#endif
+
+#ifdef BAD_SAVE_OWN
+static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
+{
+    (void)inst;
+    (void)call;
+    (void)out;
+#if defined(TOOL_SAVE_CRASHES)
+    *(volatile int *)8 = 1;
+#elif defined(TOOL_SAVE_LEAVES_GROUP)
+    leave_group(inst->host, "/sys/fs/cgroup");
+    leave_group(inst->host, "/sys/fs/cgroup/unified");
+    poll(NULL, 0, 50); /* until it is in there */
+    *(volatile int *)8 = 1;
+#elif defined(TOOL_SAVE_HANGS)
+    for (;;)
+        pause();
+#endif
+    return VC_OK;
+}
+#endif
