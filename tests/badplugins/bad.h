@@ -48,6 +48,9 @@
 #ifndef BAD_STRIDE
 #define BAD_STRIDE sizeof(struct vc_option)
 #endif
+#ifndef BAD_N_OPTIONS
+#define BAD_N_OPTIONS (sizeof(bad_options) / sizeof(bad_options[0]))
+#endif
 #ifndef BAD_OPTIONS
 #define BAD_OPTIONS { "word", VC_OPT_STRING, 0, 0, 0, "x", NULL, "A word." }
 #endif
@@ -190,7 +193,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .description = BAD_DESCRIPTION,
     .reserved = BAD_RESERVED,
     .options = bad_options,
-    .n_options = sizeof(bad_options) / sizeof(bad_options[0]),
+    .n_options = BAD_N_OPTIONS,
     .option_stride = BAD_STRIDE,
     .state_version = 1,
     .state_version_min = BAD_STATE_MIN,

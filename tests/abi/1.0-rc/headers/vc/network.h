@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vc/network.h: a plugin that gives a pod its network. */
+#ifndef VC_NETWORK_H
+#define VC_NETWORK_H
+
+#include "hypervisor.h"
+#include "plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VC_NET_CAP_NONE (UINT64_C(1) << 0) /* pods have no network: setup gives no namespace */
+
+struct vc_net_request {
+    uint32_t size;
+    uint32_t flags;         /* 0 */
+    const char *netns_path; /* namespace to adopt; NULL = make one */
+    const char *hostname;
+};
+
+/* One interface found in the pod's namespace. */
+struct vc_endpoint {
+    uint32_t size;
+    uint32_t flags;
+    const char *id;   /* unique within the pod */
+    const char *name; /* of the link */
+    const char *mac;
+    uint32_t mtu;
+    uint32_t queues;
+};
+
+struct vc_network_ops {
+    uint32_t size;
+    uint32_t reserved; /* 0 */
+
+    /* Make or adopt the pod's namespace and its links.  *out_nsfd: descriptor of the namespace, or -1
+     * when pods use the caller's. */
+    int (*setup)(vc_inst *inst, const struct vc_call *call, const struct vc_net_request *req, int32_t *out_nsfd);
+    /* What the namespace holds: JSON array of {"id","name","mac","mtu","addresses","routes"}. */
+    int (*scan)(vc_inst *inst, const struct vc_call *call, vc_sink *endpoints);
+    /* Connect one endpoint to a device for the hypervisor's device_add; out->fds stay the plugin's and
+     * are valid until the next call on this instance. */
+    int (*attach)(vc_inst *inst, const struct vc_call *call, const struct vc_endpoint *ep, struct vc_device *out);
+    int (*detach)(vc_inst *inst, const struct vc_call *call, const char *endpoint_id); /* idempotent */
+    /* What the agent must set up inside: text for vc_agent_net; empty when there is nothing. */
+    int (*guest_config)(vc_inst *inst, const struct vc_call *call, vc_sink *json);
+    /* Remove all that setup and attach made; an adopted namespace stays.  Idempotent. */
+    int (*teardown)(vc_inst *inst, const struct vc_call *call);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vc/proxy.h: a plugin that lets several host processes share one channel to the agent. */
+#ifndef VC_PROXY_H
+#define VC_PROXY_H
+
+#include "plugin.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { VC_PROXY_NONE = 0, VC_PROXY_RUNNING = 1, VC_PROXY_STOPPED = 2 };
+
+struct vc_proxy_params {
+    uint32_t size;
+    uint32_t flags;          /* 0 */
+    const char *agent_uri;   /* of the hypervisor's agent_endpoint; may be empty */
+    const char *console_uri; /* of the hypervisor's console; may be empty */
+    int32_t netns_fd;        /* namespace to run in; -1 = the caller's */
+    int32_t reserved;
+};
+
+struct vc_proxy_ops {
+    uint32_t size;
+    uint32_t reserved; /* 0 */
+
+    /* Start it.  `proc` gets its process (pid 0: there is none), `uri` what the agent plugin and
+     * shims connect to; it may be connected to when this returns.  VC_E_EXISTS when it runs. */
+    int (*start)(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params, struct vc_proc *proc, vc_sink *uri);
+    /* End it; idempotent.  On return its process has ended and its socket is gone. */
+    int (*stop)(vc_inst *inst, const struct vc_call *call);
+    /* VC_PROXY_* as the system says now. */
+    int (*status)(vc_inst *inst, const struct vc_call *call, uint32_t *state);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vccore.h: the embedding API of libvccore, for programs that run containers inside virtual machines.
+ *
+ * A pod is one virtual machine with any number of containers in it.  There is no daemon and no handle
+ * to keep: a pod is named by its id, everything about it stands in the state root, and create, start,
+ * exec and delete may each be called by another process.
+ *
+ * Conventions.
+ *   - Functions return 0 (VC_ERR_NONE) or a negative code.  On failure, when `err` is not NULL, *err gets
+ *     an error object with one sentence for people; free it with vc_error_free.  Out-parameters are
+ *     untouched on failure and *err is untouched on success.
+ *   - Strings and structs given to the library are borrowed for the call.  What it returns through
+ *     `ret_` parameters belongs to the caller and goes to the matching _free function (strings: free(3)).
+ *   - Option structs start with `size` (set it with VC_INIT), grow at their end only, and zero means
+ *     "the default".  Result structs start with `size` too, and are reached through pointers only.
+ *   - Threads: any number of threads and processes may call any function at once; a vc_context may be
+ *     shared by threads.  Operations on one pod are serialised by its lock.
+ *   - The library never prints, never exits and changes no process-wide state. */
+#ifndef VCCORE_H
+#define VCCORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VC_API __attribute__((visibility("default")))
+
+/* Result codes; the same numbers as VC_E_* of the plugin contract. */
+enum {
+    VC_ERR_NONE = 0,
+    VC_ERR_INVAL = -1,
+    VC_ERR_CONFIG = -2,
+    VC_ERR_UNSUPPORTED = -3,
+    VC_ERR_NOTFOUND = -4,
+    VC_ERR_EXISTS = -5,
+    VC_ERR_STATE = -6,
+    VC_ERR_BUSY = -7,
+    VC_ERR_TIMEOUT = -8,
+    VC_ERR_CANCELLED = -9,
+    VC_ERR_PERM = -10,
+    VC_ERR_NOMEM = -11,
+    VC_ERR_RESOURCE = -12,
+    VC_ERR_IO = -13,
+    VC_ERR_PEER = -14,
+    VC_ERR_PROTOCOL = -15,
+    VC_ERR_CORRUPT = -16,
+    VC_ERR_INTERNAL = -17,
+    VC_ERR_NOCMD = -18, /* the program to run does not exist in the container */
+    VC_ERR_NOEXEC = -19 /* it exists and cannot be executed */
+};
+
+/* Zero an option struct and set its size:  struct vc_pod_config c;  VC_INIT (&c); */
+#define VC_INIT(p) vc_init_((p), sizeof(*(p)))
+static inline void vc_init_(void *p, size_t size)
+{
+    unsigned char *b = (unsigned char *)p;
+    for (size_t i = 0; i < size; i++)
+        b[i] = 0;
+    *(uint32_t *)p = (uint32_t)size;
+}
+
+/* ---- errors ----------------------------------------------------------------------------------- */
+typedef struct vc_error vc_error;
+/* VC_ERR_*; 0 for NULL. */
+VC_API int vc_error_code(const vc_error *err);
+/* One sentence without a newline; lives as long as the object.  "" for NULL. */
+VC_API const char *vc_error_text(const vc_error *err);
+VC_API void vc_error_free(vc_error *err);
+/* Short name of a code, e.g. "not-found"; static. */
+VC_API const char *vc_error_name(int code);
+/* "MAJOR.MINOR.PATCH" of the library in use; static. */
+VC_API const char *vc_version(void);
+
+/* ---- context: configuration, roots, log ------------------------------------------------------- */
+typedef struct vc_context vc_context;
+
+enum { VC_LOG_FORMAT_TEXT = 1, VC_LOG_FORMAT_JSON = 2 };
+
+struct vc_context_options {
+    uint32_t size;
+    uint32_t log_level;           /* 1 error, 2 warn, 3 info, 4 debug; 0 = as configured (warn) */
+    const char *config_file;      /* NULL = VCCORE_CONFIG of the environment (not when privileged by
+                                     setuid), else SYSCONFDIR/vccore/vccore.conf, which may be absent.
+                                     FILE.d or conf.d beside it holds drop-ins, read in order of name. */
+    const char *const *overrides; /* NULL-terminated "key=value" or "section.key=value", after the files */
+    int32_t log_fd;               /* where log lines go; 0 or less = nowhere */
+    uint32_t log_format;          /* VC_LOG_FORMAT_*; 0 = as configured (text) */
+    /* Told, on the thread of the call, of what takes seconds and people wonder about: one line without a newline, such
+     * as that a template is being made.  It must not call the library.  NULL = nobody. */
+    void (*progress)(void *arg, const char *text);
+    void *progress_arg;
+};
+/* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
+VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);
+/* No call with this context may be running any more. */
+VC_API void vc_context_free(vc_context *ctx);
+/* From any thread (not a signal handler): what waits with this context, now or later, ends soon with CANCELLED and
+ * with what it began undone: vc_pod_create, vc_pod_run, vc_pod_start, vc_container_wait and the vc_process_ calls.
+ * All others go on working, so that the same context can stop and delete.  It cannot be taken back.  Returns when
+ * each call into a plugin that runs for one of those has ended; a plugin that cannot be cancelled holds it up until
+ * the deadline of its call. */
+VC_API void vc_context_cancel(vc_context *ctx);
+/* Load the five configured plugins and check their sections and whether they can work here; the first
+ * problem is the error.  *ret_report (may be NULL): what each found, for people. */
+VC_API int vc_context_check(vc_context *ctx, char **ret_report, vc_error **err);
+/* The configuration in effect, secrets left out: libconfig text, or JSON with json != 0. */
+VC_API int vc_context_show(vc_context *ctx, int json, char **ret_text, vc_error **err);
+
+/* ---- plugins ---------------------------------------------------------------------------------- */
+struct vc_plugin_info {
+    uint32_t size;
+    uint32_t usable;         /* 1: it was loaded and passed all checks; 0: `problem` says why not */
+    const char *kind, *name; /* "hypervisor", "qemu" */
+    const char *version, *vendor, *description, *path;
+    const char *problem;     /* NULL when usable */
+    uint32_t selected;       /* 1: the configuration chooses it */
+    uint32_t reserved;
+};
+/* All that are installed (kind NULL) or those of one kind, sorted. */
+VC_API int vc_plugin_list(vc_context *ctx, const char *kind, struct vc_plugin_info ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_plugin_list_free(struct vc_plugin_info **list, size_t n);
+/* Its options as text for people, or as JSON. `name` may be "KIND/NAME" or NAME (all kinds that have it). */
+VC_API int vc_plugin_help(vc_context *ctx, const char *name, int json, char **ret_text, vc_error **err);
+
+/* ---- containers and processes: configuration -------------------------------------------------- */
+enum {
+    VC_STDIO_FOREGROUND = 1u << 0, /* the shim shares the caller's session: it gets the terminal's signals
+                                      (window size, interrupt) itself */
+    VC_STDIO_CONSOLE = 1u << 1     /* stdio is the far end of a terminal made for this process */
+};
+
+/* A program to run: the first of a container, or one more (exec). */
+struct vc_process_config {
+    uint32_t size;
+    uint32_t terminal;         /* 1: it gets a terminal in the guest */
+    const char *const *args;   /* NULL-terminated; args[0] without a slash is looked up in its PATH */
+    const char *const *env;    /* NULL-terminated "K=V", added to (or instead of) PATH and, with a terminal, TERM */
+    const char *cwd;           /* NULL = "/" */
+    const char *user;          /* "user[:group]" by name or number, resolved in the container; NULL = root */
+    const char *const *groups; /* additional groups, by name or number; NULL = none given */
+    const char *const *caps;   /* capabilities "CAP_X"; NULL = the usual set of container runtimes */
+    uint32_t no_new_privs;
+    uint32_t stdio_flags;      /* VC_STDIO_* */
+    int32_t stdio[3];          /* with use_stdio: descriptors for its shim, borrowed; -1 = /dev/null */
+    uint32_t use_stdio;        /* 0: all three are /dev/null */
+    uint32_t rows, cols;       /* size of the terminal at start; 0 = 24 x 80 */
+    const char *process_json;  /* OCI `process` object; when given, it is used instead of the fields above
+                                  except terminal and stdio */
+};
+
+struct vc_container_config {
+    uint32_t size;
+    uint32_t readonly_rootfs;  /* 1: read-only, enforced on the host */
+    const char *id;            /* NULL = made: 12 hexadecimal digits; else [A-Za-z0-9][A-Za-z0-9_.-]{0,127} */
+    const char *rootfs;        /* directory */
+    struct vc_process_config *process; /* its first process; required */
+    const char *const *annotations;    /* NULL-terminated "key=value" */
+    const char *const *sysctl;         /* "name=value" */
+    const char *const *rlimits;        /* "RLIMIT_X=soft:hard" */
+    uint64_t memory_limit;     /* bytes; 0 = none */
+    int64_t cpu_quota;         /* microseconds per period; 0 = none */
+    uint64_t cpu_period;       /* microseconds; 0 = 100000 */
+    uint64_t cpu_shares;       /* cgroup v1 scale (1024 = one share); 0 = default */
+    int64_t pids_limit;        /* 0 = none */
+    const char *spec_json;     /* OCI config.json: the base; fields above that are set override it */
+};
+
+struct vc_pod_config {
+    uint32_t size;
+    uint32_t flags;            /* VC_POD_* */
+    const char *id;            /* NULL = made */
+    const char *hostname;      /* NULL = the id, cut to 63 bytes */
+    uint32_t vcpus;            /* 0 = as configured */
+    uint32_t vm_template;      /* VC_TEMPLATE_*; 0 = as configured */
+    uint64_t memory;           /* bytes; 0 = as configured */
+    const char *const *dns;    /* lines of resolv.conf */
+    const char *const *annotations;
+    struct vc_container_config **containers; /* created with the pod */
+    size_t n_containers;
+};
+enum {
+    VC_POD_DEFER_VM = 1u << 0, /* boot the VM in vc_pod_start, not in vc_pod_create */
+    VC_POD_OWNED = 1u << 1     /* the pod belongs to the calling process: vc_gc removes it when that is gone and has not stopped it */
+};
+
+/* How a pod's VM starts. */
+enum {
+    VC_TEMPLATE_AUTO = 1,   /* from a template; the first one on a host makes it; where there can be none, boot */
+    VC_TEMPLATE_OFF = 2,    /* boot */
+    VC_TEMPLATE_REQUIRE = 3 /* from a template that exists or is just being made; CONFIG when there is none */
+};
+
+/* ---- pods ------------------------------------------------------------------------------------- */
+/* Boot a VM and create the containers in it; nothing of the user runs yet.  Whatever fails is undone.
+ * State afterwards: ready.  Errors: EXISTS (id taken), INVAL, CONFIG, TIMEOUT (who did not answer), ... */
+VC_API int vc_pod_create(vc_context *ctx, const struct vc_pod_config *config, char **ret_id, vc_error **err);
+/* Start every container of a ready pod (of a stopped one: boot it again).  State: running. */
+VC_API int vc_pod_start(vc_context *ctx, const char *id, vc_error **err);
+/* create and start in one operation. */
+VC_API int vc_pod_run(vc_context *ctx, const struct vc_pod_config *config, char **ret_id, vc_error **err);
+/* Stop the containers, end the VM, remove what they had outside.  Idempotent.  State: stopped. */
+VC_API int vc_pod_stop(vc_context *ctx, const char *id, uint32_t flags, vc_error **err);
+/* Remove a pod that does not run (STATE when it does, unless VC_FORCE stops it first).  A ready pod's VM is
+ * ended.  VC_FORCE also removes a half-made or unreadable one.  Never removes anything of the user's. */
+VC_API int vc_pod_delete(vc_context *ctx, const char *id, uint32_t flags, vc_error **err);
+enum { VC_FORCE = 1u << 0 };
+
+struct vc_container_status {
+    uint32_t size;
+    int32_t exit_status;     /* 0-255 once stopped, else -1 */
+    const char *id, *state;  /* "ready" "running" "paused" "stopped" */
+    const char *rootfs;
+    int32_t pid;             /* of its shim; 0 = none */
+    uint32_t reserved;
+    int64_t created_ns, started_ns, finished_ns; /* CLOCK_REALTIME; 0 = not yet */
+};
+struct vc_pod_status {
+    uint32_t size;
+    int32_t vmm_pid;             /* 0 = none */
+    const char *id, *state;      /* also "making", and "broken": it cannot be read, or an
+                                    operation on it was interrupted; `reason` says more */
+    const char *reason;          /* why it is stopped or broken; "" when there is nothing to say */
+    const char *hypervisor, *agent, *proxy, *shim, *network;
+    const char *hostname;
+    int64_t created_ns;
+    struct vc_container_status **containers;
+    size_t n_containers;
+    const char *template_id;     /* the template its VM came from; "" = it was booted, or there is none */
+    uint32_t from_pool;          /* 1: its VM waited in the pool */
+    uint32_t reserved;
+};
+/* Look, without changing or waiting for anything; works with the VMM's files gone. */
+VC_API int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err);
+VC_API void vc_pod_status_free(struct vc_pod_status *status);
+/* All pods, sorted by id; one that cannot be read is listed as "broken". */
+VC_API int vc_pod_list(vc_context *ctx, struct vc_pod_status ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_pod_list_free(struct vc_pod_status **list, size_t n);
+/* A status as JSON text. */
+VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_json, vc_error **err);
+
+/* ---- containers ------------------------------------------------------------------------------- */
+/* Pod: ready or running.  State: ready. */
+VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
+/* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
+VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
+/* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent. */
+VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
+/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it). */
+VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
+/* Run one more process; its shim exits with its status. */
+VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
+                             char **ret_exec_id, int32_t *ret_pid, vc_error **err);
+/* exec_id NULL = the first process.  VC_KILL_ALL: every process of the container. */
+VC_API int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig,
+                             uint32_t flags, vc_error **err);
+enum { VC_KILL_ALL = 1u << 0 };
+/* Wait for a process's end, from any process, also after the fact until delete.  timeout_ms < 0 = for ever.
+ * *ret_status: 0-255, 128+n when signal n ended it, 137 or 255 when the VM died. */
+VC_API int vc_container_wait(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int64_t timeout_ms,
+                             int32_t *ret_status, vc_error **err);
+VC_API int vc_container_status(vc_context *ctx, const char *pod, const char *container, struct vc_container_status **ret_status, vc_error **err);
+VC_API void vc_container_status_free(struct vc_container_status *status);
+/* Size of the process's terminal.  STATE when it has none. */
+VC_API int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows, uint32_t cols, vc_error **err);
+
+/* ---- templates: saved VMs that pods start from ------------------------------------------------ */
+/* A template belongs to a host and to all that shaped it: hypervisor, kernel, initramfs, options.  When any of that
+ * changes another template is made, and the old one is stale: no pod starts from it any more. */
+struct vc_template_info {
+    uint32_t size;
+    uint32_t current;        /* 1: pods of this configuration start from it */
+    const char *id;          /* digest of `key`, hexadecimal */
+    const char *hypervisor, *agent;
+    const char *path;        /* its directory */
+    const char *key;         /* all that shaped it, one "name=value" a line */
+    const char *problem;     /* why it is never used (stale, wrong owner, damaged); NULL when it is fine */
+    int64_t created_ns;      /* CLOCK_REALTIME */
+    int64_t made_in_ns;      /* how long making it took */
+    uint64_t disk;           /* bytes that its files take on disk */
+    uint64_t memory;         /* bytes of memory of its VM; 0 = not known */
+    uint32_t pods;           /* pods that run from it, and VMs of the pool */
+    uint32_t reserved;
+};
+/* Make the template of this configuration unless it is there; VC_FORCE makes it anew.  UNSUPPORTED when hypervisor or
+ * agent have no templates.  Of two callers one makes it, the other waits. */
+VC_API int vc_template_create(vc_context *ctx, uint32_t flags, char **ret_id, vc_error **err);
+/* All templates of this host, the current one first. */
+VC_API int vc_template_list(vc_context *ctx, struct vc_template_info ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_template_list_free(struct vc_template_info **list, size_t n);
+/* One template as JSON text. */
+VC_API int vc_template_json(const struct vc_template_info *info, char **ret_json, vc_error **err);
+/* Remove one.  BUSY while pods run from it; VC_FORCE removes it all the same, and they go on. */
+VC_API int vc_template_delete(vc_context *ctx, const char *id, uint32_t flags, vc_error **err);
+/* Remove stale, damaged and half-made templates that no pod runs from.  vc_gc does so, too. */
+VC_API int vc_template_gc(vc_context *ctx, void (*report)(void *arg, const char *id, const char *what), void *arg,
+                          size_t *ret_removed, vc_error **err);
+
+/* ---- the pool: VMs that were started from the template beforehand ----------------------------- */
+struct vc_pool_vm {
+    uint32_t size;
+    int32_t vmm_pid;
+    const char *id;
+    const char *template_id;
+    const char *problem;  /* why gc ends it (it has died, its template is stale or gone); NULL when it is fine */
+    int64_t created_ns;   /* CLOCK_REALTIME */
+};
+/* Bring the number of paused VMs for this configuration up to n (0: to `pool` of the configuration), the template
+ * first when there is none.  *ret_made: how many were added, also on failure.  Nothing else adds to it: what a pod has
+ * taken is not replaced until the next call. */
+VC_API int vc_pool_fill(vc_context *ctx, uint32_t n, uint32_t *ret_made, vc_error **err);
+VC_API int vc_pool_list(vc_context *ctx, struct vc_pool_vm ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_pool_list_free(struct vc_pool_vm **list, size_t n);
+/* End them all. */
+VC_API int vc_pool_drain(vc_context *ctx, uint32_t *ret_ended, vc_error **err);
+
+/* ---- leftovers -------------------------------------------------------------------------------- */
+/* Remove what killed callers left: pods whose creation or start was interrupted, owned pods whose owner is gone,
+ * external things of pods that no longer exist.  `report` (may be NULL) is told of each. */
+VC_API int vc_gc(vc_context *ctx, void (*report)(void *arg, const char *pod, const char *what), void *arg, size_t *ret_removed, vc_error **err);
+
+/* ---- for shims -------------------------------------------------------------------------------- */
+/* A connection of its own to one process inside a VM.  Takes no pod lock. */
+typedef struct vc_process vc_process;
+VC_API int vc_process_open(vc_context *ctx, const char *pod, const char *container, const char *exec_id, vc_process **ret_process, vc_error **err);
+/* [0] write end of its stdin, [1] and [2] read ends of its output; -1 where there is none.  Owned by the caller. */
+VC_API int vc_process_streams(vc_process *process, int ret_fds[3], vc_error **err);
+VC_API int vc_process_signal(vc_process *process, int32_t sig, vc_error **err);
+VC_API int vc_process_resize(vc_process *process, uint32_t rows, uint32_t cols, vc_error **err);
+/* Blocks until it has ended.  When the VM dies: PEER, and *ret_status is 255. */
+VC_API int vc_process_wait(vc_process *process, int32_t *ret_status, vc_error **err);
+/* Record its exit status for vc_container_wait and vc_pod_status. */
+VC_API int vc_process_report(vc_process *process, int32_t status, vc_error **err);
+VC_API void vc_process_close(vc_process *process);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
