@@ -110,6 +110,20 @@ static void on_crash(int sig, siginfo_t *info, void *context)
         syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define VCT_ASAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(VCT_ASAN)
+/* The sanitizer would turn a signal into an exit status; the parent judges by the signal. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0";
+}
+#endif
+
 void vct_crash_watch(int out)
 {
     static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };

@@ -458,10 +458,13 @@ static int instead_of_a_run(struct parsing *p, int *ret)
 
 int main(int argc, char **argv)
 {
-    struct parsing p = { .run = { .argv = argv, .program = "vc-plugin-test", .color = -1 } };
+    static struct parsing p; /* for the life of the process, and so are the strings it points to */
     int rc = VCT_EXIT_CLEAN;
     if (argc > 1 && strcmp(argv[1], "--peer") == 0)
         return vct_peer_main(argc, argv);
+    p.run.argv = argv;
+    p.run.program = "vc-plugin-test";
+    p.run.color = -1;
     p.run.s.level = VCT_FULL;
     p.run.s.seed = 1;
     p.run.s.timeout_ms = 30000;
