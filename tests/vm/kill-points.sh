@@ -32,8 +32,8 @@ walk() {
         $v gc >/dev/null || bad "$name: gc after point $at"
         $v pod delete --force k >/dev/null 2>&1
         $v pool drain >/dev/null || bad "$name: pool drain after point $at"
-        now=$(world)
-        [ "$now" = "$world_before" ] || bad "$name: killed at point $at, left: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
+        now=$(left_behind)
+        [ -z "$now" ] || bad "$name: killed at point $at, left: $now"
         at=$((at == 0 ? 1 : at + $2))
         [ "$at" -le "$points" ] || break
     done

@@ -100,12 +100,18 @@ world() {
 }
 
 world_before=$(world)
+# What is there now and was not before. (What somebody else had there and took away meanwhile is nobody's business.)
+left_behind() {
+    printf '%s\n' "$world_before" | sort >"$work/.before"
+    world | sort >"$work/.now"
+    comm -13 "$work/.before" "$work/.now"
+}
 nothing_left() { # WHAT
-    now=$(world)
-    if [ "$now" = "$world_before" ]; then
-        ok "$1: nothing is left ($(printf '%s\n' "$now" | wc -l) things before and after)"
+    now=$(left_behind)
+    if [ -z "$now" ]; then
+        ok "$1: nothing is left ($(wc -l <"$work/.before") things before, $(wc -l <"$work/.now") after)"
     else
-        bad "$1: left behind: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
+        bad "$1: left behind: $now"
     fi
 }
 

@@ -37,8 +37,8 @@ walk() { # WHAT COMMAND
         esac
         virtc gc >/dev/null || bad "$1: gc after point $at"
         virtc pod delete --force k >/dev/null 2>&1
-        now=$(world)
-        [ "$now" = "$world_before" ] || bad "$1: killed at point $at, left: $(printf '%s\n' "$now" | grep -vxF "$world_before")"
+        now=$(left_behind)
+        [ -z "$now" ] || bad "$1: killed at point $at, left: $now"
         left=$(ls -A "$templates" 2>/dev/null | grep -v '^[0-9a-f]*$')
         [ -z "$left" ] || bad "$1: killed at point $at, left among the templates: $left"
         for id in $(ls "$templates" 2>/dev/null); do virtc template delete "$id" >/dev/null || bad "$1: delete after point $at"; done
