@@ -409,6 +409,13 @@ static void run_l8(struct vct *t)
     VCT_MUST(t, !strcmp(base_name(t->s->plugin), want),
              "the file is called \"%s\" and vc_plugin.name is \"%s\": the file has to be called \"%s\"",
              base_name(t->s->plugin), p->name, want);
+    struct stat st;
+    VCT_MUST(t, stat(t->s->plugin, &st) == 0, "%s cannot be looked at: %s", t->s->plugin, strerror(errno));
+    VCT_MUST(t, !(st.st_mode & S_IWOTH), "%s is writable by everybody (mode %04o): hosts refuse it; chmod go-w",
+             t->s->plugin, (unsigned)st.st_mode & 07777);
+    if (st.st_mode & S_IWGRP)
+        vct_warn(t, "%s is writable by its group (mode %04o): where it is installed hosts refuse that; chmod go-w",
+                 t->s->plugin, (unsigned)st.st_mode & 07777);
     VCT_MUST(t, p->kind >= 1 && p->kind <= 5, "vc_plugin.kind is %u; 1 to 5 are kinds", p->kind);
     snprintf(dir, sizeof(dir), "%s", t->s->plugin);
     if (strrchr(dir, '/'))

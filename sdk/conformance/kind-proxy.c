@@ -70,7 +70,7 @@ static int op_start(struct vct_pod *pod, const struct vc_call *call)
     struct vc_sink sink = { .pod = NULL };
     vcs_autofree char *uri = vct_proxy_agent_uri(pod);
     int r = vct_proxy_start(pod, call, uri ? uri : "", &proc, &sink);
-    if (r == VC_E_UNSUPPORTED && !strcmp(atomic_load(&scheme), "serial://")) {
+    if (r == VC_E_UNSUPPORTED && uri && !strncmp(uri, "serial://", 9)) { /* what this call was given: others run meanwhile */
         atomic_store(&scheme, "unix://");
         vcs_autofree char *again = vct_proxy_agent_uri(pod);
         vcs_buf_clear(&sink.buf);

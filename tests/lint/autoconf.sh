@@ -5,6 +5,7 @@
 set -u
 LC_ALL=C
 export LC_ALL
+unset MAKEFLAGS MFLAGS MAKELEVEL # those of the make that runs this
 for p in autoreconf aclocal automake pkg-config; do
     command -v $p >/dev/null 2>&1 || { echo "SKIP: there is no $p"; exit 77; }
 done

@@ -4,6 +4,7 @@
 # `make install DESTDIR=...` puts down, as C and as C++, under its own name and another, checked by its own `make check`,
 # and a container run through it.
 VC_TEST_HYPERVISOR=ns
+unset MAKEFLAGS MFLAGS MAKELEVEL # those of the make that runs this
 . "$(dirname "$0")/../vm/lib.sh"
 cc=${CC:-cc}
 inst=$work/inst

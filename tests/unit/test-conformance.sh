@@ -52,6 +52,16 @@ lacks() { # TEXT
 plugin FINE
 fine=$so
 
+# ---- a file that hosts refuse ----
+mkdir -p "$work/open/proxy"
+cp "$fine" "$work/open/proxy/tool.so"
+chmod 777 "$work/open/proxy/tool.so"
+run 1 --only L8 "$work/open/proxy/tool.so"
+says "is writable by everybody (mode 0777): hosts refuse it; chmod go-w"
+chmod 775 "$work/open/proxy/tool.so"
+run 0 --only L8 "$work/open/proxy/tool.so"
+says "is writable by its group (mode 0775)"
+
 # ---- usage ----
 run 2
 says "which plugin?" err
