@@ -575,9 +575,9 @@ static int parse_number(const char *text, int units, int64_t *ret)
     } else if (*end) {
         return -1;
     }
-    if (errno || end == text || v > (INT64_MAX >> shift))
+    if (errno || end == text || v > (INT64_MAX >> shift) || v < -(INT64_MAX >> shift) - 1)
         return -1;
-    *ret = v << shift;
+    *ret = v * (INT64_C(1) << shift);
     return 0;
 }
 
