@@ -17,7 +17,9 @@ int64_t vcs_now_ns(void);
 int vcs_poll_timeout(int64_t deadline_ns);
 
 /* Listen on / connect to a unix stream socket.  Paths longer than sun_path work: the directory is
- * opened and the name is reached through /proc/self/fd.  Mode is that of the socket file. */
+ * opened and the name is reached through /proc/self/fd.  Mode is that of the socket file.  Listening answers
+ * -EADDRINUSE when there is a file already, also a socket that nobody listens at any more: unlink it before, once it
+ * is known that its process has ended. */
 int vcs_unix_listen(const char *path, mode_t mode, int backlog);
 int vcs_unix_connect(const char *path);
 /* Connect to AF_VSOCK cid:port; waits until the deadline. */

@@ -18,12 +18,12 @@ int vcs_fail(const vc_host *host, const struct vc_call *call, int code, int sys,
 void vcs_log(const vc_host *host, int level, const char *fmt, ...) VCS_PRINTF(3, 4);
 /* The contract's code for an errno (ENOENT -> VC_E_NOTFOUND, EACCES -> VC_E_PERM, ...). */
 int vcs_code_of(int sys);
-/* host->path as a malloc'ed string; NULL without memory. */
+/* host->path as a malloc'ed string; NULL without memory, or when the host has no such path.  It reports no error. */
 char *vcs_path(const vc_host *host, uint32_t which);
 /* Options; the declared default is already applied.  Unset: NULL / the given value. */
 const char *vcs_opt_str(const vc_host *host, const vc_config *cfg, const char *key);
 int64_t vcs_opt_int(const vc_host *host, const vc_config *cfg, const char *key, int64_t unset);
-/* Write a string to a sink. */
+/* Write a string to a sink: host->write.  It reports no error: on failure the caller still does (vcs_fail). */
 int vcs_put(const vc_host *host, vc_sink *sink, const char *text);
 
 #ifdef __cplusplus

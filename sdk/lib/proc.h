@@ -17,7 +17,8 @@ int vcs_proc_identify(int32_t pid, struct vc_proc *out);
 int vcs_proc_alive(const struct vc_proc *p);
 /* pidfd of that very process; -ESRCH when it is gone or a zombie. */
 int vcs_proc_fd(const struct vc_proc *p);
-/* Signal that very process (through a pidfd); -ESRCH when it is gone. */
+/* Signal that very process (through a pidfd); -ESRCH when it is gone or a zombie.  As good as host->proc_fd and
+ * pidfd_send_signal. */
 int vcs_proc_kill(const struct vc_proc *p, int sig);
 /* Wait for its end until the deadline (0 = none).  Reaps it when it is our child; *status gets the wait
  * status, or -1 when it was not our child.  0, -ETIMEDOUT. */

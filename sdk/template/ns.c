@@ -353,6 +353,7 @@ static int ns_check(vc_inst *inst, const struct vc_call *call, uint32_t *health)
     return VC_OK;
 }
 
+/* YOURS: what your VM can do here. */
 static uint64_t ns_caps(vc_inst *inst)
 {
     /* True on this machine, not only possible: a bit that is set is relied on. */
@@ -397,6 +398,7 @@ static int take_netns(vc_inst *inst, const struct vc_call *call, int fd)
     return VC_OK;
 }
 
+/* YOURS: what of the VM's description is kept for the start, and what of it cannot be had. */
 static int ns_vm_create(vc_inst *inst, const struct vc_call *call, const struct vc_vm_config *config)
 {
     struct vc_vm_config c;
@@ -655,6 +657,7 @@ static int put_uri(vc_inst *inst, const struct vc_call *call, vc_sink *sink, con
     return put(inst, call, sink, uri);
 }
 
+/* YOURS: where the agent in the guest is reached, as vsock://CID:PORT, serial://PATH or hvsock://PATH:PORT. */
 static int ns_agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
 {
     if (!is_up(inst))
@@ -677,7 +680,8 @@ static int ns_pids(vc_inst *inst, const struct vc_call *call, vc_sink *procs)
     return r == VC_OK ? r : vcs_fail(inst->host, call, r, 0, "cannot write the processes of pod %s", inst->pod_id);
 }
 
-/* Freeze or thaw, and see that it is so: the kernel needs a moment until the last process has stopped. */
+/* YOURS: pause and resume.  Freeze or thaw, and see that it is so: the kernel needs a moment until the last process has
+ * stopped. */
 static int set_frozen(vc_inst *inst, const struct vc_call *call, int frozen)
 {
     begin(inst);
@@ -727,6 +731,7 @@ static int ns_probe(const vc_host *host, const struct vc_call *call, const vc_co
 
 /* ---- the tables ---- */
 
+/* YOURS: what a person may configure; the host checks it, fills in the defaults and prints help from it. */
 static const struct vc_option ns_options[] = {
     { "agent_path", VC_OPT_PATH, VC_OPT_MUST_EXIST, 0, 0, NULL, NULL,
       "The program vc-agent; by default the one of the host's installation." },

@@ -19,7 +19,8 @@
  * with create, never with restore.
  *
  * Files.  A plugin's file and every directory above it belong to root or to the caller, nobody else can
- * write to them, and none is a symbolic link.  Install by rename, never by writing over a file in use.
+ * write to them, and none is a symbolic link.  (A directory of root with the sticky bit, like /tmp, may be writable
+ * by all: what lies in it cannot be replaced by others.)  Install by rename, never by writing over a file in use.
  *
  * Ownership.  (1) Descriptor, tables and options: static, for the life of the process.  (2) Pointers
  * passed into a call: valid until it returns.  (3) Results of variable size go to a vc_sink.

@@ -14,7 +14,8 @@ enum { VC_PROXY_NONE = 0, VC_PROXY_RUNNING = 1, VC_PROXY_STOPPED = 2 };
 struct vc_proxy_params {
     uint32_t size;
     uint32_t flags;          /* 0 */
-    const char *agent_uri;   /* of the hypervisor's agent_endpoint; may be empty */
+    const char *agent_uri;   /* of the hypervisor's agent_endpoint: serial://PATH, vsock://CID:PORT, hvsock://PATH:PORT
+                                or unix://PATH; empty without a guest */
     const char *console_uri; /* of the hypervisor's console; may be empty */
     int32_t netns_fd;        /* namespace to run in; -1 = the caller's */
     int32_t reserved;
@@ -25,11 +26,14 @@ struct vc_proxy_ops {
     uint32_t reserved; /* 0 */
 
     /* Start it.  `proc` gets its process (pid 0: there is none), `uri` what the agent plugin and
-     * shims connect to; it may be connected to when this returns.  VC_E_EXISTS when it runs. */
+     * shims connect to; it may be connected to when this returns.  VC_E_EXISTS when it runs; one that was killed
+     * or stopped may be started again.  VC_E_UNSUPPORTED for a form of agent_uri that it cannot share.
+     * Without a process `uri` is agent_uri byte for byte (also when that is empty), and nothing was spawned. */
     int (*start)(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params, struct vc_proc *proc, vc_sink *uri);
     /* End it; idempotent.  On return its process has ended and its socket is gone. */
     int (*stop)(vc_inst *inst, const struct vc_call *call);
-    /* VC_PROXY_* as the system says now. */
+    /* VC_PROXY_* as the system says now.  Without a process: VC_PROXY_RUNNING from start to stop, and `check` says
+     * VC_HEALTH_OK as long. */
     int (*status)(vc_inst *inst, const struct vc_call *call, uint32_t *state);
 };
 
