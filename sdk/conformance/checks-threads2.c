@@ -23,6 +23,7 @@
 #define WORKERS 4
 #define ROUNDS  2
 #define WAIT_MS 4000 /* deadline of a call that waits for its peer (T11) */
+#define ASK_MS  1500 /* for so long caps and ext are asked meanwhile */
 #define ANY_MS  200  /* of [any] members meanwhile */
 
 /* The text of the last call of this thread. */
@@ -363,7 +364,8 @@ static int others_answer(struct vct *t, const struct vct_op *op)
         vct_skip(t, "no thread can be made");
     /* Some calls sleep at first for another reason than their peer (a process is started): asked more than once. */
     int waits = 0;
-    for (int i = 0; i < 5 && !atomic_load(&w.done) && sleeps(&w); i++) {
+    int64_t until = vcs_now_ns() + ASK_MS * INT64_C(1000000);
+    while (vcs_now_ns() < until && !atomic_load(&w.done) && sleeps(&w)) {
         waits = 1;
         int64_t asked = vcs_now_ns();
         ask_caps(pod);

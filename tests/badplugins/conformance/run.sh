@@ -25,6 +25,7 @@ world() { # KIND
 
 # One line of a list: build the plugin, run the check, judge.
 one() { # LINE
+    one_line=$1
     begin=$(date +%s%N)
     one_words=$(echo "${1%%|*}" | sed "s|@here@|$here|g")
     one_text=$(echo "${1#*|}" | sed 's/^ *//; s/ *$//')
@@ -72,6 +73,7 @@ one() { # LINE
     else
         echo "not ok - $title: $why"
         sed 's/^/    /' "$work/$check.$name.out"
+        printf '%s\n' "$one_line" >>"$work/again"
     fi
 }
 
@@ -84,6 +86,7 @@ model() { # MODEL
     else
         echo "not ok - the $1 model has findings"
         sed 's/^/    /' "$work/model-$1.out"
+        echo "model:$1" >>"$work/again"
     fi
 }
 
@@ -135,6 +138,16 @@ fi
 
 xargs -d '\n' -n 1 -P "${VCT_SELF_JOBS:-2}" sh "$0" --one <"$work/jobs" >"$work/results"
 grep -v '^ok ' "$work/results"
+# Some of what breaks a rule shows only when things happen in a certain order, which a machine that is busy with other tests
+# may not let happen: a few that failed are run once more, alone, and that is said.
+if [ -f "$work/again" ] && [ "$(wc -l <"$work/again")" -le 3 ]; then
+    mv "$work/again" "$work/second"
+    echo "once more, alone:"
+    xargs -d '\n' -n 1 sh "$0" --one <"$work/second" >"$work/results2"
+    cat "$work/results2"
+    { grep -E '^(ok|skip) ' "$work/results"; cat "$work/results2"; } >"$work/results.new"
+    mv "$work/results.new" "$work/results"
+fi
 failed=$(grep -c '^not ok' "$work/results")
 passed=$(grep -c '^ok ' "$work/results")
 said=$(grep -c -E '^(ok|not ok|skip) - ' "$work/results")
