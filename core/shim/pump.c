@@ -81,6 +81,8 @@ int pump_run(struct pump *p)
             return 1;
         if (n <= 0) /* a terminal that hung up reads as an error: no more will come either way */
             return 0;
+        if (p->copy)
+            p->copy(p->copy_arg, p->buf, (size_t)n);
         p->off = 0;
         p->len = (size_t)n;
         p->wait_out = 1;
@@ -93,6 +95,16 @@ int pump_run(struct pump *p)
     p->len -= (size_t)n;
     p->wait_out = p->len > 0;
     return 1;
+}
+
+void pump_copy_to(struct pump *p, void (*copy)(void *arg, const char *data, size_t len), void *arg)
+{
+    if (p->use_splice) { /* it holds no bytes back: the change can be made at any time */
+        p->use_splice = 0;
+        p->wait_out = 0;
+    }
+    p->copy = copy;
+    p->copy_arg = arg;
 }
 
 void pump_done(struct pump *p)

@@ -13,6 +13,9 @@ struct pump {
     int wait_out;   /* poll for room, not for bytes */
     char *buf;      /* only when splice cannot be used */
     size_t off, len;
+    /* Who else gets to see the bytes; while it is set, splice is not used. */
+    void (*copy)(void *arg, const char *data, size_t len);
+    void *copy_arg;
 };
 
 void pump_init(struct pump *p, int in, int out);
@@ -20,6 +23,8 @@ void pump_init(struct pump *p, int in, int out);
 void pump_poll(const struct pump *p, struct pollfd *pfd);
 /* Move what can be moved.  1: it goes on; 0: end of file; -1: the receiver is gone (errno). */
 int pump_run(struct pump *p);
+/* Let somebody see a copy of all that comes from now on. */
+void pump_copy_to(struct pump *p, void (*copy)(void *arg, const char *data, size_t len), void *arg);
 void pump_done(struct pump *p);
 
 #endif

@@ -13,12 +13,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <vccore/vccore.h>
 
-#include "pump.h"
+#include "attach.h"
 
 #define STATUS_LOST  255
 #define WAITER_STACK (256u * 1024)
@@ -26,12 +27,15 @@
 struct options {
     const char *config, *pod, *container, *exec_id;
     char roots[3][4200]; /* overrides: "key=path" */
-    int n_roots, terminal;
+    int n_roots, terminal, keep_stdin;
+    int attach_fd; /* the socket where others attach; -1 = none */
 };
 
 struct shim {
     vc_process *process;
     struct pump pumps[3];
+    struct attach attach;
+    int keep_stdin;
     int fds[3];  /* of the process */
     int signals; /* signalfd */
     int ended;   /* eventfd: the waiter is through */
@@ -60,6 +64,8 @@ static void usage(FILE *f)
           "      --container ID    the container\n"
           "      --exec ID         a further process of the container; else its first one\n"
           "      --terminal        the process has a terminal\n"
+          "      --keep-stdin      the end of this program's stdin is not that of the process's\n"
+          "      --attach-fd N     a listening socket, inherited: those who attach come there\n"
           "      --config FILE     configuration file of libvccore\n"
           "      --run-root DIR    where pods run\n"
           "      --state-root DIR  where pods are recorded\n"
@@ -69,10 +75,22 @@ static void usage(FILE *f)
           f);
 }
 
+/* The descriptor, made CLOEXEC and not blocking; -1 when it is none. */
+static int take_listener(const char *text)
+{
+    int fd = -1, on = 0;
+    char tail;
+    socklen_t len = sizeof on;
+    if (sscanf(text, "%9d%c", &fd, &tail) != 1 || fd < 3 ||
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) < 0 || !on)
+        return -1;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -1 : fd;
+}
+
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct options *o)
 {
-    enum { CONFIG = 256, RUN_ROOT, STATE_ROOT, PLUGIN_DIR, POD, CONTAINER, EXEC, TERMINAL, HELP, VERSION };
+    enum { CONFIG = 256, RUN_ROOT, STATE_ROOT, PLUGIN_DIR, POD, CONTAINER, EXEC, TERMINAL, KEEP_STDIN, ATTACH_FD, HELP, VERSION };
     static const struct option table[] = {
         { "config", 1, NULL, CONFIG },
         { "run-root", 1, NULL, RUN_ROOT },
@@ -82,6 +100,8 @@ static int parse(int argc, char **argv, struct options *o)
         { "container", 1, NULL, CONTAINER },
         { "exec", 1, NULL, EXEC },
         { "terminal", 0, NULL, TERMINAL },
+        { "keep-stdin", 0, NULL, KEEP_STDIN },
+        { "attach-fd", 1, NULL, ATTACH_FD },
         { "help", 0, NULL, HELP },
         { "version", 0, NULL, VERSION },
         { NULL, 0, NULL, 0 },
@@ -113,6 +133,16 @@ static int parse(int argc, char **argv, struct options *o)
             break;
         case TERMINAL:
             o->terminal = 1;
+            break;
+        case KEEP_STDIN:
+            o->keep_stdin = 1;
+            break;
+        case ATTACH_FD:
+            o->attach_fd = take_listener(optarg);
+            if (o->attach_fd < 0) {
+                fprintf(stderr, "vc-shim: --attach-fd wants the number of a listening socket, not \"%s\"\n", optarg);
+                return 2;
+            }
             break;
         case HELP:
             usage(stdout);
@@ -218,12 +248,22 @@ static int start_waiter(struct shim *s)
 
 /* ---- streams ---- */
 
-static void end_pump(struct shim *s, int i)
+static void close_stream(struct shim *s, int i)
 {
-    pump_done(&s->pumps[i]);
     if (s->fds[i] >= 0)
         close(s->fds[i]); /* stdin: this is its end of file */
     s->fds[i] = -1;
+    if (i == 0)
+        attach_stdin_closed(&s->attach);
+}
+
+static void end_pump(struct shim *s, int i)
+{
+    pump_done(&s->pumps[i]);
+    if (i == 0) /* it goes when its last writer has ended */
+        return;
+    close_stream(s, i);
+    attach_output_over(&s->attach, i - 1);
 }
 
 static void run_pump(struct shim *s, int i, short revents)
@@ -247,7 +287,7 @@ static void run_pump(struct shim *s, int i, short revents)
 static int carry(struct shim *s)
 {
     for (;;) {
-        struct pollfd pfd[5];
+        struct pollfd pfd[5 + ATTACH_POLL];
         if (!s->waiting && s->pumps[1].in < 0 && s->pumps[2].in < 0) {
             int r = start_waiter(s);
             if (r)
@@ -257,7 +297,8 @@ static int carry(struct shim *s)
             pump_poll(&s->pumps[i], &pfd[i]);
         pfd[3] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
         pfd[4] = (struct pollfd){ .fd = s->ended, .events = POLLIN };
-        if (poll(pfd, 5, -1) < 0) {
+        attach_poll(&s->attach, &pfd[5]);
+        if (poll(pfd, sizeof pfd / sizeof *pfd, -1) < 0) {
             if (errno == EINTR)
                 continue;
             return errno;
@@ -266,6 +307,9 @@ static int carry(struct shim *s)
             forward_signals(s);
         for (int i = 2; i >= 0; i--)
             run_pump(s, i, pfd[i].revents);
+        attach_run(&s->attach, &pfd[5]);
+        if (s->fds[0] >= 0 && s->pumps[0].in < 0 && !attach_writes(&s->attach, s->keep_stdin))
+            close_stream(s, 0);
         if (pfd[4].revents) {
             pthread_join(s->waiter, NULL);
             return 0;
@@ -273,7 +317,7 @@ static int carry(struct shim *s)
     }
 }
 
-static int open_streams(struct shim *s, vc_error **err)
+static int open_streams(struct shim *s, const struct options *o, vc_error **err)
 {
     int rc = vc_process_streams(s->process, s->fds, err);
     if (rc < 0 && rc != VC_ERR_UNSUPPORTED)
@@ -286,13 +330,15 @@ static int open_streams(struct shim *s, vc_error **err)
     pump_init(&s->pumps[0], s->fds[0] < 0 ? -1 : 0, s->fds[0]);
     pump_init(&s->pumps[1], s->fds[1], 1);
     pump_init(&s->pumps[2], s->fds[2], 2);
+    attach_init(&s->attach, o->attach_fd, s->fds[0], &s->pumps[1], &s->pumps[2]);
+    s->keep_stdin = o->keep_stdin;
     return 0;
 }
 
 static int run(struct shim *s, const struct options *o)
 {
     vc_error *err = NULL;
-    if (open_streams(s, &err) < 0) {
+    if (open_streams(s, o, &err) < 0) {
         say("cannot get at the streams", err);
         vc_error_free(err);
         return STATUS_LOST;
@@ -305,6 +351,7 @@ static int run(struct shim *s, const struct options *o)
     }
     s->status = STATUS_LOST;
     int r = carry(s);
+    attach_end(&s->attach);
     terminal_restore(s);
     if (r)
         fprintf(stderr, "vc-shim: %s\n", strerror(r));
@@ -318,7 +365,7 @@ static int run(struct shim *s, const struct options *o)
 
 int main(int argc, char **argv)
 {
-    static struct options o;
+    static struct options o = { .attach_fd = -1 };
     static struct shim s = { .fds = { -1, -1, -1 }, .tty = -1 };
     int early = parse(argc, argv, &o);
     if (early >= 0)

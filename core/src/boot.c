@@ -12,6 +12,7 @@
 
 #include "lib/io.h"
 #include "lib/proc.h"
+#include "mounts.h"
 #include "network.h"
 #include "pool.h"
 #include "template.h"
@@ -179,6 +180,7 @@ static int prepare(struct vci_pod *pod, int64_t deadline, vc_error **err)
     int rc = 0;
     if (pod->prepared)
         return 0;
+    rc = vci_volumes_mount(pod, err);
     for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
         rc = vci_rootfs_mount(pod, pod->ctrs[i], err);
     if (rc == 0 && !vci_stack_get(pod, VC_KIND_AGENT, deadline, err))
@@ -374,7 +376,11 @@ static int boot_instead(struct vci_pod *pod, int damaged, int64_t deadline, stru
     if (pod->netns_fd >= 0)
         close(pod->netns_fd);
     pod->netns_fd = -1;
+    free(VCS_TAKE_PTR(pod->netns));
+    vci_hooks_poststop(pod, NULL); /* what the hooks made went with the network */
     int rc = vci_net_setup(pod, deadline, err);
+    if (rc == 0)
+        rc = vci_hooks_prestart(pod, NULL, deadline, err);
     return rc < 0 ? rc : vm_with_agent(pod, 1, deadline, o, err);
 }
 
@@ -383,6 +389,8 @@ int vci_pod_boot(struct vci_pod *pod, int64_t deadline, vc_error **err)
     struct origin from = { 0 };
     pod->prepared = 0;
     int rc = vci_net_setup(pod, deadline, err);
+    if (rc == 0)
+        rc = vci_hooks_prestart(pod, NULL, deadline, err);
     if (rc == 0)
         rc = vm_with_agent(pod, 0, deadline, &from, err);
     int damaged = vci_template_at_fault(rc);
@@ -450,11 +458,11 @@ static void ask_to_end(struct vci_pod *pod, int64_t deadline)
     int64_t last = vci_pod_deadline(pod->ctx, "call_timeout");
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         struct vci_ctr *c = pod->ctrs[i];
-        if (c->state == VCI_RUNNING && c->shim.pid > 0 && vci_proc_lives(&c->shim))
+        if ((c->state == VCI_RUNNING || c->state == VCI_PAUSED) && c->shim.pid > 0 && vci_proc_lives(&c->shim))
             VCI_CALL(agent, last, NULL, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
     }
     for (size_t i = 0; i < pod->n_ctrs; i++)
-        if (pod->ctrs[i]->state == VCI_RUNNING)
+        if (pod->ctrs[i]->state == VCI_RUNNING || pod->ctrs[i]->state == VCI_PAUSED)
             vci_ctr_end_shims(pod, pod->ctrs[i], last);
     if (VCI_CALL(agent, last, &e, agent, sandbox_destroy) < 0)
         vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "the guest did not end by itself: %s", vc_error_text(e));
@@ -532,6 +540,8 @@ void vci_vm_drop(struct vci_pod *pod, uint32_t kind)
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
 {
     pod->dir.cancellable = 0;
+    if (vci_pod_has_hooks(pod))
+        vci_hooks_end_strays(pod); /* before what they work on is taken away */
     static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK };
     if (graceful)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
@@ -543,14 +553,13 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
             vci_ctr_end_shims(pod, pod->ctrs[i], vcs_now_ns() + (graceful ? REPORT_NS : 1));
     }
-    int rc = 0;
     for (size_t i = 0; i < pod->n_ctrs; i++) {
-        int r = vci_rootfs_unmount(pod, pod->ctrs[i]->id, rc ? NULL : err);
-        rc = rc ? rc : r;
+        vci_autoerror vc_error *e = NULL;
+        if (vci_rootfs_unmount(pod, pod->ctrs[i]->id, &e) < 0) /* it is in the ledger still, which finds it anywhere */
+            vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "container %s: %s", pod->ctrs[i]->id, vc_error_text(e));
     }
     vci_fault_point("unmounted");
-    int r = vci_ledger_undo(&pod->dir, vci_pod_deadline(pod->ctx, "call_timeout"), NULL, NULL, rc ? NULL : err);
-    rc = rc ? rc : r;
+    int rc = vci_ledger_undo(&pod->dir, vci_pod_deadline(pod->ctx, "call_timeout"), NULL, NULL, err);
     if (rc < 0)
         return rc;
     for (uint32_t k = 1; k <= VCI_KINDS; k++)
@@ -564,10 +573,12 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     free(pod->uri);
     pod->uri = NULL;
     pod->vm = 0;
+    vci_disks_forget(pod);
     pod->template_id[0] = '\0';
     pod->from_pool = 0;
     if (pod->netns_fd >= 0)
         close(pod->netns_fd);
     pod->netns_fd = -1;
+    free(VCS_TAKE_PTR(pod->netns));
     return 0;
 }

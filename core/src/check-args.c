@@ -53,39 +53,185 @@ static int check_texts(const char *what, const char *const *texts, vc_error **er
     return 0;
 }
 
-int vci_check_process_config(const struct vc_process_config *c, vc_error **err)
+void vci_take(void *dst, size_t known, const void *src)
 {
-    int r = VCI_CHECK_SIZE(c, struct vc_process_config, process_json, err);
-    if (r == 0)
-        r = check_bool("\"terminal\" of struct vc_process_config", c->terminal, err);
-    if (r == 0)
-        r = check_bool("\"no_new_privs\" of struct vc_process_config", c->no_new_privs, err);
-    if (r == 0)
-        r = check_bool("\"use_stdio\" of struct vc_process_config", c->use_stdio, err);
-    return r ? r : vci_check_flags("stdio", c->stdio_flags, VC_STDIO_FOREGROUND | VC_STDIO_CONSOLE, err);
+    uint32_t size, full = (uint32_t)known;
+    memcpy(&size, src, sizeof size);
+    memset(dst, 0, known);
+    memcpy(dst, src, size < known ? size : known);
+    memcpy(dst, &full, sizeof full);
 }
 
-int vci_check_container_config(const struct vc_container_config *c, vc_error **err)
+static int check_streams(const struct vc_process_config *c, vc_error **err)
 {
-    int r = VCI_CHECK_SIZE(c, struct vc_container_config, spec_json, err);
-    if (r == 0)
-        r = check_bool("\"readonly_rootfs\" of struct vc_container_config", c->readonly_rootfs, err);
-    return r || !c->process ? r : vci_check_process_config(c->process, err);
+    if (c->console && c->use_stdio)
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "\"console\" and \"use_stdio\" of struct vc_process_config are both given: the console is where "
+                        "the streams lead");
+    if (c->console && c->console[0] != '/')
+        return vci_fail(err, VC_ERR_INVAL, 0, "the console \"%s\" is not an absolute path", c->console);
+    return 0;
 }
 
-int vci_check_pod_config(const struct vc_pod_config *c, vc_error **err)
+static int check_user(const struct vc_process_config *c, vc_error **err)
 {
-    int r = VCI_CHECK_SIZE(c, struct vc_pod_config, n_containers, err);
+    if (c->group && (!*c->group || strchr(c->group, ':')))
+        return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a group: write a name or a number", c->group);
+    if (c->group && c->user && strchr(c->user, ':'))
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "the user \"%s\" brings a group, and \"group\" of struct vc_process_config is given, too", c->user);
+    if (c->caps && c->capabilities)
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "\"caps\" and \"capabilities\" of struct vc_process_config are both given: one of them says which "
+                        "there are");
+    return c->capabilities ? VCI_CHECK_SIZE(c->capabilities, struct vc_capabilities, ambient, err) : 0;
+}
+
+int vci_check_process_config(const struct vc_process_config *config, vc_error **err)
+{
+    struct vc_process_config c;
+    int r = VCI_CHECK_SIZE(config, struct vc_process_config, process_json, err);
+    if (r)
+        return r;
+    VCI_TAKE(&c, config);
+    r = check_bool("\"terminal\" of struct vc_process_config", c.terminal, err);
     if (r == 0)
-        r = vci_check_flags("pod", c->flags, VC_POD_DEFER_VM | VC_POD_OWNED, err);
-    if (r == 0 && c->vm_template > VC_TEMPLATE_REQUIRE)
-        r = vci_fail(err, VC_ERR_INVAL, 0, "\"vm_template\" of struct vc_pod_config is %u: it must be one of VC_TEMPLATE_*", c->vm_template);
+        r = check_bool("\"no_new_privs\" of struct vc_process_config", c.no_new_privs, err);
     if (r == 0)
-        r = check_texts("the line of resolv.conf", c->dns, err);
+        r = check_bool("\"use_stdio\" of struct vc_process_config", c.use_stdio, err);
     if (r == 0)
-        r = check_texts("the annotation", c->annotations, err);
-    for (size_t i = 0; r == 0 && c->containers && i < c->n_containers; i++)
-        if (c->containers[i])
-            r = vci_check_container_config(c->containers[i], err);
+        r = vci_check_flags("stdio", c.stdio_flags, VC_STDIO_FOREGROUND | VC_STDIO_CONSOLE | VC_STDIO_KEEP_STDIN, err);
+    if (r == 0)
+        r = check_streams(&c, err);
+    return r ? r : check_user(&c, err);
+}
+
+/* ---- lists ---- */
+
+static int check_list(const char *what, const void *list, size_t n, vc_error **err)
+{
+    if (n && !list)
+        return vci_fail(err, VC_ERR_INVAL, 0, "there are %zu %ss, and no list of them", n, what);
+    for (size_t i = 0; i < n; i++)
+        if (!((void *const *)list)[i])
+            return vci_fail(err, VC_ERR_INVAL, 0, "%s %zu is NULL", what, i);
+    return 0;
+}
+
+static int check_hook_list(const char *what, struct vc_hook *const *list, size_t n, vc_error **err)
+{
+    int r = check_list(what, list, n, err);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = VCI_CHECK_SIZE(list[i], struct vc_hook, env, err);
+    return r;
+}
+
+static int check_hooks(const struct vc_hooks *h, vc_error **err)
+{
+    if (!h)
+        return 0;
+    int r = VCI_CHECK_SIZE(h, struct vc_hooks, n_poststop, err);
+    if (r == 0 && h->reserved)
+        r = vci_fail(err, VC_ERR_INVAL, 0, "\"reserved\" of struct vc_hooks is not 0");
+    if (r == 0)
+        r = check_hook_list("prestart hook", h->prestart, h->n_prestart, err);
+    if (r == 0)
+        r = check_hook_list("poststart hook", h->poststart, h->n_poststart, err);
+    return r ? r : check_hook_list("poststop hook", h->poststop, h->n_poststop, err);
+}
+
+static int check_mounts(struct vc_mount *const *list, size_t n, vc_error **err)
+{
+    int r = check_list("mount", list, n, err);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = VCI_CHECK_SIZE(list[i], struct vc_mount, options, err);
+        if (r == 0)
+            r = check_bool("\"readonly\" of struct vc_mount", list[i]->readonly, err);
+    }
+    return r;
+}
+
+static int check_devices(struct vc_device_info *const *list, size_t n, vc_error **err)
+{
+    int r = check_list("device", list, n, err);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = VCI_CHECK_SIZE(list[i], struct vc_device_info, gid, err);
+    return r;
+}
+
+static int check_volumes(struct vc_volume *const *list, size_t n, vc_error **err)
+{
+    int r = check_list("volume", list, n, err);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = VCI_CHECK_SIZE(list[i], struct vc_volume, host_path, err);
+        if (r == 0)
+            r = check_bool("\"readonly\" of struct vc_volume", list[i]->readonly, err);
+    }
+    return r;
+}
+
+/* ---- containers and pods ---- */
+
+int vci_check_container_config(const struct vc_container_config *config, vc_error **err)
+{
+    struct vc_container_config c;
+    int r = VCI_CHECK_SIZE(config, struct vc_container_config, spec_json, err);
+    if (r)
+        return r;
+    VCI_TAKE(&c, config);
+    r = check_bool("\"readonly_rootfs\" of struct vc_container_config", c.readonly_rootfs, err);
+    if (r == 0)
+        r = check_mounts(c.mounts, c.n_mounts, err);
+    if (r == 0)
+        r = check_devices(c.devices, c.n_devices, err);
+    if (r == 0)
+        r = check_hooks(c.hooks, err);
+    return r || !c.process ? r : vci_check_process_config(c.process, err);
+}
+
+int vci_check_pod_config(const struct vc_pod_config *config, vc_error **err)
+{
+    struct vc_pod_config c;
+    int r = VCI_CHECK_SIZE(config, struct vc_pod_config, n_containers, err);
+    if (r)
+        return r;
+    VCI_TAKE(&c, config);
+    r = vci_check_flags("pod", c.flags, VC_POD_DEFER_VM | VC_POD_OWNED, err);
+    if (r == 0 && c.vm_template > VC_TEMPLATE_REQUIRE)
+        r = vci_fail(err, VC_ERR_INVAL, 0, "\"vm_template\" of struct vc_pod_config is %u: it must be one of VC_TEMPLATE_*", c.vm_template);
+    if (r == 0)
+        r = check_texts("the line of resolv.conf", c.dns, err);
+    if (r == 0)
+        r = vci_annotations_check(c.annotations, err);
+    if (r == 0)
+        r = check_texts("the setting", c.settings, err);
+    if (r == 0)
+        r = check_volumes(c.volumes, c.n_volumes, err);
+    if (r == 0)
+        r = check_hooks(c.hooks, err);
+    if (r == 0)
+        r = check_list("container", c.containers, c.n_containers, err);
+    for (size_t i = 0; r == 0 && i < c.n_containers; i++)
+        r = vci_check_container_config(c.containers[i], err);
+    return r;
+}
+
+int vci_check_resources(const struct vc_resources *c, vc_error **err)
+{
+    int r = VCI_CHECK_SIZE(c, struct vc_resources, json, err);
+    if (r == 0 && c->reserved)
+        r = vci_fail(err, VC_ERR_INVAL, 0, "\"reserved\" of struct vc_resources is not 0");
+    if (r == 0 && (c->memory_limit > INT64_MAX || c->cpu_period > INT64_MAX || c->cpu_shares > INT64_MAX ||
+                   c->cpu_quota < -1 || c->pids_limit < -1))
+        r = vci_fail(err, VC_ERR_INVAL, 0,
+                     "a limit of struct vc_resources is out of range: limits are positive, 0 for unchanged, or -1 for none");
+    return r;
+}
+
+int vci_check_ps_options(const struct vc_ps_options *c, vc_error **err)
+{
+    int r = VCI_CHECK_SIZE(c, struct vc_ps_options, args, err);
+    if (r == 0 && c->format > VC_PS_TABLE)
+        r = vci_fail(err, VC_ERR_INVAL, 0, "\"format\" of struct vc_ps_options is %u: it must be one of VC_PS_*", c->format);
     return r;
 }

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "conf-impl.h"
+#include "config-shape.h"
 #include "lib/buf.h"
 #include "lib/io.h"
 #include "loader.h"
@@ -388,11 +389,29 @@ static int take_override(struct vci_conf *conf, const char *text, vc_error **err
     return 0;
 }
 
+/* What the original calls a backend becomes the name of the plugin. */
+static int resolve_alias(struct vci_conf *conf, uint32_t kind, vc_error **err)
+{
+    struct vci_entry *e = (struct vci_entry *)(uintptr_t)vci_section_find(conf->top, kinds[kind]);
+    const char *name = vci_plugin_alias(kind, e->str);
+    if (name == e->str)
+        return 0;
+    char *copy = strdup(name);
+    if (!copy)
+        return no_memory(err);
+    free(e->str);
+    e->str = copy;
+    return 0;
+}
+
 /* Rules of the top level that its option table cannot say. */
 static int check_top(struct vci_conf *conf, vc_error **err)
 {
     int r = vci_section_build(conf->groups, top_options, N_TOP, sizeof(top_options[0]), NULL, &conf->top, err);
     for (uint32_t k = 1; k < N_KINDS && r == 0; k++) {
+        r = resolve_alias(conf, k, err);
+        if (r)
+            break;
         const char *name = vci_conf_plugin(conf, k), *where = "default";
         for (const struct vci_setting *s = conf->groups->first; s; s = s->next)
             if (!strcmp(s->key, kinds[k]))
@@ -523,4 +542,90 @@ int vci_conf_section(const struct vci_conf *conf, const struct vc_plugin *plugin
     section_name(plugin->kind, plugin->name, name, sizeof(name));
     return vci_section_build(vci_conf_group(conf, plugin->kind, plugin->name), plugin->options, plugin->n_options,
                              plugin->option_stride, name, ret, err);
+}
+
+/* How a pod's setting is called in errors; NULL without memory. */
+static char *setting_where(uint32_t kind, const char *key, size_t len)
+{
+    char option[64], *where = NULL;
+    snprintf(option, sizeof(option), "%.*s", (int)len, key);
+    const struct vci_setting_name *o = vci_setting_by_option(vci_kind_name(kind), option);
+    if (asprintf(&where, "the pod's setting \"%s.%s\"%s%s%s%s%s", vci_kind_name(kind), option, o ? " (" : "",
+                 o ? o->group : "", o ? "." : "", o ? o->member : "", o ? ")" : "") < 0)
+        return NULL;
+    return where;
+}
+
+/* Put the pod's settings of this plugin into the group. */
+static int lay_over(struct vci_group *g, uint32_t kind, char *const *settings)
+{
+    for (; *settings; settings++) {
+        uint32_t k;
+        const char *key, *value;
+        size_t len;
+        if (vci_setting_parse(*settings, &k, &key, &len, &value) < 0 || k != kind)
+            continue;
+        struct vci_setting *s = calloc(1, sizeof(*s));
+        if (!s || !(s->key = strndup(key, len)) || !(s->where = setting_where(kind, key, len)) || !(s->str = strdup(value))) {
+            if (s)
+                free_setting(s);
+            return -ENOMEM;
+        }
+        s->type = VCI_V_TEXT;
+        put(g, s);
+    }
+    return 0;
+}
+
+/* A copy of what a file or an override says. */
+static struct vci_setting *copy_setting(const struct vci_setting *from)
+{
+    struct vci_setting *s = calloc(1, sizeof(*s));
+    if (!s)
+        return NULL;
+    s->type = from->type;
+    s->num = from->num;
+    s->key = strdup(from->key);
+    s->where = strdup(from->where);
+    s->str = from->str ? strdup(from->str) : NULL;
+    s->list = from->list ? calloc(from->n_list + 1, sizeof(char *)) : NULL;
+    int bad = !s->key || !s->where || (from->str && !s->str) || (from->list && !s->list);
+    for (; !bad && s->n_list < from->n_list; s->n_list++)
+        if (!(s->list[s->n_list] = strdup(from->list[s->n_list]))) {
+            bad = 1;
+            break;
+        }
+    if (bad)
+        free_setting(s);
+    return bad ? NULL : s;
+}
+
+int vci_conf_section_of(const struct vci_conf *conf, const struct vc_plugin *plugin, char *const *settings,
+                        struct vc_config **ret, vc_error **err)
+{
+    if (!settings || !*settings)
+        return vci_conf_section(conf, plugin, ret, err);
+    const struct vci_group *base = vci_conf_group(conf, plugin->kind, plugin->name);
+    struct vci_group merged = { .where = base ? base->where : NULL };
+    char name[64];
+    int r = 0;
+    for (const struct vci_setting *from = base ? base->first : NULL; from && r == 0; from = from->next) {
+        struct vci_setting *s = copy_setting(from);
+        if (s)
+            put(&merged, s);
+        else
+            r = -ENOMEM;
+    }
+    if (r == 0)
+        r = lay_over(&merged, plugin->kind, settings);
+    if (r)
+        r = no_memory(err);
+    section_name(plugin->kind, plugin->name, name, sizeof(name));
+    if (r == 0)
+        r = vci_section_build(&merged, plugin->options, plugin->n_options, plugin->option_stride, name, ret, err);
+    for (struct vci_setting *s = merged.first, *next; s; s = next) {
+        next = s->next;
+        free_setting(s);
+    }
+    return r;
 }

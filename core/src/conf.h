@@ -32,6 +32,13 @@ void vci_section_free(struct vc_config *section);
 int vci_section_str(const struct vc_config *s, const char *key, uint32_t idx, const char **out);
 int vci_section_int(const struct vc_config *s, const char *key, int64_t *out);
 int vci_section_count(const struct vc_config *s, const char *key, uint32_t *out);
+/* The same with what a pod sets ("KIND.option=value", parsed before) over it. */
+int vci_conf_section_of(const struct vci_conf *conf, const struct vc_plugin *plugin, char *const *settings, struct vc_config **ret,
+                        vc_error **err);
+/* pod-settings.c: the plugin that does what the original's backend of that name does; any other name is its own. */
+const char *vci_plugin_alias(uint32_t kind, const char *name);
+/* One "KIND.option=value": 0, or -1 when it is none. */
+int vci_setting_parse(const char *text, uint32_t *ret_kind, const char **ret_key, size_t *ret_len, const char **ret_value);
 /* CONFIG when there is a section of a plugin that is not installed. */
 int vci_conf_check_sections(const vc_context *ctx, vc_error **err);
 /* Text of the configuration in effect (libconfig syntax or JSON), secrets as "***". */

@@ -73,14 +73,17 @@ static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x
     struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
     if (!agent)
         return vci_rc(err);
+    vcs_autoclose int console = -1;
+    if (config->console && (rc = vci_tty_open(config->console, &console, err)) < 0)
+        return rc;
     struct vc_exec exec = { .size = sizeof exec, .id = x->id, .process = { .data = text, .len = strlen(text) } };
     rc = VCI_CALL(agent, deadline, err, agent, exec, c->id, &exec);
     if (rc < 0)
         return rc;
-    int32_t stdio[3] = { -1, -1, -1 };
+    int32_t stdio[3] = { console, console, console };
     for (int i = 0; config->use_stdio && i < 3; i++)
         stdio[i] = i > 0 && config->stdio[i] <= 0 ? -1 : config->stdio[i];
-    rc = vci_shim_start(pod, c->id, x->id, x->terminal, config->stdio_flags, stdio, deadline, &x->shim, err);
+    rc = vci_shim_start(pod, c->id, x->id, x->terminal, config->stdio_flags | (console >= 0 ? VC_STDIO_CONSOLE : 0u), stdio, deadline, &x->shim, err);
     if (rc < 0) {
         VCI_CALL(agent, deadline, NULL, agent, signal, c->id, x->id, 9, 0);
         vci_pod_end_lost_shims(pod);
@@ -88,20 +91,34 @@ static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x
     return rc;
 }
 
-static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr,
-                    const struct vc_process_config *config, char **ret_id, int32_t *ret_pid, vc_error **err)
+/* The container to enter when none is named. */
+static struct vci_ctr *first_ctr(const struct vci_pod *pod, vc_error **err)
+{
+    if (pod->n_ctrs)
+        return pod->ctrs[0];
+    vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" has no container to run a process in", pod->dir.id);
+    return NULL;
+}
+
+int vci_ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr,
+                 const struct vc_process_config *config, char **ret_id, int32_t *ret_pid, vc_error **err)
 {
     char made[13];
     if (!config)
         return vci_fail(err, VC_ERR_INVAL, 0, "there is no process to run");
+    struct vc_process_config full;
     int rc = vci_check_process_config(config, err);
-    if (rc == 0)
+    if (rc == 0) {
+        VCI_TAKE(&full, config);
+        full.terminal |= full.console != NULL;
+        config = &full;
         rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
+    }
     if (rc < 0)
         return rc;
     vci_pod_refresh(pod);
     rc = vci_pod_check_whole(pod, err);
-    struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+    struct vci_ctr *c = rc < 0 ? NULL : ctr ? vci_pod_find(pod, ctr, err) : first_ctr(pod, err);
     if (!c)
         return vci_rc(err);
     rc = check_running(pod, c, "run a process", 0, err);
@@ -131,16 +148,15 @@ static int ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     return 0;
 }
 
-int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
-                      char **ret_exec_id, int32_t *ret_pid, vc_error **err)
+static int run_in(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
+                  char **ret_exec_id, int32_t *ret_pid, vc_error **err)
 {
-    VCI_NEED(ctx, err);
     struct vci_pod p;
     vc_error *e = NULL;
     char *id = NULL;
     int32_t pid = 0;
     vci_pod_init(&p, ctx);
-    int rc = ctr_exec(&p, ctx, pod, container, process, &id, &pid, &e);
+    int rc = vci_ctr_exec(&p, ctx, pod, container, process, &id, &pid, &e);
     vci_pod_close(&p);
     if (rc == 0 && ret_pid)
         *ret_pid = pid;
@@ -149,6 +165,21 @@ int vc_container_exec(vc_context *ctx, const char *pod, const char *container, c
     else
         free(id);
     return vci_api_end(rc, e, err);
+}
+
+int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
+                      char **ret_exec_id, int32_t *ret_pid, vc_error **err)
+{
+    VCI_NEED(ctx, err);
+    VCI_NEED(container, err);
+    return run_in(ctx, pod, container, process, ret_exec_id, ret_pid, err);
+}
+
+int vc_pod_enter(vc_context *ctx, const char *id, const struct vc_process_config *process, char **ret_exec_id,
+                 int32_t *ret_pid, vc_error **err)
+{
+    VCI_NEED(ctx, err);
+    return run_in(ctx, id, NULL, process, ret_exec_id, ret_pid, err);
 }
 
 /* ---- kill and resize: without the lock, since they change nothing that is recorded ---- */

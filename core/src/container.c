@@ -12,7 +12,7 @@
 #include "ledger-undo.h"
 #include "lib/io.h"
 #include "lib/proc.h"
-#include "pod.h"
+#include "mounts.h"
 
 #define DEFAULT_STOP_MS 10000
 #define REPORT_NS       200000000 /* for a shim whose process is gone, to say so and end */
@@ -52,12 +52,40 @@ int vci_ctr_load_spec(const struct vci_pod *pod, struct vci_ctr *c, vc_error **e
 
 /* ---- steps ---- */
 
+static int take_hooks(struct vci_ctr *c, const struct vc_container_config *config, vc_error **err)
+{
+    struct vc_container_config full;
+    VCI_TAKE(&full, config);
+    int rc = vci_hooks_take_spec(&c->hooks, full.spec_json, err);
+    if (rc == 0)
+        rc = vci_hooks_take(&c->hooks, full.hooks, err);
+    if (rc < 0)
+        vci_context(err, "container \"%s\"", c->id);
+    return rc;
+}
+
+/* The configuration as this release knows it, also when an older program gave it. */
+static const struct vc_container_config *whole_config(const struct vc_container_config *config,
+                                                      struct vc_container_config *full, struct vc_process_config *process)
+{
+    VCI_TAKE(full, config);
+    if (full->process) {
+        VCI_TAKE(process, full->process);
+        full->process = process;
+        process->terminal |= process->console != NULL;
+    }
+    return full;
+}
+
 int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *config, struct vci_ctr **ret, vc_error **err)
 {
     char made[13], path[PATH_MAX];
+    struct vc_container_config full;
+    struct vc_process_config process;
     int rc = vci_check_container_config(config, err);
     if (rc < 0)
         return rc;
+    config = whole_config(config, &full, &process);
     const char *id = config->id;
     if (id) {
         rc = vci_check_id("container id", id, err);
@@ -79,13 +107,24 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
     rc = vci_rootfs_check(config->rootfs, err);
     if (rc < 0)
         return rc;
+    if (config->process->console && (rc = vci_tty_check(config->process->console, err)) < 0)
+        return rc;
     if (!realpath(config->rootfs, path))
         return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", config->rootfs);
     struct vci_ctr *c = vci_pod_add(pod, id);
-    if (!c || !(c->rootfs = strdup(path)))
+    if (!c || !(c->rootfs = strdup(path)) ||
+        (config->process->console && !(c->console = strdup(config->process->console))))
         rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     else
         rc = vci_spec_build(pod->hostname, config, id, &c->spec, err);
+    if (rc == 0)
+        rc = vci_volumes_check(pod, c->spec, err);
+    if (rc == 0)
+        rc = vci_disks_take(pod, c, err);
+    if (rc == 0)
+        rc = vci_annotations_of_spec(c->spec, &c->annotations, err);
+    if (rc == 0)
+        rc = take_hooks(c, config, err);
     if (rc < 0) {
         if (c)
             vci_pod_drop(pod, c);
@@ -110,14 +149,19 @@ int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_er
 {
     struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
     int rc = agent ? vci_ctr_load_spec(pod, c, err) : vci_rc(err);
+    if (rc == 0)
+        rc = vci_hooks_prestart(pod, c, deadline, err);
+    if (rc == 0)
+        rc = vci_disks_plug(pod, c, deadline, err);
     if (rc < 0)
         return rc;
     char rootfs[160];
+    const char *spec = c->guest_spec ? c->guest_spec : c->spec;
     snprintf(rootfs, sizeof rootfs, "%s/rootfs", c->id);
     struct vc_ctr ctr = {
         .size = sizeof ctr,
         .id = c->id,
-        .spec = { .data = c->spec, .len = strlen(c->spec) },
+        .spec = { .data = spec, .len = strlen(spec) },
         .rootfs = rootfs,
     };
     rc = VCI_CALL(agent, deadline, err, agent, ctr_create, &ctr);
@@ -126,8 +170,9 @@ int vci_ctr_make(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_er
         return rc;
     c->state = VCI_READY;
     c->exit_status = -1;
+    c->oom_killed = c->pid_set = 0;
     c->started_ns = c->finished_ns = 0;
-    c->shim = (struct vc_proc){ 0 };
+    c->shim = c->former = (struct vc_proc){ 0 };
     vci_exit_remove(&pod->dir, c->id, NULL);
     return 0;
 }
@@ -150,7 +195,8 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
     struct vc_shim_params p = {
         .size = sizeof p,
         .flags = (terminal ? VC_SHIM_TERMINAL : 0u) | (stdio_flags & VC_STDIO_FOREGROUND ? VC_SHIM_FOREGROUND : 0u) |
-                 (stdio_flags & VC_STDIO_CONSOLE ? VC_SHIM_CONSOLE : 0u),
+                 (stdio_flags & VC_STDIO_CONSOLE ? VC_SHIM_CONSOLE : 0u) |
+                 (stdio_flags & VC_STDIO_KEEP_STDIN ? VC_SHIM_KEEP_STDIN : 0u),
         .container_id = ctr,
         .exec_id = exec_id,
         .agent_uri = pod->uri ? pod->uri : "",
@@ -168,7 +214,16 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
 
 int vci_ctr_start_shim(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
 {
-    return vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags, c->stdio, deadline, &c->shim, err);
+    if (!c->console)
+        return vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags, c->stdio, deadline, &c->shim, err);
+    vcs_autoclose int fd = -1;
+    int rc = vci_tty_open(c->console, &fd, err);
+    const int32_t stdio[3] = { fd, fd, fd };
+    if (rc == 0)
+        rc = vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags | VC_STDIO_CONSOLE, stdio, deadline, &c->shim, err);
+    if (rc == 0) /* once: by the time of another start, the path may be that of a stranger's terminal */
+        free(VCS_TAKE_PTR(c->console));
+    return rc;
 }
 
 int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
@@ -219,11 +274,14 @@ static int end_shim(struct vci_pod *pod, const char *ctr, const char *exec_id, s
 void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline)
 {
     int had = c->shim.pid > 0;
-    int s = end_shim(pod, c->id, NULL, &c->shim, deadline);
-    if (s >= 0 && c->state != VCI_STOPPED)
+    /* One that was set is not told by the guest to end, and was waited for already. */
+    int s = end_shim(pod, c->id, NULL, &c->shim, c->pid_set ? vcs_now_ns() + REPORT_NS : deadline);
+    if (s >= 0 && c->state != VCI_STOPPED) {
         c->exit_status = s;
+        c->oom_killed = s == 137 && vci_exit_oom(&pod->dir, c->id, NULL);
+    }
     else if (had && c->exit_status < 0)
-        c->exit_status = 255;
+        c->exit_status = c->pid_set ? 137 : 255;
     for (size_t i = 0; i < c->n_execs; i++) {
         struct vci_exec *x = &c->execs[i];
         s = end_shim(pod, c->id, x->id, &x->shim, deadline);
@@ -236,7 +294,8 @@ static int knows_shim(const struct vci_pod *pod, const struct vc_proc *p)
 {
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         const struct vci_ctr *c = pod->ctrs[i];
-        if (c->shim.pid == p->pid && c->shim.start_ticks == p->start_ticks)
+        if ((c->shim.pid == p->pid && c->shim.start_ticks == p->start_ticks) ||
+            (c->former.pid == p->pid && c->former.start_ticks == p->start_ticks))
             return 1;
         for (size_t k = 0; k < c->n_execs; k++)
             if (c->execs[k].shim.pid == p->pid && c->execs[k].shim.start_ticks == p->start_ticks)
@@ -268,7 +327,7 @@ size_t vci_pod_end_lost_shims(struct vci_pod *pod)
             vci_ledger_del(&pod->dir, entries[i].n, NULL);
     }
     vci_ledger_entries_free(entries, n);
-    return ended;
+    return ended + vci_hooks_end_strays(pod);
 }
 
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
@@ -282,12 +341,16 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     if (rc < 0)
         return rc;
     vci_ctr_end_shims(pod, c, vcs_now_ns() + (guest ? REPORT_NS : 1));
-    rc = vci_rootfs_unmount(pod, c->id, err);
+    if (guest && c->n_disks)
+        rc = vci_disks_unplug(pod, c, deadline, err);
+    int r = vci_rootfs_unmount(pod, c->id, rc ? NULL : err);
+    rc = rc ? rc : r;
     if (rc < 0)
         return rc;
     vci_exit_remove(&pod->dir, c->id, NULL);
     for (size_t i = 0; i < c->n_execs; i++)
         vci_exit_remove(&pod->dir, c->id, c->execs[i].id);
+    vci_hooks_poststop(pod, c);
     char name[160];
     spec_name(name, sizeof name, c->id);
     if (pod->dir.state_fd >= 0)
@@ -408,8 +471,11 @@ static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const
                       ctr, id, vci_state_name(c->state));
     if (rc < 0)
         return rc;
-    rc = vci_ctr_run(pod, c, vci_pod_deadline(ctx, "call_timeout"), err);
+    int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
+    rc = vci_ctr_run(pod, c, deadline, err);
     int r = rc == 0 || c->state == VCI_STOPPED ? vci_pod_save(pod, rc == 0 ? err : NULL) : 0;
+    if (rc == 0 && r == 0)
+        vci_hooks_poststart(pod, c, deadline);
     return rc < 0 ? rc : r;
 }
 
@@ -449,6 +515,8 @@ static int end_process(struct vci_pod *pod, struct vci_ctr *c, int64_t timeout_m
         *err = VCS_TAKE_PTR(e);
         return rc;
     }
+    if (c->pid_set && !over) /* it is no shim: nothing of the guest ends it */
+        vcs_proc_kill(&c->shim, 9);
     if (c->shim.pid > 0 && vcs_proc_wait(&c->shim, call, NULL) < 0)
         return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end after SIGKILL", c->id,
                         pod->dir.id);
@@ -466,7 +534,12 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         return vci_rc(err);
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\": pod \"%s\" is paused", ctr, id);
-    if (c->state == VCI_RUNNING) {
+    /* What is frozen takes no SIGTERM. */
+    if (c->state == VCI_PAUSED && timeout_ms >= 0)
+        return vci_fail(err, VC_ERR_STATE, 0,
+                        "cannot stop container \"%s\" of pod \"%s\" while it is paused: resume it, or stop it at once", ctr,
+                        id);
+    if (c->state == VCI_RUNNING || c->state == VCI_PAUSED) {
         rc = end_process(pod, c, timeout_ms, err);
         if (rc < 0)
             return rc;
@@ -482,9 +555,9 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         if (rc < 0)
             return rc;
         vci_ctr_end_shims(pod, c, vcs_now_ns() + REPORT_NS);
-    } else if (c->state == VCI_RUNNING || c->shim.pid > 0) {
+    } else if (c->state == VCI_RUNNING || c->state == VCI_PAUSED || c->shim.pid > 0) {
         enum vci_state was = c->state;
-        if (was == VCI_RUNNING && c->shim.pid <= 0)
+        if ((was == VCI_RUNNING || was == VCI_PAUSED) && c->shim.pid <= 0)
             c->exit_status = 137;
         else
             vci_ctr_end_shims(pod, c, vcs_now_ns() + REPORT_NS);

@@ -33,6 +33,13 @@ int vci_check_flags(const char *what, uint32_t flags, uint32_t known, vc_error *
 int vci_check_pod_config(const struct vc_pod_config *c, vc_error **err);
 int vci_check_container_config(const struct vc_container_config *c, vc_error **err);
 int vci_check_process_config(const struct vc_process_config *c, vc_error **err);
+/* annotations.c: INVAL or RESOURCE unless each is "key=value", and all together are not too long. */
+int vci_annotations_check(const char *const *list, vc_error **err);
+int vci_check_resources(const struct vc_resources *c, vc_error **err);
+int vci_check_ps_options(const struct vc_ps_options *c, vc_error **err);
+/* A checked struct as this release knows it: what an older caller does not have is zero. */
+void vci_take(void *dst, size_t known, const void *src);
+#define VCI_TAKE(dst, src) vci_take((dst), sizeof(*(dst)), (src))
 /* Put "text: " before the sentence of *err. */
 void vci_context(vc_error **err, const char *fmt, ...) VCS_PRINTF(2, 3);
 /* Contract code for an errno. */

@@ -17,24 +17,39 @@ void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id)
     snprintf(buf, size, "exit/%s%s%s", ctr, has ? ":" : "", has ? exec_id : "");
 }
 
-int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)
+/* What the file holds; 0 or less when there is none. */
+static ssize_t read_text(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, char *text, size_t size)
 {
-    char name[300], text[8] = "";
+    char name[300];
     vci_exit_name(name, sizeof name, ctr, exec_id);
     vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    char *end = NULL;
+    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)
+{
+    char text[16] = "", *end = NULL;
+    ssize_t n = read_text(dir, ctr, exec_id, text, sizeof text);
     long v = n > 0 ? strtol(text, &end, 10) : -1;
     return n > 0 && end != text && v >= 0 && v <= 255 ? (int)v : -1;
 }
 
-int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, vc_error **err)
+int vci_exit_oom(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)
+{
+    char text[16] = "";
+    read_text(dir, ctr, exec_id, text, sizeof text);
+    const char *second = strchr(text, '\n');
+    return second && strcmp(second, "\noom\n") == 0;
+}
+
+int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, int oom,
+                   vc_error **err)
 {
     char name[300], text[16];
     vci_exit_name(name, sizeof name, ctr, exec_id);
-    int len = snprintf(text, sizeof text, "%d\n", status);
+    int len = snprintf(text, sizeof text, "%d\n%s", status, oom ? "oom\n" : "");
     int r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);
     if (r == -ENOENT && (mkdirat(dir->run_fd, "exit", 0700) == 0 || errno == EEXIST))
         r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);

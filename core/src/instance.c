@@ -10,13 +10,13 @@
 #define CANCEL_AGAIN_NS 20000000
 
 int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
-                  const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
+                  char *const *settings, const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
 {
     *i = (struct vci_inst){ .ctx = ctx, .dir = dir };
     const struct vci_plugin *p;
     int r = vci_plugin_load(ctx, kind, name, &p, err);
     if (r == 0)
-        r = vci_conf_section(ctx->conf, &p->desc, &i->section, err);
+        r = vci_conf_section_of(ctx->conf, &p->desc, settings, &i->section, err);
     if (r)
         return r;
     if (state && (state_version < p->desc.state_version_min || state_version > p->desc.state_version)) {

@@ -22,10 +22,10 @@ struct vci_inst {
     char hint[160]; /* what create, restore or probe did wrong with its host, for when it fails without a reason */
 };
 
-/* Load plugin KIND/NAME, check its section and make an instance (state NULL) or restore one.  The struct must
- * not move afterwards (the host table points to it). */
+/* Load plugin KIND/NAME, check its section and make an instance (state NULL) or restore one.  `settings` (NULL = none) are
+ * of the pod, over the section.  The struct must not move afterwards (the host table points to it). */
 int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
-                  const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err);
+                  char *const *settings, const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err);
 /* close(); safe on a zeroed struct. */
 void vci_inst_close(struct vci_inst *i);
 /* save(): *ret is malloc'ed and NUL-terminated as well; version of the plugin in *ret_version. */
@@ -83,7 +83,9 @@ vc_sink *vci_sink_new(void);
 const char *vci_sink_str(vc_sink *sink, size_t *ret_len); /* NUL-terminated; lives with the sink */
 void vci_sink_free(vc_sink *sink);
 
-/* vc_host.spawn, also for core's own use: recorded in dir's ledger under `owner` before the exec. */
+/* vc_host.spawn, also for core's own use: recorded in dir's ledger under `owner`, as that type, before the exec. */
+int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const char *owner, const struct vc_spawn *s, struct vc_proc *out, vc_error **err);
+/* The same for VCI_RES_PROCESS. */
 int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, struct vc_proc *out, vc_error **err);
 
 /* Fault points of the kill-at-each-step tests (only with --enable-fault-points): counts, and when the count

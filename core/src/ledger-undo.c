@@ -17,6 +17,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <vc/host.h>
@@ -47,6 +48,29 @@ static int undo_process(const char *name, int64_t deadline_ns, vc_error **err)
     if (r < 0)
         return vci_fail(err, vci_code_of(r), r, "process %d was killed but has not ended", pid);
     return 1;
+}
+
+/* A leader that is stopped cannot end on its own, and while it is there its number is that of its group only. */
+int vci_kill_group(const struct vc_proc *leader)
+{
+    vcs_autoclose int fd = vcs_proc_fd(leader);
+    if (fd < 0)
+        return fd;
+    syscall(SYS_pidfd_send_signal, fd, SIGSTOP, NULL, 0u);
+    if (vcs_proc_alive(leader))
+        kill(-leader->pid, SIGKILL);
+    return syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0u) < 0 ? -errno : 0;
+}
+
+static int undo_hook(const char *name, int64_t deadline_ns, vc_error **err)
+{
+    struct vc_proc p = { 0 };
+    unsigned long long ticks;
+    if (sscanf(name, "%d %llu", &p.pid, &ticks) == 2 && p.pid > 1) {
+        p.start_ticks = ticks;
+        vci_kill_group(&p);
+    }
+    return undo_process(name, deadline_ns, err);
 }
 
 /* After a failed umount2: was it because nothing is mounted there?  The kernel tells callers without the right to
@@ -337,7 +361,8 @@ static int undo_cgroup(const char *path, int64_t deadline_ns, vc_error **err)
     return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot remove the control group %s", path) : r;
 }
 
-/* "DEV:INO PATH": only that very inode, and only when nothing is in it; else it is the user's now. */
+/* "DEV:INO PATH": only that very inode, and only when nothing is in it; else it is the user's now.  "0:0": there was
+ * nothing at that place, and whoever was about to make it was killed before he could say more. */
 static int undo_mountpoint(const char *name)
 {
     unsigned long long dev, ino;
@@ -345,12 +370,22 @@ static int undo_mountpoint(const char *name)
     struct stat st;
     if (sscanf(name, "%llu:%llu %n", &dev, &ino, &at) != 2 || !at || name[at] != '/')
         return 0;
-    const char *path = name + at;
-    if (lstat(path, &st) < 0 || st.st_dev != (dev_t)dev || st.st_ino != (ino_t)ino)
+    vcs_autofree char *parent = strdup(name + at + 1);
+    if (!parent)
+        return 0;
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        *slash = '\0';
+    const char *last = slash ? slash + 1 : name + at + 1;
+    /* A container may have put links there since. */
+    vcs_autoclose int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    vcs_autoclose int dir = root < 0 ? -1 : vcs_open_beneath(root, slash ? parent : ".", O_PATH | O_DIRECTORY, 0);
+    if (dir < 0 || !*last || fstatat(dir, last, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+        ((dev || ino) && (st.st_dev != (dev_t)dev || st.st_ino != (ino_t)ino)))
         return 0;
     if (S_ISDIR(st.st_mode))
-        return rmdir(path) == 0;
-    return S_ISREG(st.st_mode) && st.st_size == 0 && unlink(path) == 0;
+        return unlinkat(dir, last, AT_REMOVEDIR) == 0;
+    return S_ISREG(st.st_mode) && st.st_size == 0 && unlinkat(dir, last, 0) == 0;
 }
 
 int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name, int64_t deadline_ns, char *what,
@@ -362,7 +397,7 @@ int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name,
     } names[] = {
         { VCI_RES_PROCESS, "process" },        { VC_RES_MOUNT, "mount" }, { VC_RES_PATH, "path" },
         { VC_RES_NETNS, "network namespace" }, { VC_RES_LINK, "link" },   { VC_RES_CGROUP, "control group" },
-        { VCI_RES_MOUNTPOINT, "mount point" },
+        { VCI_RES_MOUNTPOINT, "mount point" }, { VCI_RES_HOOK, "hook process" },
     };
     const char *text = "thing";
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -382,6 +417,8 @@ int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name,
         return undo_link(name, err);
     case VC_RES_CGROUP:
         return undo_cgroup(name, deadline_ns, err);
+    case VCI_RES_HOOK:
+        return undo_hook(name, deadline_ns, err);
     case VCI_RES_MOUNTPOINT:
         return undo_mountpoint(name);
     default:

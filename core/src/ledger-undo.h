@@ -9,4 +9,7 @@
 int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name, int64_t deadline_ns, char *what,
                  size_t size, vc_error **err);
 
+/* SIGKILL for that very process and all of the process group that it leads; -ESRCH when it has ended. */
+int vci_kill_group(const struct vc_proc *leader);
+
 #endif

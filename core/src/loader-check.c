@@ -51,7 +51,8 @@ static const struct member agent_members[] = {
     WITH(ag_t, settle, VC_AG_CAP_TEMPLATE), WITH(ag_t, renew, VC_AG_CAP_TEMPLATE), WITH(ag_t, online, VC_AG_CAP_ONLINE),
 };
 static const struct member proxy_members[] = { MUST(px_t, start), MUST(px_t, stop), MUST(px_t, status) };
-static const struct member shim_members[] = { MUST(sh_t, start), MUST(sh_t, stop), MUST(sh_t, status) };
+static const struct member shim_members[] = { MUST(sh_t, start), MUST(sh_t, stop), MUST(sh_t, status),
+                                              WITH(sh_t, attach, VC_SHIM_CAP_ATTACH) };
 static const struct member network_members[] = {
     MUST(nw_t, setup), MUST(nw_t, teardown), UNLESS(nw_t, scan, VC_NET_CAP_NONE), UNLESS(nw_t, attach, VC_NET_CAP_NONE),
     UNLESS(nw_t, detach, VC_NET_CAP_NONE), UNLESS(nw_t, guest_config, VC_NET_CAP_NONE),
@@ -70,7 +71,8 @@ static const struct kind_rules {
       VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_NO_GUEST |
       VC_AG_CAP_STDIO | VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE },
     { proxy_members, sizeof(proxy_members) / sizeof(struct member), END_OF(px_t, status), sizeof(px_t), 0 },
-    { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t), VC_SHIM_CAP_NONE },
+    { shim_members, sizeof(shim_members) / sizeof(struct member), END_OF(sh_t, status), sizeof(sh_t),
+      VC_SHIM_CAP_NONE | VC_SHIM_CAP_ATTACH },
     { network_members, sizeof(network_members) / sizeof(struct member), END_OF(nw_t, teardown), sizeof(nw_t),
       VC_NET_CAP_NONE },
 };

@@ -3,13 +3,36 @@
 #include "network.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MAX_ENDPOINTS 32
 #define MAX_QUEUES    64
 #define JSON_DEPTH    8
 #define DEVICE_ID_MAX 31
+
+/* Note where it is found again by another process. */
+static int note_ns(struct vci_pod *pod, vc_error **err)
+{
+    char via[40], path[PATH_MAX];
+    struct stat st;
+    snprintf(via, sizeof via, "/proc/self/fd/%d", pod->netns_fd);
+    ssize_t n = readlink(via, path, sizeof path - 1);
+    if (n < 0 || fstat(pod->netns_fd, &st) < 0)
+        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at its network namespace", pod->dir.id);
+    path[n] = '\0';
+    free(pod->netns);
+    if (asprintf(&pod->netns, "%llu:%llu %s", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino, path) < 0) {
+        pod->netns = NULL;
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    return 0;
+}
 
 int vci_net_setup(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
@@ -19,9 +42,40 @@ int vci_net_setup(struct vci_pod *pod, int64_t deadline, vc_error **err)
     struct vc_net_request req = { .size = sizeof req, .hostname = pod->hostname };
     int32_t fd = -1;
     int rc = VCI_CALL(net, deadline, err, network, setup, &req, &fd);
-    if (rc == 0)
-        pod->netns_fd = fd;
-    return rc;
+    if (rc < 0)
+        return rc;
+    pod->netns_fd = fd;
+    return fd < 0 ? 0 : note_ns(pod, err);
+}
+
+int vci_net_open_ns(const struct vci_pod *pod, int *ret_fd, vc_error **err)
+{
+    unsigned long long dev = 0, ino = 0;
+    struct stat st;
+    char via[40];
+    int at = 0;
+    *ret_fd = -1;
+    if (pod->netns_fd >= 0) {
+        *ret_fd = fcntl(pod->netns_fd, F_DUPFD_CLOEXEC, 0);
+        return *ret_fd < 0 ? vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": its network namespace", pod->dir.id)
+                           : 0;
+    }
+    if (!pod->netns)
+        return 0;
+    if (sscanf(pod->netns, "%llu:%llu %n", &dev, &ino, &at) != 2 || !at)
+        return vci_store_corrupt(&pod->dir, "\"netns\" does not name a network namespace", err);
+    /* Where the plugin has it, or, when it has no name, as a process of the VM knows it. */
+    snprintf(via, sizeof via, "/proc/%d/ns/net", pod->n_vmm ? pod->vmm[0].pid : 0);
+    const char *paths[] = { pod->netns + at, via };
+    for (size_t i = 0; i < 2; i++) {
+        vcs_autoclose int fd = paths[i][0] == '/' ? open(paths[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino) {
+            *ret_fd = VCS_TAKE_FD(fd);
+            return 0;
+        }
+    }
+    return vci_fail(err, VC_ERR_NOTFOUND, 0, "the network namespace of pod \"%s\" (%s) is not there any more",
+                    pod->dir.id, pod->netns + at);
 }
 
 /* ---- what the plugin says ---- */

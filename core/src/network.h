@@ -11,6 +11,8 @@
 
 /* Make the pod's network namespace; pod->netns_fd is set when there is one. */
 int vci_net_setup(struct vci_pod *pod, int64_t deadline, vc_error **err);
+/* Open the pod's network namespace, whichever process made it: *ret_fd is -1 when it has none, else the caller's. */
+int vci_net_open_ns(const struct vci_pod *pod, int *ret_fd, vc_error **err);
 /* Give the VM a device for each endpoint of the namespace.  The guest may find them while it still boots. */
 int vci_net_plug(struct vci_pod *pod, int64_t deadline, vc_error **err);
 /* Have the guest name and address them.  Nothing is asked of it when there is nothing to set up. */

@@ -10,7 +10,7 @@
 
 #include "base64.h"
 #include "lib/io.h"
-#include "pod.h"
+#include "mounts.h"
 
 static const char *const state_names[] = { "ready", "running", "paused", "stopped", "making" };
 
@@ -82,6 +82,11 @@ void vci_ctr_free(struct vci_ctr *c)
     free(c->id);
     free(c->rootfs);
     free(c->spec);
+    free(c->guest_spec);
+    vci_disks_free(c);
+    free(c->console);
+    vci_strv_free(c->annotations);
+    vci_hooks_free(&c->hooks);
     free(c);
 }
 
@@ -105,9 +110,13 @@ void vci_pod_close(struct vci_pod *pod)
     free(pod->op);
     free(pod->hostname);
     free(pod->uri);
+    free(pod->netns);
+    vci_hooks_free(&pod->hooks);
     free(pod->vmm);
+    vci_volumes_free(pod);
     vci_strv_free(pod->dns);
     vci_strv_free(pod->annotations);
+    vci_strv_free(pod->settings);
     if (pod->netns_fd >= 0)
         close(pod->netns_fd);
     if (pod->dir.run_path)
@@ -232,12 +241,20 @@ static json_object *ctr_json(const struct vci_ctr *c, int *bad)
     *bad |= put_str(o, "rootfs", c->rootfs);
     put_int(o, "readonly", c->readonly);
     put_int(o, "terminal", c->terminal);
+    *bad |= put_str(o, "console", c->console);
     if (c->exit_status >= 0)
         json_object_object_add(o, "exit", json_object_new_int(c->exit_status));
     put_proc(o, "shim", &c->shim);
+    put_int(o, "pid_set", c->pid_set);
+    put_proc(o, "former", &c->former);
+    put_int(o, "oom", c->oom_killed);
+    put_strv(o, "annotations", c->annotations);
+    vci_hooks_put(&c->hooks, o);
     put_int(o, "created_ns", c->created_ns);
     put_int(o, "started_ns", c->started_ns);
     put_int(o, "finished_ns", c->finished_ns);
+    if (c->n_disks)
+        json_object_object_add(o, "disks", vci_disks_json(c));
     if (!c->n_execs)
         return o;
     json_object *list = json_object_new_array();
@@ -314,6 +331,7 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     put_str(o, "hostname", pod->hostname);
     put_strv(o, "dns", pod->dns);
     put_strv(o, "annotations", pod->annotations);
+    put_strv(o, "settings", pod->settings);
     put_int(o, "created_ns", pod->created_ns);
     json_object_object_add(o, "instances", stack_json(pod, &bad));
     if (pod->n_vmm) {
@@ -322,8 +340,12 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
             json_object_array_add(a, proc_json(&pod->vmm[i]));
         json_object_object_add(o, "vmm", a);
     }
+    vci_hooks_put(&pod->hooks, o);
+    bad |= put_str(o, "netns", pod->netns);
     put_proc(o, "proxy", &pod->proxy);
     bad |= put_str(o, "uri", pod->uri);
+    if (pod->n_volumes)
+        json_object_object_add(o, "volumes", vci_volumes_json(pod));
     if (pod->n_ctrs) {
         json_object *a = json_object_new_array();
         for (size_t i = 0; i < pod->n_ctrs; i++)
@@ -449,7 +471,7 @@ static const char *parse_ctr(struct vci_pod *pod, json_object *o)
     if (!id || vci_check_id("container id", id, NULL) < 0)
         return "a container has no valid id";
     struct vci_ctr *c = vci_pod_add(pod, id);
-    if (!c || copy_str(o, "rootfs", &c->rootfs) < 0)
+    if (!c || copy_str(o, "rootfs", &c->rootfs) < 0 || copy_str(o, "console", &c->console) < 0)
         return "";
     if (parse_state(get_str(o, "state"), &c->state) < 0)
         return "a container has no valid state";
@@ -457,9 +479,19 @@ static const char *parse_ctr(struct vci_pod *pod, json_object *o)
     c->terminal = get_int(o, "terminal", 0) != 0;
     c->exit_status = parse_exit(o);
     c->shim = proc_of(get(o, "shim", json_type_array));
+    c->pid_set = get_int(o, "pid_set", 0) != 0;
+    c->former = proc_of(get(o, "former", json_type_array));
+    c->oom_killed = get_int(o, "oom", 0) != 0;
+    if (copy_strv(o, "annotations", &c->annotations) < 0)
+        return "";
     c->created_ns = get_int(o, "created_ns", 0);
     c->started_ns = get_int(o, "started_ns", 0);
     c->finished_ns = get_int(o, "finished_ns", 0);
+    const char *bad = vci_hooks_get(&c->hooks, o);
+    if (!bad)
+        bad = vci_disks_parse(c, get(o, "disks", json_type_array));
+    if (bad)
+        return bad;
     json_object *list = get(o, "execs", json_type_array);
     size_t n = list ? json_object_array_length(list) : 0;
     if (n && !(c->execs = calloc(n, sizeof *c->execs)))
@@ -521,10 +553,14 @@ static const char *parse_pod(struct vci_pod *pod, json_object *o)
     pod->created_ns = get_int(o, "created_ns", 0);
     pod->proxy = proc_of(get(o, "proxy", json_type_array));
     if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 ||
-        copy_str(o, "uri", &pod->uri) < 0 || copy_strv(o, "dns", &pod->dns) < 0 ||
-        copy_strv(o, "annotations", &pod->annotations) < 0)
+        copy_str(o, "uri", &pod->uri) < 0 || copy_str(o, "netns", &pod->netns) < 0 || copy_strv(o, "dns", &pod->dns) < 0 ||
+        copy_strv(o, "annotations", &pod->annotations) < 0 || copy_strv(o, "settings", &pod->settings) < 0)
         return "";
     const char *bad = parse_stack(pod, o);
+    if (!bad)
+        bad = vci_hooks_get(&pod->hooks, o);
+    if (!bad)
+        bad = vci_volumes_parse(pod, get(o, "volumes", json_type_array));
     if (bad)
         return bad;
     json_object *a = get(o, "vmm", json_type_array);
@@ -572,6 +608,44 @@ int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock,
         return rc;
     }
     return vci_pod_read(pod, err);
+}
+
+int vci_pod_open_ctr(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int lock,
+                     struct vci_ctr **ret, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, lock, err);
+    if (rc == 0)
+        vci_pod_refresh(pod);
+    if (rc == 0 && lock != VCI_LOCK_NONE)
+        rc = vci_pod_check_whole(pod, err);
+    if (rc < 0)
+        return rc;
+    *ret = vci_pod_find(pod, ctr, err);
+    return *ret ? 0 : vci_rc(err);
+}
+
+/* "ready or running". */
+static const char *names_of(uint32_t states, char *buf, size_t size)
+{
+    size_t len = 0;
+    buf[0] = '\0';
+    for (size_t i = 0; i < sizeof state_names / sizeof *state_names; i++)
+        if (states & VCI_IS(i))
+            len += (size_t)snprintf(buf + len, size - len, "%s%s", len ? " or " : "", state_names[i]);
+    return buf;
+}
+
+int vci_ctr_must_be(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, uint32_t pod_states,
+                    uint32_t ctr_states, vc_error **err)
+{
+    char names[64];
+    if (!(pod_states & VCI_IS(pod->state)))
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s container \"%s\": pod \"%s\" is %s and must be %s", what, c->id,
+                        pod->dir.id, state_names[pod->state], names_of(pod_states, names, sizeof names));
+    if (!(ctr_states & VCI_IS(c->state)))
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot %s container \"%s\" of pod \"%s\": it is %s and must be %s", what,
+                        c->id, pod->dir.id, state_names[c->state], names_of(ctr_states, names, sizeof names));
+    return 0;
 }
 
 /* ---- what lives ---- */
@@ -630,6 +704,7 @@ void vci_pod_refresh(struct vci_pod *pod)
         if (!pod->died && !shim_gone)
             continue;
         c->exit_status = ended_status(pod, c, NULL);
+        c->oom_killed = c->exit_status == 137 && vci_exit_oom(&pod->dir, c->id, NULL);
         c->state = VCI_STOPPED;
     }
 }

@@ -6,6 +6,7 @@
 
 #include "lib/io.h"
 #include "lib/proc.h"
+#include "mounts.h"
 #include "template.h"
 
 #define MIN_MEMORY (1u << 20)
@@ -18,7 +19,7 @@ int vci_pod_plan(struct vci_pod *pod, const char *hostname, vc_error **err)
     pod->state = VCI_READY;
     pod->hostname = hostname ? strdup(hostname) : strndup(pod->dir.id, 63);
     for (uint32_t k = 1; k <= VCI_KINDS; k++)
-        if (!(pod->plugin[k] = strdup(vci_conf_plugin(pod->ctx->conf, k))))
+        if (!pod->plugin[k] && !(pod->plugin[k] = strdup(vci_conf_plugin(pod->ctx->conf, k))))
             return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     if (!pod->hostname)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
@@ -45,13 +46,22 @@ static int take_config(struct vci_pod *pod, const struct vc_pod_config *config, 
                         "\"%.80s\" is not a host name: use up to 63 letters, digits, \"-\" and \".\"",
                         config->hostname);
     pod->dns = vci_strv_copy(config->dns);
-    pod->annotations = vci_strv_copy(config->annotations);
-    int rc = vci_pod_plan(pod, config->hostname, err);
+    int rc = vci_annotations_merge(&pod->annotations, config->annotations, err);
+    if (rc == 0)
+        rc = vci_pod_plan(pod, config->hostname, err);
     if (rc < 0)
         return rc;
     pod->vm_template = vci_template_mode(pod); /* one that is started later keeps what it was made for */
-    if ((config->dns && !pod->dns) || (config->annotations && !pod->annotations))
+    if (config->dns && !pod->dns)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    struct vc_pod_config full;
+    VCI_TAKE(&full, config);
+    rc = vci_hooks_take(&pod->hooks, full.hooks, err);
+    if (rc < 0)
+        return rc;
+    rc = vci_volumes_take(pod, &full, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < config->n_containers; i++) {
         if (!config->containers || !config->containers[i])
             return vci_fail(err, VC_ERR_INVAL, 0, "container %zu of the pod has no configuration", i);
@@ -72,11 +82,30 @@ static int begin_on_disk(struct vci_pod *pod, const char *op, int boot, vc_error
     return rc;
 }
 
+/* Its containers are gone, and its VM. */
+static void poststop_all(struct vci_pod *pod)
+{
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        vci_hooks_poststop(pod, pod->ctrs[i]);
+    vci_hooks_poststop(pod, NULL);
+}
+
+/* The end of a start. */
+static void poststart_all(struct vci_pod *pod, int64_t deadline)
+{
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        if (pod->ctrs[i]->state == VCI_RUNNING)
+            vci_hooks_poststart(pod, pod->ctrs[i], deadline);
+    vci_hooks_poststart(pod, NULL, deadline);
+}
+
 /* Undo a creation that failed; the cause stands in *err already. */
 static void undo_create(struct vci_pod *pod)
 {
     vci_autoerror vc_error *e = NULL;
     int rc = vci_pod_teardown(pod, 0, &e);
+    if (rc == 0)
+        poststop_all(pod);
     if (rc == 0)
         rc = vci_store_remove(&pod->dir, &e);
     if (rc < 0)
@@ -96,9 +125,13 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
     char made[13];
     if (!config)
         return vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the pod");
+    struct vc_pod_config full;
+    const char *plugins[VCI_KINDS + 1] = { NULL };
     int rc = vci_check_pod_config(config, err);
     if (rc < 0)
         return rc;
+    VCI_TAKE(&full, config);
+    config = &full;
     const char *id = config->id;
     if (!id) {
         vci_make_id(made, 12);
@@ -112,8 +145,9 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
     if (!copy)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     vci_phase(ctx, id, "config-loaded");
-    rc = vci_stack_fits(ctx, vci_conf_plugin(ctx->conf, VC_KIND_HYPERVISOR), vci_conf_plugin(ctx->conf, VC_KIND_AGENT),
-                        err);
+    rc = vci_pod_choose(ctx, config, plugins, err);
+    if (rc == 0)
+        rc = vci_stack_fits(ctx, plugins[VC_KIND_HYPERVISOR], plugins[VC_KIND_AGENT], err);
     if (rc < 0)
         return rc;
     rc = vci_store_create(ctx, id, &pod->dir, err);
@@ -123,7 +157,9 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
     }
     vci_fault_point("store-created");
     pod->dir.cancellable = 1;
-    rc = take_config(pod, config, err);
+    rc = vci_pod_take_choice(pod, plugins, config->settings, err);
+    if (rc == 0)
+        rc = take_config(pod, config, err);
     int boot = run || !(config->flags & VC_POD_DEFER_VM);
     if (rc == 0)
         rc = begin_on_disk(pod, run ? "run" : "create", boot, err);
@@ -144,6 +180,8 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
         undo_create(pod);
         return rc;
     }
+    if (run)
+        poststart_all(pod, deadline);
     *ret = VCS_TAKE_PTR(copy);
     return 0;
 }
@@ -196,11 +234,14 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
     vci_pod_refresh(pod);
     rc = vci_pod_check_whole(pod, err);
     if (rc == 0 && pod->state != VCI_READY && pod->state != VCI_STOPPED)
-        rc =
-            vci_fail(err, VC_ERR_STATE, 0, "cannot start pod \"%s\": it is %s already", id, vci_state_name(pod->state));
+        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start pod \"%s\": it is %s", id,
+                      pod->state == VCI_PAUSED ? "paused; resume it" : "running already");
     int boot = pod->state == VCI_STOPPED || !pod->vm;
-    if (rc == 0 && boot && pod->vm) /* its VM died: what it left goes first */
+    if (rc == 0 && boot && pod->vm) { /* its VM died: what it left goes first */
         rc = vci_pod_teardown(pod, 0, err);
+        if (rc == 0)
+            vci_hooks_poststop(pod, NULL);
+    }
     if (rc < 0)
         return rc;
     pod->vm = 1;
@@ -215,8 +256,10 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
     if (rc == 0)
         rc = finish(pod, err);
     vci_fault_point("start-done");
-    if (rc == 0)
+    if (rc == 0) {
+        poststart_all(pod, deadline);
         return 0;
+    }
     /* Programs that have run cannot be un-run: the pod ends as a stopped one, with nothing outside. */
     vci_autoerror vc_error *e = NULL;
     pod->state = VCI_RUNNING;
@@ -260,6 +303,7 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
     }
     pod->state = VCI_STOPPED;
     pod->boot_same = 1;
+    vci_hooks_poststop(pod, NULL);
     rc = finish(pod, err);
     vci_fault_point("stop-done");
     if (rc == 0)
@@ -306,6 +350,8 @@ int vci_pod_do_delete(struct vci_pod *pod, vc_error **err)
     else /* nothing should be there, but what a killed caller left is in the ledger */
         rc = vci_ledger_undo(&pod->dir, vci_pod_deadline(pod->ctx, "call_timeout"), NULL, NULL, err);
     vci_fault_point("delete-undone");
+    if (rc == 0)
+        poststop_all(pod);
     if (rc == 0)
         rc = vci_store_remove(&pod->dir, err);
     if (rc == 0)

@@ -3,6 +3,7 @@
 #ifndef VCI_POD_H
 #define VCI_POD_H
 
+#include "hooks.h"
 #include "instance.h"
 #include "store.h"
 
@@ -13,6 +14,9 @@
 
 /* The order is that of the table of transitions in pod-state.c. */
 enum vci_state { VCI_READY, VCI_RUNNING, VCI_PAUSED, VCI_STOPPED, VCI_MAKING };
+
+struct vci_disk;
+struct vci_volume;
 
 /* A further process of a container. */
 struct vci_exec {
@@ -28,14 +32,23 @@ struct vci_ctr {
     uint32_t readonly, terminal;
     int32_t exit_status; /* -1 = none */
     struct vc_proc shim;
+    uint32_t pid_set;       /* `shim` is a process that vc_container_set_pid was given... */
+    struct vc_proc former;  /* ...in place of this one, which goes on */
+    uint32_t oom_killed;    /* what the shim said about the end of its first process */
+    char **annotations;     /* NULL-terminated or NULL: a copy of what its specification has, for looking */
     int64_t created_ns, started_ns, finished_ns;
     struct vci_exec *execs;
     size_t n_execs;
+    struct vci_hooks hooks;
+    struct vci_disk *disks; /* what it has of the host's disks: mounts.h */
+    size_t n_disks;
 
     /* Of this process only, while the container is made. */
     char *spec; /* config.json; NULL = to be read from the store */
+    char *guest_spec; /* the same for the agent, with the guest's names for what is of the host; NULL = as spec */
     int32_t stdio[3];
     uint32_t stdio_flags, rows, cols;
+    char *console; /* a terminal of the host, until its shim has it; kept in the record, for a VM that boots later */
 };
 
 struct vci_pod {
@@ -57,6 +70,7 @@ struct vci_pod {
     int from_pool;        /* it waited in the pool */
     char *hostname;
     char **dns, **annotations; /* NULL-terminated or NULL */
+    char **settings;           /* likewise: options of its plugins, over the configuration */
     int64_t created_ns;
 
     /* Plugins, indexed by VC_KIND_*: their names, what they saved, and, once used here, their instances. */
@@ -72,11 +86,24 @@ struct vci_pod {
     struct vc_proc proxy;
     char *uri;    /* what agents and shims connect to */
     int netns_fd; /* of this process only */
+    char *netns;  /* "DEV:INO PATH" of the network namespace; NULL = the host's, or none yet */
+    struct vci_hooks hooks;
     int prepared; /* likewise: what needs no guest is done */
 
     struct vci_ctr **ctrs;
     size_t n_ctrs;
+    struct vci_volume *volumes; /* mounts.h */
+    size_t n_volumes;
 };
+
+/* Hooks of its own, or of a container. */
+static inline int vci_pod_has_hooks(const struct vci_pod *pod)
+{
+    int any = vci_hooks_any(&pod->hooks);
+    for (size_t i = 0; !any && i < pod->n_ctrs; i++)
+        any = vci_hooks_any(&pod->ctrs[i]->hooks);
+    return any;
+}
 
 /* End of a public function: the error goes to the caller, or nowhere. */
 static inline int vci_api_end(int rc, vc_error *e, vc_error **err)
@@ -115,6 +142,13 @@ int vci_proc_lives(const struct vc_proc *p);
 void vci_pod_refresh(struct vci_pod *pod);
 /* STATE when an earlier operation on it was interrupted. */
 int vci_pod_check_whole(const struct vci_pod *pod, vc_error **err);
+/* Open a pod for something with one of its containers: read, in line with what lives and, when it is locked, whole. */
+int vci_pod_open_ctr(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int lock,
+                     struct vci_ctr **ret, vc_error **err);
+/* STATE unless pod and container are in one of those states; `what` completes "cannot ... container". */
+#define VCI_IS(state) (1u << (state))
+int vci_ctr_must_be(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, uint32_t pod_states,
+                    uint32_t ctr_states, vc_error **err);
 /* The container, or NULL with NOTFOUND in *err. */
 struct vci_ctr *vci_pod_find(struct vci_pod *pod, const char *ctr, vc_error **err);
 struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c, const char *exec_id, vc_error **err);
@@ -136,10 +170,22 @@ int64_t vci_deadline_ms(int64_t ms);
 void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id);
 /* 0-255, or -1 when there is none (yet). */
 int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
-int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, vc_error **err);
+int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, int oom,
+                   vc_error **err);
+/* 1 when the status there is that of a process that was ended for want of memory. */
+int vci_exit_oom(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
 void vci_exit_remove(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
 /* 0-255 out of a wait(2) status. */
 int vci_exit_of_wait(int wait_status);
+
+/* ---- pod-settings.c: plugins and options that a pod brings along ---- */
+/* The names of its plugins: those it asks for, else those of the configuration.  Whether what it asks for is installed,
+ * and takes its settings, is checked here.  The names live as long as config and context. */
+int vci_pod_choose(vc_context *ctx, const struct vc_pod_config *config, const char *names[VCI_KINDS + 1], vc_error **err);
+int vci_pod_take_choice(struct vci_pod *pod, const char *const names[VCI_KINDS + 1], const char *const *settings,
+                        vc_error **err);
+/* Is an option of this kind of plugin among them? */
+int vci_settings_touch(char *const *settings, uint32_t kind);
 
 /* ---- stack.c: the five instances ---- */
 /* The instance of a kind, made or restored when it is first asked for; NULL and *err on failure. */
@@ -178,12 +224,17 @@ void vci_vm_drop(struct vci_pod *pod, uint32_t kind);
 int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err);
 
 /* ---- pod.c, shared with gc.c and template-make.c ---- */
-/* What every pod gets from the configuration: plugins, a host name, its owner. */
+/* What every pod gets from the configuration: plugins (unless they are chosen already), a host name, its owner. */
 int vci_pod_plan(struct vci_pod *pod, const char *hostname, vc_error **err);
 /* The locked pod becomes stopped (no-op when it is). */
 int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err);
 /* The locked pod is ended when need be and removed. */
 int vci_pod_do_delete(struct vci_pod *pod, vc_error **err);
+
+/* ---- container-process.c ---- */
+/* vc_container_exec; ctr NULL = the pod's first container. */
+int vci_ctr_exec(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr,
+                 const struct vc_process_config *config, char **ret_id, int32_t *ret_pid, vc_error **err);
 
 /* ---- container.c ---- */
 /* Check a container's configuration, add it to the pod and make its specification: nothing outside happens. */
@@ -209,6 +260,11 @@ size_t vci_pod_end_lost_shims(struct vci_pod *pod);
 int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, uint32_t terminal, uint32_t stdio_flags,
                    const int32_t stdio[3], int64_t deadline, struct vc_proc *ret, vc_error **err);
 
+/* ---- tty.c: terminals of the host ---- */
+/* Could this path be one?  Nothing is opened. */
+int vci_tty_check(const char *path, vc_error **err);
+int vci_tty_open(const char *path, int *ret_fd, vc_error **err);
+
 /* ---- rootfs.c ---- */
 /* Is it a directory? */
 int vci_rootfs_check(const char *path, vc_error **err);
@@ -216,9 +272,9 @@ int vci_rootfs_check(const char *path, vc_error **err);
 int vci_rootfs_shared(const struct vci_pod *pod);
 /* How the shared folder reaches the guest: the word of the agent's sandbox_create; NULL when there is none. */
 const char *vci_rootfs_share_type(const struct vci_pod *pod);
-/* Show the container's root file system to the guest at VCI_SHARED/CTR/rootfs. */
+/* Show the container's root file system to the guest at VCI_SHARED/CTR/rootfs, and what else its mounts have of the host. */
 int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
-/* Take it away again; idempotent; never touches what the directory holds, except mount points made by us. */
+/* Take them away again; idempotent; never touches what the directories hold, except mount points made by us. */
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
 
 /* ---- spec.c: text in, text out ---- */
@@ -229,9 +285,18 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
 int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_t *ret_terminal, vc_error **err);
 /* Does a `process` object (or the one of a config.json) ask for a terminal? */
 int vci_spec_terminal(const char *json);
-/* Mount points that must exist in the root file system: absolute, NULL-terminated; free with vci_strv_free. */
-int vci_spec_mountpoints(const char *spec, char ***ret, vc_error **err);
 void vci_strv_free(char **v);
 char **vci_strv_copy(const char *const *v); /* NULL for NULL, and without memory when v is not NULL */
+
+/* ---- annotations.c: NULL-terminated lists of "key=value" ---- */
+/* Lay `more` over *list (NULL = empty), all or none. */
+int vci_annotations_merge(char ***list, const char *const *more, vc_error **err);
+/* Those of an OCI specification; *ret stays as it is when there are none. */
+int vci_annotations_of_spec(const char *spec, char ***ret, vc_error **err);
+
+/* ---- stats.c ---- */
+/* What the agent says that the container uses, whatever its state. */
+int vci_stats_ask(struct vci_pod *pod, const char *ctr, int64_t deadline, struct vc_container_stats **ret,
+                  vc_error **err);
 
 #endif

@@ -232,8 +232,8 @@ int vci_pool_take(struct vci_pod *pod, const char *key, const char *template_id,
 {
     char **ids = NULL;
     size_t n = 0;
-    /* Its VMs are of the configured size. */
-    if (pod->memory || pod->vcpus)
+    /* Its VMs are of the configured size, and were started as the configuration says. */
+    if (pod->memory || pod->vcpus || vci_settings_touch(pod->settings, VC_KIND_HYPERVISOR))
         return 0;
     int rc = vci_store_list_vms(pod->ctx, &ids, &n, err);
     /* Those that look at the same time begin at different ones. */

@@ -7,6 +7,8 @@
 #include "lib/io.h"
 #include "pod.h"
 
+#define OOM_MS 2000 /* for the agent to say whether memory was the reason */
+
 struct vc_process {
     struct vci_pod pod;
     char container[129], exec_id[129];
@@ -97,6 +99,20 @@ int vc_process_wait(vc_process *process, int32_t *ret_status, vc_error **err)
     return vci_api_end(rc, e, err);
 }
 
+/* Was anything in its container ended for want of memory?  Asked only where SIGKILL was the end. */
+static int saw_oom(vc_process *process)
+{
+    vci_autoerror vc_error *e = NULL;
+    struct vc_container_stats *s = NULL;
+    int64_t deadline = vci_pod_deadline(process->pod.ctx, "call_timeout"), soon = vci_deadline_ms(OOM_MS);
+    if (!(process->pod.inst[VC_KIND_AGENT].caps & VC_AG_CAP_STATS) ||
+        vci_stats_ask(&process->pod, process->container, deadline && deadline < soon ? deadline : soon, &s, &e) < 0)
+        return 0;
+    int oom = s->oom_kills > 0;
+    vc_container_stats_free(s);
+    return oom;
+}
+
 int vc_process_report(vc_process *process, int32_t status, vc_error **err)
 {
     VCI_NEED(process, err);
@@ -105,7 +121,10 @@ int vc_process_report(vc_process *process, int32_t status, vc_error **err)
                  ? 0
                  : vci_fail(&e, VC_ERR_INVAL, 0, "%d is not an exit status: they are 0 to 255", status);
     if (rc == 0)
-        rc = vci_exit_write(&process->pod.dir, process->container, process->exec_id, status, &e);
+        rc = vci_exit_write(&process->pod.dir, process->container, process->exec_id, status, 0, &e);
+    /* The status stands already: whoever is in a hurry to end this process loses nothing but the reason. */
+    if (rc == 0 && status == 137 && !process->exec_id[0] && saw_oom(process))
+        rc = vci_exit_write(&process->pod.dir, process->container, process->exec_id, status, 1, &e);
     return vci_api_end(rc, e, err);
 }
 

@@ -2,39 +2,18 @@
 /* rootfs.c: a container's root file system, shown to the guest by a bind mount below the shared directory. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/io.h"
-#include "pod.h"
-
-/* Not in every libc of the machines this is built on. */
-#ifndef OPEN_TREE_CLONE
-#define OPEN_TREE_CLONE 1
-#endif
-#ifndef AT_RECURSIVE
-#define AT_RECURSIVE 0x8000
-#endif
-#ifndef MOVE_MOUNT_F_EMPTY_PATH
-#define MOVE_MOUNT_F_EMPTY_PATH 0x00000004
-#endif
-#ifndef MOVE_MOUNT_T_EMPTY_PATH
-#define MOVE_MOUNT_T_EMPTY_PATH 0x00000040
-#endif
-#define ATTR_RDONLY 0x00000001u
-#define ATTR_NOSUID 0x00000002u
-#define ATTR_NODEV  0x00000004u
-
-struct attr {
-    uint64_t set, clear, propagation, userns_fd;
-};
+#include "mounts.h"
 
 int vci_rootfs_check(const char *path, vc_error **err)
 {
@@ -64,7 +43,13 @@ const char *vci_rootfs_share_type(const struct vci_pod *pod)
                                          : "9p";
 }
 
-/* ---- mount points inside the user's directory ---- */
+/* ---- mount points inside the user's directories ---- */
+
+/* A directory of the user's, in which mount points are made. */
+struct tree {
+    const char *path; /* of the host, for the ledger and for errors */
+    int fd;
+};
 
 /* Open what stands at `path` inside the tree; no link is followed.  -errno. */
 static int open_inside(int rootfd, const char *path, int flags)
@@ -74,15 +59,26 @@ static int open_inside(int rootfd, const char *path, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-/* Make one directory that is missing.  What is noted before is its path, and after that its inode too: undoing
- * removes only an empty directory, and when the inode is known only that one. */
-static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const char *path, const char *name,
+static int make_entry(int parent, const char *name, int file)
+{
+    if (!file)
+        return mkdirat(parent, name, 0755) < 0 ? -errno : 0;
+    int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
+/* Make one directory (or empty file) that is missing.  What is noted before is its path, and after that its inode too:
+ * undoing removes only what is empty, and when the inode is known only that one. */
+static int make_one(struct vci_pod *pod, const struct tree *t, int parent, const char *path, const char *name, int file,
                     vc_error **err)
 {
     vcs_autofree char *intent = NULL, *full = NULL;
     unsigned n = 0, n_full = 0;
     struct stat st;
-    if (asprintf(&intent, "0:0 %s%s", rootfs, path) < 0) {
+    if (asprintf(&intent, "0:0 %s%s", t->path, path) < 0) {
         intent = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
@@ -90,20 +86,18 @@ static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const c
     if (rc < 0)
         return rc;
     vci_fault_point("mountpoint-noted");
-    if (mkdirat(parent, name, 0755) < 0) {
-        int e = errno;
+    int r = make_entry(parent, name, file);
+    if (r < 0) {
         vci_ledger_del(&pod->dir, n, NULL);
-        if (e == EEXIST)
+        if (r == -EEXIST)
             return 0;
-        return vci_fail(
-            err, vci_code_of(e), e,
-            "the root file system %s has no mount point %s and it cannot be made: make an empty directory there",
-            rootfs, path);
+        return vci_fail(err, vci_code_of(-r), -r, "%s has no mount point %s and it cannot be made: make an empty %s there",
+                        t->path, path, file ? "file" : "directory");
     }
     vci_fault_point("mountpoint-made");
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot look at the new mount point %s%s", rootfs, path);
-    if (asprintf(&full, "%ju:%ju %s%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, rootfs, path) < 0) {
+        return vci_fail(err, vci_code_of(errno), errno, "cannot look at the new mount point %s%s", t->path, path);
+    if (asprintf(&full, "%ju:%ju %s%s", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, t->path, path) < 0) {
         full = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
@@ -111,8 +105,28 @@ static int make_one(struct vci_pod *pod, const char *rootfs, int parent, const c
     return rc < 0 ? rc : vci_ledger_del(&pod->dir, n, err);
 }
 
-/* Make the missing directories of one path, from the top. */
-static int make_path(struct vci_pod *pod, const char *rootfs, int rootfd, const char *path, vc_error **err)
+/* Where the link at `path` leads to inside the tree, as a path without links; NULL when it leads nowhere. */
+static char *follow(const struct tree *t, const char *path)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+    char via[64], root[PATH_MAX], real[PATH_MAX];
+    vcs_autoclose int fd = (int)syscall(SYS_openat2, t->fd, path, &how, sizeof how);
+    snprintf(via, sizeof via, "/proc/self/fd/%d", t->fd);
+    ssize_t n_root = fd < 0 ? -1 : readlink(via, root, sizeof root - 1);
+    snprintf(via, sizeof via, "/proc/self/fd/%d", fd);
+    ssize_t n = n_root < 0 ? -1 : readlink(via, real, sizeof real - 1);
+    if (n < n_root || n_root <= 0)
+        return NULL;
+    root[n_root] = real[n] = '\0';
+    if (n_root == 1) /* the tree is the host's root */
+        n_root = 0;
+    if (strncmp(real, root, (size_t)n_root) != 0 || (real[n_root] && real[n_root] != '/'))
+        return NULL;
+    return strdup(real + n_root);
+}
+
+/* Make what is missing of one path, from the top. */
+static int make_path(struct vci_pod *pod, const struct tree *t, const char *path, int file, int depth, vc_error **err)
 {
     vcs_autofree char *p = strdup(path);
     if (!p)
@@ -124,21 +138,27 @@ static int make_path(struct vci_pod *pod, const char *rootfs, int rootfd, const 
             break;
         end = name + strcspn(name, "/");
         char keep = *end;
+        int last = !end[strspn(end, "/")];
         *end = '\0';
         if (strcmp(name, "..") == 0)
             return vci_fail(err, VC_ERR_INVAL, 0, "the mount point %s must not contain \"..\"", path);
-        int fd = open_inside(rootfd, p, O_PATH | O_DIRECTORY);
+        int flags = O_PATH | (last ? 0 : O_DIRECTORY);
+        int fd = open_inside(t->fd, p, flags);
         if (fd == -ENOENT) {
-            int rc = make_one(pod, rootfs, dir < 0 ? rootfd : dir, p, name, err);
+            int rc = make_one(pod, t, dir < 0 ? t->fd : dir, p, name, file && last, err);
             if (rc < 0)
                 return rc;
-            fd = open_inside(rootfd, p, O_PATH | O_DIRECTORY);
+            fd = open_inside(t->fd, p, flags);
         }
-        if (fd == -ELOOP) /* a link: the guest resolves it inside the container */
-            return 0;
+        if (fd == -ELOOP) { /* a link: what the guest finds behind it is made */
+            vcs_autofree char *real = depth < 32 ? follow(t, p) : NULL, *rest = NULL;
+            *end = keep;
+            if (!real || asprintf(&rest, "%s%s", real, end) < 0)
+                return 0;
+            return make_path(pod, t, rest, file, depth + 1, err);
+        }
         if (fd < 0)
-            return vci_fail(err, vci_code_of(-fd), -fd, "cannot use %s in the root file system %s as a mount point", p,
-                            rootfs);
+            return vci_fail(err, vci_code_of(-fd), -fd, "cannot use %s in %s as a mount point", p, t->path);
         vcs_cleanup_fd(&dir);
         dir = fd;
         *end = keep;
@@ -146,30 +166,58 @@ static int make_path(struct vci_pod *pod, const char *rootfs, int rootfd, const 
     return 0;
 }
 
-static int make_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, int rootfd, vc_error **err)
+/* Each mount needs something to be mounted on.  Where that is seen by the host, it is made when it is missing: in the root,
+ * or in what is bind-mounted over it; what the guest mounts by itself is the guest's business. */
+static int make_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, int rootfd, const struct vci_mount *list, size_t n,
+                            vc_error **err)
 {
-    char **list = NULL;
-    int rc = vci_spec_mountpoints(c->spec, &list, err);
-    for (size_t i = 0; rc == 0 && list[i]; i++)
-        rc = make_path(pod, c->rootfs, rootfd, list[i], err);
-    vci_strv_free(list);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        const char *path = list[i].destination;
+        struct tree t = { .path = c->rootfs, .fd = rootfd };
+        const struct vci_mount *over = NULL;
+        for (size_t k = 0; k < i; k++)
+            if (list[k].destination[0] == '/' && vci_path_below(path, list[k].destination))
+                over = &list[k];
+        if (path[0] != '/' || !path[1] ||
+            (over && (over->kind == VCI_MOUNT_GUEST || over->file || over->flags & VCI_BIND_RO)))
+            continue;
+        if (over) {
+            path += strlen(over->destination);
+            t = (struct tree){ .path = over->source, .fd = over->fd };
+        }
+        rc = make_path(pod, &t, path, list[i].file, 0, err);
+    }
     return rc;
 }
 
-/* Take back the mount points made in a directory that ends with this container; others of the pod may share it. */
-static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, vc_error **err)
+/* Remove one mount point if it is still what was made, and empty; else it is the user's now. */
+static void remove_one(int dir, const char *name, const char *recorded)
 {
-    struct vci_ledger_entry *entries = NULL;
-    size_t n = 0;
+    struct stat st;
+    char made[64];
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    snprintf(made, sizeof made, "%ju:%ju ", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    if (strncmp(recorded, made, strlen(made)) != 0 && strncmp(recorded, "0:0 ", 4) != 0)
+        return;
+    if (S_ISDIR(st.st_mode))
+        unlinkat(dir, name, AT_REMOVEDIR);
+    else if (S_ISREG(st.st_mode) && st.st_size == 0)
+        unlinkat(dir, name, 0);
+}
+
+/* Take back the mount points made in a root that ends with this container; others of the pod may share it. */
+static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, const struct vci_ledger_entry *entries,
+                              size_t n, vc_error **err)
+{
+    int rc = 0;
     for (size_t i = 0; i < pod->n_ctrs; i++)
         if (pod->ctrs[i] != c && pod->ctrs[i]->rootfs && strcmp(pod->ctrs[i]->rootfs, c->rootfs) == 0)
             return 0;
-    int rc = vci_ledger_read(&pod->dir, &entries, &n, err);
     size_t len = strlen(c->rootfs);
     for (size_t i = n; rc == 0 && i-- > 0;) {
         const char *path = entries[i].type == VCI_RES_MOUNTPOINT ? strchr(entries[i].name, ' ') : NULL;
-        struct stat st;
-        char made[64];
         if (!path || strncmp(++path, c->rootfs, len) != 0 || path[len] != '/')
             continue;
         vcs_autoclose int rootfd = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -179,34 +227,14 @@ static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, vc_e
         char *name = strrchr(parent, '/');
         *name++ = '\0';
         vcs_autoclose int dir = rootfd < 0 ? -1 : open_inside(rootfd, *parent ? parent : "/", O_PATH | O_DIRECTORY);
-        if (dir >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) {
-            snprintf(made, sizeof made, "%ju:%ju ", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
-            if (strncmp(entries[i].name, made, strlen(made)) == 0 || strncmp(entries[i].name, "0:0 ", 4) == 0)
-                unlinkat(dir, name, AT_REMOVEDIR); /* only when empty: else it is the user's now */
-        }
+        if (dir >= 0)
+            remove_one(dir, name, entries[i].name);
         rc = vci_ledger_del(&pod->dir, entries[i].n, err);
     }
-    vci_ledger_entries_free(entries, n);
     return rc;
 }
 
 /* ---- the mount ---- */
-
-/* A private copy of the tree below the open directory (its path may name another one by now), with its attributes set before anybody can see it. */
-static int clone_tree(const struct vci_ctr *c, int rootfd, vc_error **err)
-{
-    struct attr attr = { .set = ATTR_NOSUID | ATTR_NODEV | (c->readonly ? ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
-    int fd = (int)syscall(SYS_open_tree, rootfd, "", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE | AT_EMPTY_PATH);
-    if (fd < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot make a bind mount of %s", c->rootfs);
-    if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) < 0) {
-        int e = errno;
-        close(fd);
-        return vci_fail(err, vci_code_of(e), e, "cannot make the bind mount of %s %s", c->rootfs,
-                        c->readonly ? "read-only" : "private");
-    }
-    return fd;
-}
 
 /* The guest can write below VCI_SHARED: nothing there is followed, and what is reached is reached by descriptor. */
 static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_error **err)
@@ -222,31 +250,40 @@ static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_
     return fd;
 }
 
-static int attach_tree(struct vci_pod *pod, const struct vci_ctr *c, int parent, int tree, vc_error **err)
+static int mount_root(struct vci_pod *pod, const struct vci_ctr *c, int parent, int rootfd, vc_error **err)
 {
-    vcs_autofree char *target = NULL;
-    if (asprintf(&target, "%s/" VCI_SHARED "/%s/rootfs", pod->dir.run_path, c->id) < 0) {
-        target = NULL;
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    char inside[160];
+    snprintf(inside, sizeof inside, VCI_SHARED "/%s", c->id);
+    vcs_autoclose int tree = vci_bind_tree(rootfd, c->rootfs, VCI_BIND_REC | (c->readonly ? VCI_BIND_RO : 0), err);
+    return tree < 0 ? tree : vci_bind_attach(pod, parent, inside, "rootfs", tree, 0, c->rootfs, err);
+}
+
+/* The root, and what else of the host its specification mounts. */
+static int mount_all(struct vci_pod *pod, struct vci_ctr *c, int rootfd, struct vci_mount *list, size_t n, vc_error **err)
+{
+    size_t placed = 0;
+    int rc = vci_mounts_open(pod, c, list, n, err);
+    vcs_autoclose int parent = rc == 0 ? open_target(pod, c->id, 1, err) : -1;
+    if (parent < 0)
+        return rc ? rc : vci_rc(err);
+    rc = make_mountpoints(pod, c, rootfd, list, n, err);
+    if (rc == 0)
+        rc = mount_root(pod, c, parent, rootfd, err);
+    if (rc == 0)
+        rc = vci_mounts_bind(pod, c, parent, list, n, err);
+    for (size_t i = 0; i < n; i++)
+        placed += list[i].place != NULL;
+    if (rc == 0 && placed) {
+        free(VCS_TAKE_PTR(c->guest_spec));
+        rc = vci_spec_place(c->spec, list, n, &c->guest_spec, err);
     }
-    if (mkdirat(parent, "rootfs", 0700) < 0 && errno != EEXIST)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot make %s", target);
-    vcs_autoclose int at = vcs_open_beneath(parent, "rootfs", O_PATH | O_DIRECTORY, 0);
-    if (at < 0)
-        return vci_fail(err, vci_code_of(-at), -at, "cannot open %s", target);
-    unsigned n = 0;
-    int rc = vci_ledger_add(&pod->dir, VC_RES_MOUNT, "core", target, &n, err);
-    if (rc < 0)
-        return rc;
-    vci_fault_point("mount-noted");
-    if (syscall(SYS_move_mount, tree, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot mount %s on %s", c->rootfs, target);
-    vci_fault_point("mounted");
-    return 0;
+    return rc;
 }
 
 int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
 {
+    struct vci_mount *list = NULL;
+    size_t n = 0;
     if (!vci_rootfs_shared(pod))
         return 0;
     int rc = vci_rootfs_check(c->rootfs, err);
@@ -255,42 +292,37 @@ int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     vcs_autoclose int rootfd = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (rootfd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", c->rootfs);
-    vcs_autoclose int parent = open_target(pod, c->id, 1, err);
-    if (parent < 0)
-        return parent;
     rc = vci_ctr_load_spec(pod, c, err);
     if (rc == 0)
-        rc = make_mountpoints(pod, c, rootfd, err);
+        rc = vci_spec_mounts(c->spec, &list, &n, err);
     if (rc < 0)
         return rc;
-    vcs_autoclose int tree = clone_tree(c, rootfd, err);
-    return tree < 0 ? tree : attach_tree(pod, c, parent, tree, err);
+    rc = mount_all(pod, c, rootfd, list, n, err);
+    vci_mounts_free(list, n);
+    return rc;
 }
 
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
 {
-    char name[160], via[64];
-    vcs_autofree char *target = NULL;
+    char name[160];
     struct vci_ctr *c = vci_pod_find(pod, ctr, NULL);
+    struct vci_ledger_entry *entries = NULL;
+    size_t n = 0;
     vcs_autoclose int parent = pod->dir.run_fd < 0 ? -1 : open_target(pod, ctr, 0, NULL);
     if (parent < 0)
         return 0;
-    if (asprintf(&target, "%s/" VCI_SHARED "/%s/rootfs", pod->dir.run_path, ctr) < 0) {
-        target = NULL;
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    }
-    /* Only mounts of ours are there; more than one when an earlier removal was interrupted. */
-    snprintf(via, sizeof via, "/proc/self/fd/%d/rootfs", parent);
-    while (umount2(via, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-        continue;
-    if (errno != EINVAL && errno != ENOENT && errno != EPERM)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot unmount %s", target);
-    int rc = vci_ledger_del_name(&pod->dir, VC_RES_MOUNT, target, err);
-    if (rc == VC_ERR_NOTFOUND)
-        rc = 0;
-    /* rmdir fails when the guest left something in them: that goes with the pod's directory. */
-    unlinkat(parent, "rootfs", AT_REMOVEDIR);
+    /* One that fails does not keep the others. */
+    int rc = vci_ledger_read(&pod->dir, &entries, &n, err);
+    int r = vci_mounts_unbind(pod, ctr, parent, entries, n, rc ? NULL : err);
+    rc = rc ? rc : r;
     snprintf(name, sizeof name, VCI_SHARED "/%s", ctr);
+    r = vci_bind_detach(pod, parent, name, "rootfs", rc ? NULL : err);
+    rc = rc ? rc : r;
     unlinkat(pod->dir.run_fd, name, AT_REMOVEDIR);
-    return rc < 0 || !c || !c->rootfs ? rc : remove_mountpoints(pod, c, err);
+    if (r == 0 && c && c->rootfs) {
+        r = remove_mountpoints(pod, c, entries, n, rc ? NULL : err);
+        rc = rc ? rc : r;
+    }
+    vci_ledger_entries_free(entries, n);
+    return rc;
 }

@@ -209,7 +209,7 @@ static int check_spawn(const struct vc_spawn *s, vc_error **err)
 }
 
 /* Record it, then let it go on. */
-static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t pid, int gate, const char *path,
+static int record_and_release(struct vci_pod_dir *dir, uint32_t type, const char *owner, pid_t pid, int gate, const char *path,
                               struct vc_proc *out, vc_error **err)
 {
     struct vc_proc proc;
@@ -220,7 +220,7 @@ static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t 
         return vci_fail(err, VC_ERR_IO, r, "cannot start %s: its process cannot be looked at", path);
     if (dir) {
         snprintf(name, sizeof(name), "%d %llu", proc.pid, (unsigned long long)proc.start_ticks);
-        r = vci_ledger_add(dir, VCI_RES_PROCESS, owner, name, &entry, err);
+        r = vci_ledger_add(dir, type, owner, name, &entry, err);
         if (r)
             return r;
     }
@@ -236,8 +236,8 @@ static int record_and_release(struct vci_pod_dir *dir, const char *owner, pid_t 
     return r;
 }
 
-int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s,
-              struct vc_proc *out, vc_error **err)
+int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const char *owner, const struct vc_spawn *s,
+                 struct vc_proc *out, vc_error **err)
 {
     static const char *const default_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                                NULL };
@@ -272,7 +272,7 @@ int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const
         return vci_fail(err, vci_code_of(sys), sys, "cannot start %s", s->path);
     }
     vci_fault_point("spawn-cloned");
-    r = record_and_release(dir, owner, pid, ends[0], s->path, out, err);
+    r = record_and_release(dir, type, owner, pid, ends[0], s->path, out, err);
     close(ends[0]);
     if (r)
         reap(pid); /* the gate is closed: it has ended or ends now */
@@ -280,4 +280,10 @@ int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const
         vci_log(ctx, VC_LOG_DEBUG, dir ? dir->id : NULL, "started %s as pid %d", s->path, (int)pid);
     vci_fault_point("spawn-done");
     return r;
+}
+
+int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s,
+              struct vc_proc *out, vc_error **err)
+{
+    return vci_spawn_as(ctx, dir, VCI_RES_PROCESS, owner, s, out, err);
 }

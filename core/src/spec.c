@@ -2,10 +2,11 @@
 /* spec.c: the OCI runtime specification of a container, from its configuration and maybe a given base. */
 #include <json-c/json.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pod.h"
+#include "mounts.h"
 
 static const char *const default_caps[] = {
     "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID", "CAP_KILL",       "CAP_NET_BIND_SERVICE",
@@ -29,17 +30,6 @@ static const char *const masked_paths[] = {
 static const char *const readonly_paths[] = {
     "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
 };
-static const struct {
-    const char *destination, *type, *source, *options;
-} default_mounts[] = {
-    { "/proc", "proc", "proc", "nosuid noexec nodev" },
-    { "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k" },
-    { "/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5" },
-    { "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k" },
-    { "/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev" },
-    { "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro" },
-    { "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro" },
-};
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static json_object *str(const char *s)
@@ -52,17 +42,6 @@ static json_object *strv(const char *const *v)
     json_object *a = json_object_new_array();
     for (; v && *v; v++)
         json_object_array_add(a, str(*v));
-    return a;
-}
-
-static json_object *words(const char *text)
-{
-    json_object *a = json_object_new_array();
-    while (*text) {
-        size_t n = strcspn(text, " ");
-        json_object_array_add(a, json_object_new_string_len(text, (int)n));
-        text += n + strspn(text + n, " ");
-    }
     return a;
 }
 
@@ -112,8 +91,14 @@ static int number(const char *s, const char *end, int64_t *ret)
     return 1;
 }
 
-static int set_user(json_object *process, const char *user, vc_error **err)
+static int set_user(json_object *process, const char *text, const char *group, vc_error **err)
 {
+    vcs_autofree char *both = NULL;
+    if (group && asprintf(&both, "%s:%s", text, group) < 0) {
+        both = NULL;
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    const char *user = both ? both : text;
     const char *colon = strchr(user, ':'), *end = user + strlen(user);
     int64_t uid = 0, gid = 0;
     if (colon ? colon == user || colon + 1 == end || strchr(colon + 1, ':') : user == end)
@@ -128,6 +113,20 @@ static int set_user(json_object *process, const char *user, vc_error **err)
     else
         json_object_object_add(u, "username", str(user));
     return 0;
+}
+
+/* The user without a group that stands in a base. */
+static const char *user_of(json_object *process, char *buf, size_t size)
+{
+    json_object *u = NULL, *v = NULL;
+    json_object_object_get_ex(process, "user", &u);
+    if (json_object_object_get_ex(u, "username", &v) && json_object_is_type(v, json_type_string)) {
+        const char *name = json_object_get_string(v);
+        snprintf(buf, size, "%.*s", (int)strcspn(name, ":"), name);
+    } else {
+        snprintf(buf, size, "%lld", json_object_object_get_ex(u, "uid", &v) ? (long long)json_object_get_int64(v) : 0);
+    }
+    return buf;
 }
 
 /* OCI knows numbers only; a name stands in the same list as text, and the agent resolves it in the container. */
@@ -145,12 +144,44 @@ static int set_groups(json_object *process, const char *const *groups, vc_error 
     return 0;
 }
 
+static int check_caps(const char *const *caps, vc_error **err)
+{
+    for (size_t i = 0; caps && caps[i]; i++)
+        if (strncmp(caps[i], "CAP_", 4) != 0 || !caps[i][4])
+            return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a capability: write it like CAP_NET_ADMIN", caps[i]);
+    return 0;
+}
+
+/* Each of the five sets by itself. */
+static int set_cap_sets(json_object *process, const struct vc_capabilities *given, vc_error **err)
+{
+    struct vc_capabilities all;
+    VCI_TAKE(&all, given);
+    const struct {
+        const char *name;
+        const char *const *caps;
+    } sets[] = { { "bounding", all.bounding },
+                 { "effective", all.effective },
+                 { "permitted", all.permitted },
+                 { "inheritable", all.inheritable },
+                 { "ambient", all.ambient } };
+    json_object *c = json_object_new_object();
+    json_object_object_add(process, "capabilities", c);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        int rc = check_caps(sets[i].caps, err);
+        if (rc < 0)
+            return rc;
+        json_object_object_add(c, sets[i].name, strv(sets[i].caps));
+    }
+    return 0;
+}
+
 static int set_caps(json_object *process, const char *const *caps, int given, vc_error **err)
 {
     static const char *const sets[] = { "bounding", "effective", "permitted", "inheritable", "ambient" };
-    for (size_t i = 0; caps[i]; i++)
-        if (strncmp(caps[i], "CAP_", 4) != 0 || !caps[i][4])
-            return vci_fail(err, VC_ERR_INVAL, 0, "\"%s\" is not a capability: write it like CAP_NET_ADMIN", caps[i]);
+    int rc = check_caps(caps, err);
+    if (rc < 0)
+        return rc;
     json_object *c = member(process, "capabilities");
     /* Ambient ones survive the change to another user: only those that were asked for do. */
     for (size_t i = 0; i < (given ? 5u : 3u); i++)
@@ -215,12 +246,15 @@ static int fill_process(json_object *process, const struct vc_process_config *c,
         json_object_object_add(process, "args", strv(c->args));
     if (c->cwd || !has(process, "cwd"))
         json_object_object_add(process, "cwd", str(c->cwd ? c->cwd : "/"));
+    char uid[80];
     int rc = set_env(process, c, terminal, err);
-    if (rc == 0 && (c->user || !has(process, "user")))
-        rc = set_user(process, c->user ? c->user : "0:0", err);
+    if (rc == 0 && (c->user || c->group || !has(process, "user")))
+        rc = set_user(process, c->user ? c->user : c->group ? user_of(process, uid, sizeof uid) : "0:0", c->group, err);
     if (rc == 0 && c->groups)
         rc = set_groups(process, c->groups, err);
-    if (rc == 0 && (c->caps || !has(process, "capabilities")))
+    if (rc == 0 && c->capabilities)
+        rc = set_cap_sets(process, c->capabilities, err);
+    else if (rc == 0 && (c->caps || !has(process, "capabilities")))
         rc = set_caps(process, c->caps ? c->caps : default_caps, c->caps != NULL, err);
     if (c->no_new_privs || !has(process, "noNewPrivileges"))
         json_object_object_add(process, "noNewPrivileges", json_object_new_boolean(c->no_new_privs != 0));
@@ -283,58 +317,6 @@ int vci_spec_terminal(const char *json)
 }
 
 /* ---- container ---- */
-
-static void default_filesystem(json_object *spec)
-{
-    if (has(spec, "mounts"))
-        return;
-    json_object *list = json_object_new_array();
-    for (size_t i = 0; i < sizeof default_mounts / sizeof *default_mounts; i++) {
-        json_object *m = json_object_new_object();
-        json_object_object_add(m, "destination", str(default_mounts[i].destination));
-        json_object_object_add(m, "type", str(default_mounts[i].type));
-        json_object_object_add(m, "source", str(default_mounts[i].source));
-        json_object_object_add(m, "options", words(default_mounts[i].options));
-        json_object_array_add(list, m);
-    }
-    json_object_object_add(spec, "mounts", list);
-}
-
-/* What a base may ask for and cannot get is refused, not dropped. */
-static int check_base(json_object *spec, vc_error **err)
-{
-    json_object *mounts = NULL, *hooks = NULL, *options = NULL, *v = NULL;
-    if (json_object_object_get_ex(spec, "hooks", &hooks) && json_object_is_type(hooks, json_type_object)) {
-        json_object_object_foreach(hooks, key, list)
-        {
-            if (json_object_is_type(list, json_type_array) && json_object_array_length(list))
-                return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the specification has hooks (%s), which are not supported",
-                                key);
-        }
-    }
-    if (!json_object_object_get_ex(spec, "mounts", &mounts))
-        return 0;
-    if (!json_object_is_type(mounts, json_type_array))
-        return vci_fail(err, VC_ERR_INVAL, 0, "\"mounts\" of the specification is not an array");
-    for (size_t i = 0; i < json_object_array_length(mounts); i++) {
-        json_object *m = json_object_array_get_idx(mounts, i), *dst = NULL;
-        if (!json_object_object_get_ex(m, "destination", &dst) || !json_object_is_type(dst, json_type_string) ||
-            json_object_get_string(dst)[0] != '/')
-            return vci_fail(err, VC_ERR_INVAL, 0, "mount %zu of the specification has no absolute destination", i);
-        int bind = json_object_object_get_ex(m, "type", &v) && strcmp(json_object_get_string(v) ?: "", "bind") == 0;
-        size_t n = json_object_object_get_ex(m, "options", &options) && json_object_is_type(options, json_type_array)
-                       ? json_object_array_length(options)
-                       : 0;
-        for (size_t k = 0; k < n; k++) {
-            const char *o = json_object_get_string(json_object_array_get_idx(options, k)) ?: "";
-            bind |= strcmp(o, "bind") == 0 || strcmp(o, "rbind") == 0;
-        }
-        if (bind)
-            return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the bind mount at %s cannot be given to a container in a VM",
-                            json_object_get_string(dst));
-    }
-    return 0;
-}
 
 /* "key=value" pairs into an object of strings. */
 static int set_pairs(json_object *o, const char *const *pairs, const char *what, vc_error **err)
@@ -459,7 +441,7 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
         return rc;
     if (!spec)
         spec = json_object_new_object();
-    rc = check_base(spec, err);
+    json_object_object_del(spec, "hooks"); /* they are the host's affair: see hooks.c */
     if (!has(spec, "ociVersion"))
         json_object_object_add(spec, "ociVersion", str("1.0.2"));
     if (rc == 0)
@@ -471,9 +453,12 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
     json_object_object_add(root, "readonly", json_object_new_boolean(readonly));
     if (!has(spec, "hostname") && hostname)
         json_object_object_add(spec, "hostname", str(hostname));
-    default_filesystem(spec);
+    if (rc == 0)
+        rc = vci_spec_set_mounts(spec, config, err);
     if (rc == 0)
         rc = set_linux(spec, config, err);
+    if (rc == 0)
+        rc = vci_spec_set_devices(spec, config, err);
     if (rc == 0 && config->annotations)
         rc = set_pairs(member(spec, "annotations"), config->annotations, "annotation", err);
     if (rc == 0)
@@ -482,40 +467,4 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
     if (rc < 0)
         vci_context(err, "container \"%s\"", id);
     return rc;
-}
-
-/* ---- mount points ---- */
-
-/* Is path the directory `dir`, or below it? */
-static int below(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-    while (n > 1 && dir[n - 1] == '/')
-        n--;
-    return n == 1 || (strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0'));
-}
-
-int vci_spec_mountpoints(const char *spec, char ***ret, vc_error **err)
-{
-    json_object *o = json_tokener_parse(spec), *mounts = NULL, *dst = NULL;
-    json_object_object_get_ex(o, "mounts", &mounts);
-    size_t n = json_object_is_type(mounts, json_type_array) ? json_object_array_length(mounts) : 0, k = 0;
-    char **list = calloc(n + 1, sizeof *list);
-    for (size_t i = 0; list && i < n; i++) {
-        const char *path = NULL;
-        if (json_object_object_get_ex(json_object_array_get_idx(mounts, i), "destination", &dst))
-            path = json_object_get_string(dst);
-        int covered = !path || path[0] != '/' || !path[1];
-        for (size_t j = 0; !covered && j < k; j++)
-            covered = below(path, list[j]);
-        if (!covered && !(list[k++] = strdup(path))) {
-            vci_strv_free(list);
-            list = NULL;
-        }
-    }
-    json_object_put(o);
-    if (!list)
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    *ret = list;
-    return 0;
 }

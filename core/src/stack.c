@@ -11,8 +11,8 @@ struct vci_inst *vci_stack_get(struct vci_pod *pod, uint32_t kind, int64_t deadl
     struct vci_inst *i = &pod->inst[kind];
     if (i->handle)
         return i;
-    int rc = vci_inst_open(i, pod->ctx, &pod->dir, kind, pod->plugin[kind], pod->saved[kind], pod->saved_len[kind],
-                           pod->saved_version[kind], deadline, err);
+    int rc = vci_inst_open(i, pod->ctx, &pod->dir, kind, pod->plugin[kind], pod->settings, pod->saved[kind],
+                           pod->saved_len[kind], pod->saved_version[kind], deadline, err);
     return rc < 0 ? NULL : i;
 }
 

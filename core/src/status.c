@@ -1,44 +1,68 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* status.c: looking at pods: nothing is locked, waited for, loaded or changed. */
 #include <json-c/json.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pod.h"
 
+/* A status is one piece of memory: the struct, its pointers, then its strings.  A list of thousands of pods is made of
+ * them. */
+struct pack {
+    char *at; /* where the next string goes; NULL while lengths are summed up */
+    size_t len;
+};
+
 /* A string of a status is never NULL. */
-static int dup_to(const char **ret, const char *s)
+static const char *put(struct pack *p, const char *s)
 {
-    *ret = strdup(s ? s : "");
-    return *ret ? 0 : -1;
+    size_t n = strlen(s ? s : "") + 1;
+    char *to = p->at;
+    p->len += n;
+    if (!to)
+        return NULL;
+    memcpy(to, s ? s : "", n);
+    p->at += n;
+    return to;
 }
 
-static void free_str(const char *s)
+static size_t count(char *const *list)
 {
-    free((void *)(uintptr_t)s);
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    return n;
+}
+
+/* The strings of `list` to `to`, which has room for the NULL as well. */
+static void put_list(struct pack *p, char *const *list, char **to)
+{
+    for (; list && *list; list++) {
+        const char *s = put(p, *list);
+        if (to)
+            *to++ = (char *)(uintptr_t)s;
+    }
+    if (to)
+        *to = NULL;
 }
 
 void vc_container_status_free(struct vc_container_status *s)
 {
-    if (!s)
-        return;
-    free_str(s->id);
-    free_str(s->state);
-    free_str(s->rootfs);
     free(s);
+}
+
+void vc_container_list_free(struct vc_container_status **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++)
+        vc_container_status_free(list[i]);
+    free(list);
 }
 
 void vc_pod_status_free(struct vc_pod_status *s)
 {
-    if (!s)
-        return;
-    for (size_t i = 0; i < s->n_containers; i++)
+    for (size_t i = 0; s && i < s->n_containers; i++)
         vc_container_status_free(s->containers[i]);
-    free(s->containers);
-    const char *all[] = { s->id,    s->state, s->reason,  s->hypervisor, s->agent,
-                          s->proxy, s->shim,  s->network, s->hostname,   s->template_id };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free_str(all[i]);
     free(s);
 }
 
@@ -49,22 +73,38 @@ void vc_pod_list_free(struct vc_pod_status **list, size_t n)
     free(list);
 }
 
+/* The strings of a container's status; those of `s` while p->at is set. */
+static void put_ctr(struct pack *p, const struct vci_pod *pod, const struct vci_ctr *c, struct vc_container_status *s,
+                    char **annotations)
+{
+    struct vc_container_status unused;
+    s = s ? s : &unused;
+    s->id = s->token = put(p, c->id); /* agents and shims call a container's first process as the container */
+    s->rootfs = put(p, c->rootfs);
+    s->pod = put(p, pod->dir.id);
+    s->annotations = annotations;
+    put_list(p, c->annotations, annotations);
+}
+
 static struct vc_container_status *ctr_status(const struct vci_pod *pod, const struct vci_ctr *c)
 {
-    struct vc_container_status *s = calloc(1, sizeof *s);
+    struct pack p = { 0 };
+    size_t pointers = (count(c->annotations) + 1) * sizeof(char *);
+    put_ctr(&p, pod, c, NULL, NULL);
+    struct vc_container_status *s = calloc(1, sizeof *s + pointers + p.len);
     if (!s)
         return NULL;
+    p.at = (char *)(s + 1) + pointers;
+    put_ctr(&p, pod, c, s, (char **)(void *)(s + 1));
     s->size = sizeof *s;
+    /* What ran when the pod was paused stands still with it, and will run again. */
+    s->state = vci_state_name(c->state == VCI_RUNNING && pod->state == VCI_PAUSED ? VCI_PAUSED : c->state);
     s->exit_status = c->state == VCI_STOPPED ? c->exit_status : -1;
+    s->oom_killed = c->state == VCI_STOPPED && c->oom_killed;
     s->pid = c->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&c->shim) ? c->shim.pid : 0;
     s->created_ns = c->created_ns;
     s->started_ns = c->started_ns;
     s->finished_ns = c->finished_ns;
-    if (dup_to(&s->id, c->id) < 0 || dup_to(&s->state, vci_state_name(c->state)) < 0 ||
-        dup_to(&s->rootfs, c->rootfs) < 0) {
-        vc_container_status_free(s);
-        return NULL;
-    }
     return s;
 }
 
@@ -84,51 +124,73 @@ static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf,
     return buf;
 }
 
+/* The strings of a pod's status; those of `s` while p->at is set. */
+static void put_pod(struct pack *p, const struct vci_pod *pod, const char *reason, const char *template_id,
+                    struct vc_pod_status *s, char **annotations)
+{
+    struct vc_pod_status unused;
+    s = s ? s : &unused;
+    s->id = put(p, pod->dir.id);
+    s->reason = put(p, reason);
+    s->template_id = put(p, template_id);
+    s->hostname = put(p, pod->hostname);
+    s->hypervisor = put(p, pod->plugin[VC_KIND_HYPERVISOR]);
+    s->agent = put(p, pod->plugin[VC_KIND_AGENT]);
+    s->proxy = put(p, pod->plugin[VC_KIND_PROXY]);
+    s->shim = put(p, pod->plugin[VC_KIND_SHIM]);
+    s->network = put(p, pod->plugin[VC_KIND_NETWORK]);
+    s->annotations = annotations;
+    put_list(p, pod->annotations, annotations);
+}
+
+/* A status with room for its containers, `state` being a constant. */
+static struct vc_pod_status *new_status(const struct vci_pod *pod, const char *state, const char *reason,
+                                        const char *template_id)
+{
+    struct pack p = { 0 };
+    size_t n = count(pod->annotations) + 1;
+    put_pod(&p, pod, reason, template_id, NULL, NULL);
+    struct vc_pod_status *s = calloc(1, sizeof *s + (n + pod->n_ctrs) * sizeof(char *) + p.len);
+    if (!s)
+        return NULL;
+    char **annotations = (char **)(void *)(s + 1);
+    s->size = sizeof *s;
+    s->state = state;
+    s->containers = (struct vc_container_status **)(void *)(annotations + n);
+    p.at = (char *)(s->containers + pod->n_ctrs);
+    put_pod(&p, pod, reason, template_id, s, annotations);
+    return s;
+}
+
 /* An interrupted operation leaves a pod that is neither this nor that, whatever its record says. */
 static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
 {
     char reason[200];
     const char *state = pod->op && !going_on ? "broken" : vci_state_name(pod->state);
-    struct vc_pod_status *s = calloc(1, sizeof *s);
+    int lives = pod->vm && !pod->died; /* one that died has no VM, and its record still has its origin */
+    struct vc_pod_status *s = new_status(pod, state, reason_of(pod, going_on, reason, sizeof reason),
+                                         lives ? pod->template_id : "");
     if (!s)
         return NULL;
-    s->size = sizeof *s;
     s->created_ns = pod->created_ns;
-    int lives = pod->vm && !pod->died; /* one that died has no VM, and its record still has its origin */
     s->from_pool = lives && pod->from_pool;
     s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
-    if (pod->n_ctrs && !(s->containers = calloc(pod->n_ctrs, sizeof *s->containers)))
-        goto fail;
-    for (; s->n_containers < pod->n_ctrs; s->n_containers++)
-        if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers])))
-            goto fail;
-    if (dup_to(&s->id, pod->dir.id) < 0 || dup_to(&s->state, state) < 0 ||
-        dup_to(&s->reason, reason_of(pod, going_on, reason, sizeof reason)) < 0 ||
-        dup_to(&s->template_id, lives ? pod->template_id : "") < 0 ||
-        dup_to(&s->hostname, pod->hostname) < 0 || dup_to(&s->hypervisor, pod->plugin[VC_KIND_HYPERVISOR]) < 0 ||
-        dup_to(&s->agent, pod->plugin[VC_KIND_AGENT]) < 0 || dup_to(&s->proxy, pod->plugin[VC_KIND_PROXY]) < 0 ||
-        dup_to(&s->shim, pod->plugin[VC_KIND_SHIM]) < 0 || dup_to(&s->network, pod->plugin[VC_KIND_NETWORK]) < 0)
-        goto fail;
-    return s;
-fail:
-    vc_pod_status_free(s);
-    return NULL;
-}
-
-static struct vc_pod_status *bare_status(const char *id, const char *state, const char *reason)
-{
-    struct vc_pod_status *s = calloc(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->size = sizeof *s;
-    if (dup_to(&s->id, id) < 0 || dup_to(&s->state, state) < 0 || dup_to(&s->reason, reason) < 0 ||
-        dup_to(&s->hypervisor, "") < 0 || dup_to(&s->agent, "") < 0 || dup_to(&s->proxy, "") < 0 ||
-        dup_to(&s->shim, "") < 0 || dup_to(&s->network, "") < 0 || dup_to(&s->hostname, "") < 0 ||
-        dup_to(&s->template_id, "") < 0) {
-        vc_pod_status_free(s);
-        return NULL;
+    for (; s->n_containers < pod->n_ctrs; s->n_containers++) {
+        if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers]))) {
+            vc_pod_status_free(s);
+            return NULL;
+        }
     }
     return s;
+}
+
+/* Of a pod whose record is of no use. */
+static struct vc_pod_status *bare_status(const char *id, const char *state, const char *reason)
+{
+    struct vci_pod pod;
+    vci_pod_init(&pod, NULL);
+    snprintf(pod.dir.id, sizeof pod.dir.id, "%s", id);
+    return new_status(&pod, state, reason, "");
 }
 
 /* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
@@ -229,11 +291,55 @@ int vc_container_status(vc_context *ctx, const char *pod, const char *container,
     return vci_api_end(rc, e, err);
 }
 
+int vc_container_list(vc_context *ctx, const char *pod, struct vc_container_status ***ret_list, size_t *ret_n,
+                      vc_error **err)
+{
+    VCI_NEED(ctx, err);
+    VCI_NEED(ret_list, err);
+    VCI_NEED(ret_n, err);
+    struct vci_pod p;
+    vc_error *e = NULL;
+    struct vc_container_status **list = NULL;
+    size_t n = 0;
+    int rc = vci_pod_open(&p, ctx, pod, VCI_LOCK_NONE, &e);
+    if (rc == 0) {
+        vci_pod_refresh(&p);
+        list = calloc(p.n_ctrs + 1, sizeof *list);
+        while (list && n < p.n_ctrs && (list[n] = ctr_status(&p, p.ctrs[n])))
+            n++;
+        if (!list || n < p.n_ctrs) {
+            vc_container_list_free(list, n);
+            rc = vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory");
+        }
+    }
+    vci_pod_close(&p);
+    if (rc == 0) {
+        *ret_list = list;
+        *ret_n = n;
+    }
+    return vci_api_end(rc, e, err);
+}
+
 /* ---- JSON ---- */
 
 static void add(json_object *o, const char *key, const char *s)
 {
     json_object_object_add(o, key, json_object_new_string(s));
+}
+
+static void add_annotations(json_object *o, char *const *list)
+{
+    json_object *all = json_object_new_object();
+    for (; *list; list++) {
+        char *key = strdup(*list);
+        size_t n = strcspn(*list, "=");
+        if (key) {
+            key[n] = '\0';
+            add(all, key, (*list)[n] ? *list + n + 1 : "");
+        }
+        free(key);
+    }
+    json_object_object_add(o, "annotations", all);
 }
 
 static json_object *ctr_json(const struct vc_container_status *c)
@@ -242,12 +348,36 @@ static json_object *ctr_json(const struct vc_container_status *c)
     add(o, "id", c->id);
     add(o, "state", c->state);
     json_object_object_add(o, "exit_status", c->exit_status >= 0 ? json_object_new_int(c->exit_status) : NULL);
+    json_object_object_add(o, "oom_killed", json_object_new_boolean(c->oom_killed != 0));
     json_object_object_add(o, "pid", json_object_new_int(c->pid));
     add(o, "rootfs", c->rootfs);
     json_object_object_add(o, "created_ns", json_object_new_int64(c->created_ns));
     json_object_object_add(o, "started_ns", json_object_new_int64(c->started_ns));
     json_object_object_add(o, "finished_ns", json_object_new_int64(c->finished_ns));
+    add(o, "pod", c->pod);
+    add(o, "token", c->token);
+    add_annotations(o, c->annotations);
     return o;
+}
+
+/* The text of an object, which is freed. */
+static int text_of(json_object *o, char **ret, vc_error **err)
+{
+    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    char *copy = text ? strdup(text) : NULL;
+    vc_error *e = NULL;
+    json_object_put(o);
+    if (!copy)
+        return vci_api_end(vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory"), e, err);
+    *ret = copy;
+    return 0;
+}
+
+int vc_container_status_json(const struct vc_container_status *s, char **ret_json, vc_error **err)
+{
+    VCI_NEED(s, err);
+    VCI_NEED(ret_json, err);
+    return text_of(ctr_json(s), ret_json, err);
 }
 
 int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error **err)
@@ -271,12 +401,6 @@ int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error 
     for (size_t i = 0; i < s->n_containers; i++)
         json_object_array_add(list, ctr_json(s->containers[i]));
     json_object_object_add(o, "containers", list);
-    const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    char *copy = text ? strdup(text) : NULL;
-    json_object_put(o);
-    vc_error *e = NULL;
-    if (!copy)
-        return vci_api_end(vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory"), e, err);
-    *ret_json = copy;
-    return 0;
+    add_annotations(o, s->annotations);
+    return text_of(o, ret_json, err);
 }

@@ -625,6 +625,14 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
         vcs_buf_done(&buf);
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
+    if (buf.len > STATE_MAX) { /* it could not be read again */
+        len = buf.len;
+        vcs_buf_done(&buf);
+        return vci_fail(err, VC_ERR_RESOURCE, 0,
+                        "pod \"%s\": its record would have %zu bytes, and %u are the most: its containers have too much in "
+                        "their annotations",
+                        dir->id, len, STATE_MAX);
+    }
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
     int r = 0;
     vcs_autoclose int fd =

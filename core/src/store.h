@@ -72,8 +72,9 @@ int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error *
 /* ---- ledger ---- */
 enum {
     VCI_RES_PROCESS = 101, /* name "PID START_TICKS" */
-    VCI_RES_MOUNTPOINT = 102 /* an empty directory or file made inside a user's rootfs as a mount point:
+    VCI_RES_MOUNTPOINT = 102, /* an empty directory or file made inside a user's rootfs as a mount point:
                                 name "DEV:INO PATH"; removed only when it is that inode and empty */
+    VCI_RES_HOOK = 103 /* as PROCESS: the leader of a process group, which is ended with it */
     /* and VC_RES_* of the contract */
 };
 struct vci_ledger_entry {

@@ -87,7 +87,7 @@ static enum verdict judge_key(vc_context *ctx, const char *key, const char *hype
     if (sscanf(hypervisor, "%63s %127[^\n]", name, version) != 2 || !vci_plugin_name_ok(name))
         return *ret = strdup("its key names no hypervisor"), DAMAGED;
     enum verdict v = FINE;
-    int rc = vci_template_think(&pod, ctx, &e);
+    int rc = vci_template_think(&pod, ctx, NULL, &e);
     if (rc == 0) {
         free(pod.plugin[VC_KIND_HYPERVISOR]);
         pod.plugin[VC_KIND_HYPERVISOR] = strdup(name);

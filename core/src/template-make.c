@@ -18,6 +18,7 @@
 struct making {
     vc_context *ctx;
     const char *key, *id;
+    const struct vci_pod *like; /* whose plugins and settings its VM has; NULL = those of the configuration */
     uint32_t vcpus;
     uint64_t memory;
     int64_t began, deadline;
@@ -148,7 +149,10 @@ static int in_a_pod(const struct making *m, vc_error **err)
     pod.vcpus = m->vcpus;
     pod.memory = m->memory;
     pod.vm = 1;
-    rc = vci_pod_plan(&pod, NULL, err);
+    if (m->like)
+        rc = vci_pod_take_choice(&pod, (const char *const *)m->like->plugin, (const char *const *)m->like->settings, err);
+    if (rc == 0)
+        rc = vci_pod_plan(&pod, NULL, err);
     if (rc == 0)
         rc = vci_pod_begin(&pod, "create", err);
     vci_fault_point("template-noted");
@@ -171,14 +175,19 @@ static int in_a_pod(const struct making *m, vc_error **err)
 
 /* ---- what is written beside it ---- */
 
+static const char *plugin_of(const struct making *m, uint32_t kind)
+{
+    return m->like ? m->like->plugin[kind] : vci_conf_plugin(m->ctx->conf, kind);
+}
+
 static int write_record(const struct making *m, vc_error **err)
 {
     json_object *o = json_object_new_object();
     json_object_object_add(o, "version", json_object_new_int(1));
     json_object_object_add(o, "id", json_object_new_string(m->id));
     json_object_object_add(o, "made_by", json_object_new_string(vc_version()));
-    json_object_object_add(o, "hypervisor", json_object_new_string(vci_conf_plugin(m->ctx->conf, VC_KIND_HYPERVISOR)));
-    json_object_object_add(o, "agent", json_object_new_string(vci_conf_plugin(m->ctx->conf, VC_KIND_AGENT)));
+    json_object_object_add(o, "hypervisor", json_object_new_string(plugin_of(m, VC_KIND_HYPERVISOR)));
+    json_object_object_add(o, "agent", json_object_new_string(plugin_of(m, VC_KIND_AGENT)));
     json_object_object_add(o, "created_ns", json_object_new_int64(vci_realtime_ns()));
     json_object_object_add(o, "made_in_ns", json_object_new_int64(vcs_now_ns() - m->began));
     const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN);
@@ -268,11 +277,11 @@ static int make_locked(struct making *m, vc_error **err)
 }
 
 /* The key of a VM of this size. */
-static int key_of(vc_context *ctx, uint32_t vcpus, uint64_t memory, int64_t deadline, char **ret_key,
+static int key_of(vc_context *ctx, const struct vci_pod *like, uint32_t vcpus, uint64_t memory, int64_t deadline, char **ret_key,
                   char ret_id[VCI_TEMPLATE_ID + 1], vc_error **err)
 {
     struct vci_pod pod;
-    int rc = vci_template_think(&pod, ctx, err);
+    int rc = vci_template_think(&pod, ctx, like, err);
     pod.dir.cancellable = 1;
     pod.vcpus = vcpus;
     pod.memory = memory;
@@ -287,24 +296,24 @@ static int key_of(vc_context *ctx, uint32_t vcpus, uint64_t memory, int64_t dead
 int vci_template_current(vc_context *ctx, int64_t deadline, char **ret_key, char ret_id[VCI_TEMPLATE_ID + 1],
                          vc_error **err)
 {
-    return key_of(ctx, 0, 0, deadline, ret_key, ret_id, err);
+    return key_of(ctx, NULL, 0, 0, deadline, ret_key, ret_id, err);
 }
 
-int vci_template_make_for(vc_context *ctx, int anew, const char *key, uint32_t vcpus, uint64_t memory, int64_t deadline,
+int vci_template_make_for(vc_context *ctx, int anew, const char *key, const struct vci_pod *like, int64_t deadline,
                           char ret_id[VCI_TEMPLATE_ID + 1], vc_error **err)
 {
     vcs_autofree char *mine = NULL, *dir = NULL;
     vcs_autoclose int root = -1;
     int lock = -1;
-    struct making m = { .ctx = ctx, .id = ret_id, .deadline = deadline, .dir = -1 };
+    struct making m = { .ctx = ctx, .id = ret_id, .like = like, .deadline = deadline, .dir = -1 };
     char lately[600];
     /* A template is of the configured size wherever the plugin can add what a pod wants more. */
-    int rc = key_of(ctx, 0, 0, deadline, &mine, ret_id, err);
+    int rc = key_of(ctx, like, 0, 0, deadline, &mine, ret_id, err);
     if (rc == 0 && key && strcmp(key, mine) != 0) {
         free(VCS_TAKE_PTR(mine));
-        m.vcpus = vcpus;
-        m.memory = memory;
-        rc = key_of(ctx, vcpus, memory, deadline, &mine, ret_id, err);
+        m.vcpus = like->vcpus;
+        m.memory = like->memory;
+        rc = key_of(ctx, like, m.vcpus, m.memory, deadline, &mine, ret_id, err);
     }
     if (rc == 0)
         rc = vci_template_root(ctx, 1, &root, err);
@@ -332,5 +341,5 @@ int vci_template_make_for(vc_context *ctx, int anew, const char *key, uint32_t v
 
 int vci_template_make(vc_context *ctx, int anew, char ret_id[VCI_TEMPLATE_ID + 1], vc_error **err)
 {
-    return vci_template_make_for(ctx, anew, NULL, 0, 0, vci_pod_deadline(ctx, "create_timeout"), ret_id, err);
+    return vci_template_make_for(ctx, anew, NULL, NULL, vci_pod_deadline(ctx, "create_timeout"), ret_id, err);
 }

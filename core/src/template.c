@@ -141,7 +141,7 @@ int vci_template_key(struct vci_pod *pod, int64_t deadline, char **ret_key, char
     return 0;
 }
 
-int vci_template_think(struct vci_pod *pod, vc_context *ctx, vc_error **err)
+int vci_template_think(struct vci_pod *pod, vc_context *ctx, const struct vci_pod *like, vc_error **err)
 {
     vci_pod_init(pod, ctx);
     pod->dir.ctx = ctx;
@@ -151,7 +151,8 @@ int vci_template_think(struct vci_pod *pod, vc_context *ctx, vc_error **err)
         pod->dir.run_path = NULL;
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     }
-    return vci_pod_plan(pod, NULL, err);
+    int rc = like ? vci_pod_take_choice(pod, (const char *const *)like->plugin, (const char *const *)like->settings, err) : 0;
+    return rc < 0 ? rc : vci_pod_plan(pod, NULL, err);
 }
 
 /* ---- the directory ---- */
@@ -499,7 +500,7 @@ static int get_template(struct vci_pod *pod, const char *key, const char *id, in
         int lately = 0; /* what is known of a failure need not be said again */
         if (rc == VC_ERR_NOTFOUND && !made && !(vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_NO_GUEST)) {
             vc_error_free(VCS_TAKE_PTR(e));
-            rc = vci_template_make_for(ctx, 0, key, pod->vcpus, pod->memory, vci_template_deadline(deadline), made_id, &e);
+            rc = vci_template_make_for(ctx, 0, key, pod, vci_template_deadline(deadline), made_id, &e);
             if (rc == 0)
                 continue;
             lately = rc == VC_ERR_STATE;

@@ -73,11 +73,12 @@ void vci_template_sweep(vc_context *ctx, int root, void (*report)(void *arg, con
 void vci_template_note_failure(int root, const char *id, const char *why);
 /* Why it failed a short while ago; "" when it did not. */
 void vci_template_failure(int root, const char *id, char *buf, size_t size);
-/* A pod that stands for a VM of this configuration and is only thought of: for asking what key it would have. */
-int vci_template_think(struct vci_pod *pod, vc_context *ctx, vc_error **err);
-/* As vci_template_make; with `key` not NULL for a pod: one that has this key, for a VM of that size, unless that failed
- * a short while ago (STATE). */
-int vci_template_make_for(vc_context *ctx, int anew, const char *key, uint32_t vcpus, uint64_t memory, int64_t deadline,
+/* A pod that stands for a VM of this configuration, or with `like` one that has plugins and settings of that pod, and is
+ * only thought of: for asking what key it would have. */
+int vci_template_think(struct vci_pod *pod, vc_context *ctx, const struct vci_pod *like, vc_error **err);
+/* As vci_template_make; with `key` not NULL for the pod `like`: one that has this key, for a VM of that size, unless that
+ * failed a short while ago (STATE). */
+int vci_template_make_for(vc_context *ctx, int anew, const char *key, const struct vci_pod *like, int64_t deadline,
                           char ret_id[VCI_TEMPLATE_ID + 1], vc_error **err);
 
 /* Key and id of a VM as this configuration has it. */

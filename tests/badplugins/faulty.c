@@ -19,8 +19,10 @@
 
 #include "lib/io.h"
 #include "lib/plug.h"
+#include "lib/proc.h"
 
-#define MAX_PROCS 64
+#define MAX_PROCS  64
+#define AGENT_MORE (VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS)
 
 struct faulty {
     const vc_host *host;
@@ -28,6 +30,8 @@ struct faulty {
     int cancelled; /* eventfd */
     int64_t share, process, code, binary;
     char templates[16], mark[32]; /* the options */
+    char ps[512], stats[2048];
+    int64_t pause, more;
     int asked;                    /* for the table of templates */
     int device;
     struct vc_proc procs[MAX_PROCS];
@@ -114,6 +118,11 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *templates = vcs_opt_str(host, cfg, "templates"), *mark = vcs_opt_str(host, cfg, "mark");
     snprintf(f->templates, sizeof f->templates, "%s", templates ? templates : "");
     snprintf(f->mark, sizeof f->mark, "%s", mark ? mark : "");
+    const char *ps = vcs_opt_str(host, cfg, "ps"), *stats = vcs_opt_str(host, cfg, "stats");
+    snprintf(f->ps, sizeof f->ps, "%s", ps ? ps : "[]");
+    snprintf(f->stats, sizeof f->stats, "%s", stats ? stats : "{}");
+    f->pause = vcs_opt_int(host, cfg, "pause", 1);
+    f->more = vcs_opt_int(host, cfg, "more", 1);
     f->binary = vcs_opt_int(host, cfg, "binary", 0);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
@@ -205,11 +214,12 @@ static void close_inst(vc_inst *inst)
 static uint64_t caps(vc_inst *inst)
 {
 #if FAULTY_KIND == 1
-    return of(inst)->share ? VC_HV_CAP_SHARE_9P : 0;
+    return (of(inst)->share ? VC_HV_CAP_SHARE_9P : 0) | (of(inst)->pause ? VC_HV_CAP_PAUSE : 0);
 #elif FAULTY_KIND == 2
+    uint64_t more = of(inst)->more ? AGENT_MORE : 0;
     if (!of(inst)->templates[0])
-        return 0;
-    return VC_AG_CAP_TEMPLATE | (strcmp(of(inst)->mark, "offline") ? VC_AG_CAP_ONLINE : 0);
+        return more;
+    return more | VC_AG_CAP_TEMPLATE | (strcmp(of(inst)->mark, "offline") ? VC_AG_CAP_ONLINE : 0);
 #else
     (void)inst;
     return 0;
@@ -242,8 +252,38 @@ static int vm_stop(vc_inst *inst, const struct vc_call *call, uint32_t flags)
 
 static int vm_state(vc_inst *inst, const struct vc_call *call, uint32_t *state)
 {
-    *state = VC_VM_RUNNING;
+    struct faulty *f = of(inst);
+    uint64_t ticks;
+    char letter = 0;
+    int stands = f->n && vcs_proc_stat(f->procs[0].pid, &ticks, &letter) == 0 && letter == 'T';
+    *state = stands ? VC_VM_PAUSED : VC_VM_RUNNING;
     return plain(inst, call, "vm_state");
+}
+
+/* The VM's process stops for real, so that whoever looks sees it. */
+static int send_vm(vc_inst *inst, const struct vc_call *call, int sig, const char *member)
+{
+    struct faulty *f = of(inst);
+    uint64_t ticks;
+    int rc = plain(inst, call, member);
+    if (rc == 0 && f->n && strcmp(f->mark, "deaf") != 0) {
+        vcs_proc_kill(&f->procs[0], sig);
+        /* The kernel needs a moment. */
+        for (char letter = 0; letter != (sig == SIGSTOP ? 'T' : 'S');)
+            if (vcs_proc_stat(f->procs[0].pid, &ticks, &letter) < 0)
+                return vcs_fail(f->host, call, VC_E_PEER, 0, "the VM is gone");
+    }
+    return rc;
+}
+
+static int vm_pause(vc_inst *inst, const struct vc_call *call)
+{
+    return send_vm(inst, call, SIGSTOP, "vm_pause");
+}
+
+static int vm_resume(vc_inst *inst, const struct vc_call *call)
+{
+    return send_vm(inst, call, SIGCONT, "vm_resume");
 }
 
 static int agent_endpoint(vc_inst *inst, const struct vc_call *call, vc_sink *uri)
@@ -268,6 +308,8 @@ static const struct vc_hypervisor_ops ops = {
     .agent_endpoint = agent_endpoint,
     .console = agent_endpoint,
     .pids = pids,
+    .vm_pause = vm_pause,
+    .vm_resume = vm_resume,
 };
 
 /* ---- templates: a file "memory" whose only line is "faulty" ---- */
@@ -474,6 +516,47 @@ static int tty_resize(vc_inst *inst, const struct vc_call *call, const char *ctr
     return plain(inst, call, "tty_resize");
 }
 
+/* Text out of an option, in which single quotes stand for double ones. */
+static int put_option(vc_inst *inst, const struct vc_call *call, const char *member, const char *text, vc_sink *sink)
+{
+    char copy[2048];
+    int rc = plain(inst, call, member);
+    snprintf(copy, sizeof copy, "%s", text);
+    for (char *p = copy; (p = strchr(p, '\''));)
+        *p = '"';
+    return rc < 0 ? rc : vcs_put(of(inst)->host, sink, copy);
+}
+
+static int agent_ps(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json)
+{
+    (void)ctr;
+    return put_option(inst, call, "ps", of(inst)->ps, json);
+}
+
+static int agent_stats(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json)
+{
+    (void)ctr;
+    return put_option(inst, call, "stats", of(inst)->stats, json);
+}
+
+static int ctr_pause(vc_inst *inst, const struct vc_call *call, const char *ctr)
+{
+    (void)ctr;
+    return plain(inst, call, "ctr_pause");
+}
+
+static int ctr_resume(vc_inst *inst, const struct vc_call *call, const char *ctr)
+{
+    (void)ctr;
+    return plain(inst, call, "ctr_resume");
+}
+
+static int ctr_update(vc_inst *inst, const struct vc_call *call, const char *ctr, struct vc_bytes resources)
+{
+    vcs_log(of(inst)->host, VC_LOG_DEBUG, "update %s %.*s", ctr, (int)resources.len, (const char *)resources.data);
+    return plain(inst, call, "ctr_update");
+}
+
 static const struct vc_agent_ops ops = {
     .size = sizeof ops,
     .connect = agent_connect,
@@ -489,6 +572,11 @@ static const struct vc_agent_ops ops = {
     .wait = agent_wait,
     .stdio = agent_stdio,
     .tty_resize = tty_resize,
+    .ps = agent_ps,
+    .stats = agent_stats,
+    .ctr_pause = ctr_pause,
+    .ctr_resume = ctr_resume,
+    .ctr_update = ctr_update,
     .settle = settle,
     .renew = renew,
     .online = online,
@@ -633,6 +721,10 @@ static const struct vc_option options[] = {
     { .key = "templates", .type = VC_OPT_STRING, .doc = "yes: have templates; once: until they are used; size, reserved, missing: a bad table." },
     { .key = "mark", .type = VC_OPT_STRING, .doc = "What stands in the key of a template; of an agent: offline takes no added vCPUs." },
     { .key = "share", .type = VC_OPT_BOOL, .def = "false", .doc = "Claim to show the shared directory to a guest." },
+    { .key = "pause", .type = VC_OPT_BOOL, .def = "true", .doc = "Have VMs that can be paused; mark deaf: without effect." },
+    { .key = "more", .type = VC_OPT_BOOL, .def = "true", .doc = "An agent that lists, counts, pauses and limits." },
+    { .key = "ps", .type = VC_OPT_STRING, .doc = "What it lists, with single quotes for double ones." },
+    { .key = "stats", .type = VC_OPT_STRING, .doc = "What it counts, likewise." },
     { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },
 };
 
@@ -652,9 +744,9 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .state_version = 1,
     .state_version_min = 1,
 #if FAULTY_KIND == 1
-    .caps_max = VC_HV_CAP_SHARE_9P,
+    .caps_max = VC_HV_CAP_SHARE_9P | VC_HV_CAP_PAUSE,
 #elif FAULTY_KIND == 2
-    .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE,
+    .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE | AGENT_MORE,
 #endif
     .inst = &inst_ops,
     .ops = &ops,

@@ -59,7 +59,7 @@ static void loads_a_good_one(void **state)
     assert_ptr_equal(p, again);
 
     struct vci_inst i;
-    assert_int_equal(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", NULL, 0, 0, 0, NULL), 0);
+    assert_int_equal(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", NULL, NULL, 0, 0, 0, NULL), 0);
     assert_int_equal(VCI_CALL(&i, 0, NULL, proxy, stop), 0);
     char *text = NULL;
     size_t n = 0;
@@ -71,9 +71,9 @@ static void loads_a_good_one(void **state)
     vci_inst_close(&i);
     free(text);
     /* State of another version is refused by the core, before the plugin sees it. */
-    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 1, 2, 0, &err), &err, VC_ERR_UNSUPPORTED,
+    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", NULL, "x", 1, 2, 0, &err), &err, VC_ERR_UNSUPPORTED,
                  "reads 1 to 1");
-    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", "x", 70000, 1, 0, &err), &err, VC_ERR_CORRUPT,
+    assert_error(vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "good", NULL, "x", 70000, 1, 0, &err), &err, VC_ERR_CORRUPT,
                  "too long");
 }
 
@@ -254,7 +254,7 @@ static void names_what_create_asked_for(void **state)
     vc_error *err = NULL;
     install("bad-ask", "proxy", "bad-ask", 0644);
     assert_error(
-        vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "bad-ask", NULL, 0, 0, 0, &err), &err, VC_ERR_INVAL,
+        vci_inst_open(&i, ctx, NULL, VC_KIND_PROXY, "bad-ask", NULL, NULL, 0, 0, 0, &err), &err, VC_ERR_INVAL,
         "proxy plugin \"bad-ask\": create failed (invalid) and gave no reason; it asked for the undeclared option "
         "\"colour\"");
 }

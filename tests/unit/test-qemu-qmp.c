@@ -271,6 +271,8 @@ static void test_undo(void **state)
 {
     static const char *const script[] = {
         "A",
+        "C query-named-block-nodes",
+        "S {\"return\": [{\"node-name\": \"other\"}], \"id\": @}",
         "C blockdev-add",
         "S {\"return\": {}, \"id\": @}",
         "C \"drive\":\"node-rp0\"",

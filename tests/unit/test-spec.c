@@ -184,8 +184,6 @@ static void test_refused(void **state)
     c.rlimits = NULL;
     c.spec_json = "[1]";
     fails(&c, VC_ERR_INVAL, "JSON");
-    c.spec_json = "{\"mounts\":[{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/etc\"}]}";
-    fails(&c, VC_ERR_UNSUPPORTED, "/data");
     c.spec_json = "{\"hooks\":{\"prestart\":[{\"path\":\"/bin/true\"}]}}";
     fails(&c, VC_ERR_UNSUPPORTED, "prestart");
     c.spec_json = NULL;
@@ -193,28 +191,11 @@ static void test_refused(void **state)
     fails(&c, VC_ERR_INVAL, "program");
 }
 
-static void test_mountpoints(void **state)
-{
-    (void)state;
-    struct vc_container_config c;
-    struct vc_process_config p;
-    char **list = NULL;
-    init(&c, &p);
-    char *text = build(&c);
-    assert_int_equal(vci_spec_mountpoints(text, &list, NULL), 0);
-    assert_string_equal(list[0], "/proc");
-    assert_string_equal(list[1], "/dev");
-    assert_string_equal(list[2], "/sys"); /* what is below those is made in the guest's own mounts */
-    assert_null(list[3]);
-    vci_strv_free(list);
-    free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_fields),      cmocka_unit_test(test_base),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_mountpoints),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ is "chroot and upwards does not lead out" "$($x --cap CAP_SYS_CHROOT --cap CAP_D
 is "no descriptor of the agent is inherited" "$($x g plain -- sh -c 'ls -l /proc/self/fd 2>/dev/null' | grep -c -e "-> ")" 3
 
 # Users and groups by number and by name, for exec too.
+# bug-25: exec knows users by name, capabilities and no_new_privs.
 is "exec: groups by name and number" "$($x --user guest --group 4321 g plain -- id -G | tr ' ' '\n' | sort -n | tr '\n' ' ')" "567 890 4321 "
 is "exec: user and group by number" "$($x --user 77:88 g plain -- sh -c 'id -u; id -g' | tr '\n' ' ')" "77 88 "
 is "exec: no capabilities for an ordinary user" "$($x --user 77 g plain -- cat /proc/self/status | line CapEff)" "CapEff: 0000000000000000"

@@ -8,6 +8,12 @@
 root=$work/rootfs
 make_rootfs "$root"
 before=$(snapshot "$root")
+with=$VC_BUILD_DIR/tests/vm/with-storage
+data=$work/data
+mkdir -p "$data/d"
+echo keep | tee "$data/f" >"$data/d/keep"
+truncate -s 4M "$work/disk"
+data_before=$(snapshot "$data")
 step=${VC_KILL_STEP:-1}
 total=0
 
@@ -47,6 +53,8 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
     *) v=virtc ;;
     esac
     [ "$stack" = ns ] || from_template $v
+    disk=
+    [ "$stack" != qemu ] || disk=device=/dev/disk:$work/disk:b
     create="$v pod create --name k"
     container="$v container create --name c --rootfs $root k -- sleep 1000000"
     running="$create && $container && $v pod start k"
@@ -61,6 +69,15 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
     walk "container delete" "$step" "$running && $v container stop --timeout 0 k c" "$v container delete k c"
     walk "pod delete" "$step" "$running && $v pod stop k" "$v pod delete k"
     walk "pod delete --force" "$step" "$running" "$v pod delete --force k"
+    if [ "$stack" != mock ]; then # with volumes, mounts and, in a VM, a disk
+        volumes="$with pod k volume=data:$data/d volume=fixed:$data/d:ro"
+        mounted="$with container k c $root mount=/made/d:$data/d mount-ro=/made/f:$data/f mount=/v:data:volume $disk -- sleep 1000000"
+        walk "pod create with volumes" "$step" true "$volumes"
+        walk "container create with mounts" "$step" "$volumes && $v pod start k" "$mounted"
+        walk "pod start that mounts again" "$step" "$volumes && $mounted && $v pod start k && $v pod stop k" "$v pod start k"
+        walk "container delete with mounts" "$step" "$volumes && $mounted" "$v container delete k c"
+        walk "pod stop with mounts" "$step" "$volumes && $mounted && $v pod start k" "$v pod stop k"
+    fi
     [ "$stack" != ns ] || continue # it has no templates, and so no pool
     walk "pool fill" "$step" true "$v pool fill 1"
     walk "pod create from the pool" "$step" "$v pool fill 1" "$create"
@@ -70,4 +87,5 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
 done
 echo "killed at $total points in all"
 is "the root directory is as it was" "$(snapshot "$root")" "$before"
+is "and so is what was mounted" "$(snapshot "$data")" "$data_before"
 finish

@@ -99,6 +99,7 @@ pid=$!
 until [ "$($x web deaf -- ps | grep -c 'sleep 100000[12]$')" = 2 ]; do sleep 0.05; done
 virtc container kill --all web deaf TERM
 wait $pid
+# bug-25: "all" is not forgotten on the way to the guest.
 is "kill --all reaches every process" "$? $($x web deaf -- ps | grep -c 'sleep 100000[12]$')" "143 0"
 virtc container stop --timeout 1 web deaf >/dev/null
 is "stop: SIGKILL after the time" "$(virtc container wait web deaf)" 137

@@ -40,7 +40,7 @@ has "no capabilities for an ordinary user" "$out" "CapEff:	0000000000000000"
 
 is "the root directory is as it was" "$(snapshot "$root")" "$before"
 
-# What the container writes is there; with --readonly nothing can be written, and the host keeps it so.
+# bug-19: what the container writes is there; with --readonly nothing can be written, and the host keeps it so.
 $v -- sh -c 'echo hello >/written'
 is "a file the container wrote" "$(cat "$root/written" 2>/dev/null)" hello
 rm -f "$root/written"

@@ -162,7 +162,9 @@ VC_API int vc_plugin_help(vc_context *ctx, const char *name, int json, char **re
 enum {
     VC_STDIO_FOREGROUND = 1u << 0, /* the shim shares the caller's session: it gets the terminal's signals
                                       (window size, interrupt) itself */
-    VC_STDIO_CONSOLE = 1u << 1     /* stdio is the far end of a terminal made for this process */
+    VC_STDIO_CONSOLE = 1u << 1,    /* stdio is the far end of a terminal made for this process */
+    VC_STDIO_KEEP_STDIN = 1u << 2  /* the end of stdio[0] (/dev/null has it at once) is not the end of the process's
+                                      stdin: that stays open for those who attach, until the last of them ends his */
 };
 
 /* The five sets of capabilities(7), each NULL-terminated names "CAP_X"; NULL = empty. */
@@ -365,7 +367,8 @@ VC_API int vc_pod_annotation(vc_context *ctx, const char *id, const char *key, c
 /* All annotations, "key=value", NULL-terminated; free with vc_strv_free. */
 VC_API int vc_pod_annotations(vc_context *ctx, const char *id, char ***ret_annotations, vc_error **err);
 /* Add "key=value" to the pod's annotations, or replace the value of a key that is there ("key=" keeps it with an empty
- * value).  All or none of them. */
+ * value).  All or none of them.  UTF-8; control bytes in values only, and only tabs and line ends; 256 KiB in all
+ * (RESOURCE). */
 VC_API int vc_pod_set_annotations(vc_context *ctx, const char *id, const char *const *annotations, vc_error **err);
 /* Where the output of the guest's console is: "file://PATH" or "unix://PATH"; "" when there is none. */
 VC_API int vc_pod_console(vc_context *ctx, const char *id, char **ret_uri, vc_error **err);
@@ -412,7 +415,8 @@ VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_jso
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
-/* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent. */
+/* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
+ * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it). */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
@@ -449,8 +453,13 @@ struct vc_ps_options {
     uint32_t size;
     uint32_t format;         /* VC_PS_* */
     const char *const *args; /* of ps(1), NULL-terminated; NULL = "-ef".  Those that choose columns: "-ef", "-e", "-f",
-                                "aux", "-o LIST" with pid, ppid, uid, user, cmd, args, comm; INVAL for others */
+                                "aux", "-o LIST" with pid, ppid, uid, user, cmd, args, comm; INVAL for others.  user
+                                is the number, too: its name is the container's affair */
 };
+/* As vc_pod_config_from_json; members "Format" ("json", "table") and "Args". */
+VC_API int vc_ps_options_from_json(const char *json, struct vc_ps_options **ret_options, vc_error **err);
+VC_API void vc_ps_options_free(struct vc_ps_options *options);
+VC_API int vc_ps_options_to_json(const struct vc_ps_options *options, char **ret_json, vc_error **err);
 /* The processes of a container, as text: a JSON array of objects, or a table with a heading.  opts NULL = JSON.
  * Pod and container: running. */
 VC_API int vc_container_ps(vc_context *ctx, const char *pod, const char *container, const struct vc_ps_options *opts, char **ret_text,

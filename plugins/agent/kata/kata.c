@@ -479,25 +479,9 @@ static int has_tty(vc_inst *inst, const char *ctr, const char *exec)
     return found;
 }
 
-/* A rootfs path must stay below the share. */
-static int rootfs_ok(const char *path)
-{
-    if (!path || !*path || *path == '/' || strlen(path) > 1024)
-        return 0;
-    for (const char *p = path; *p;) {
-        size_t n = strcspn(p, "/");
-        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-            return 0;
-        p += n;
-        if (*p == '/' && !*++p)
-            return 0;
-    }
-    return 1;
-}
-
 static int kata_ctr_create(vc_inst *inst, const struct vc_call *call, const struct vc_ctr *ctr)
 {
-    if (!rootfs_ok(ctr->rootfs))
+    if (!kata_share_path_ok(ctr->rootfs))
         return vcs_fail(inst->host, call, VC_E_INVAL, 0,
                         "container %s: the root filesystem \"%s\" is not a path below the shared folder", ctr->id,
                         ctr->rootfs ? ctr->rootfs : "");
@@ -510,6 +494,8 @@ static int kata_ctr_create(vc_inst *inst, const struct vc_call *call, const stru
         req.container_id = req.exec_id = (char *)ctr->id;
         req.string_user = spec.user;
         req.oci = spec.spec;
+        req.devices = spec.devices;
+        req.n_devices = spec.n_devices;
         rc = kata_do(inst, call, "CreateContainer", &req);
         if (!rc)
             set_tty(inst, ctr->id, NULL, spec.process->terminal);

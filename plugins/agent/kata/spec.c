@@ -501,6 +501,85 @@ static void plain_cgroup(struct conv *v, Oci__Linux *l)
     }
 }
 
+/* ---- what the host has put into the guest ---- */
+
+int kata_share_path_ok(const char *path)
+{
+    if (!path || !*path || *path == '/' || strlen(path) > 1024)
+        return 0;
+    for (const char *p = path; *p;) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+            return 0;
+        p += n;
+        if (*p == '/' && !*++p)
+            return 0;
+    }
+    return 1;
+}
+
+static int is_bind(const Oci__Mount *m)
+{
+    int bind = !strcmp(m->type, "bind");
+    for (size_t i = 0; i < m->n_options; i++)
+        bind |= !strcmp(m->options[i], "bind") || !strcmp(m->options[i], "rbind");
+    return bind;
+}
+
+/* Bind mounts whose source is not absolute have it in the shared folder. */
+static void shared_sources(struct conv *v, Oci__Spec *spec)
+{
+    size_t old = push(v, "mounts", 0);
+    for (size_t i = 0; i < spec->n_mounts && !v->code; i++) {
+        Oci__Mount *m = spec->mounts[i];
+        size_t at = push(v, NULL, i), n = sizeof(KATA_GUEST_SHARE) + strlen(m->source);
+        char *path = is_bind(m) && m->source[0] != '/' ? get_mem(v, n) : NULL;
+        if (path && !kata_share_path_ok(m->source))
+            fail(v, VC_E_INVAL, "has the source \"%.128s\", which is neither absolute nor a path below the shared folder",
+                 m->source);
+        if (path) {
+            snprintf(path, n, "%s%s", KATA_GUEST_SHARE, m->source);
+            m->source = path;
+        }
+        pop(v, at);
+    }
+    pop(v, old);
+}
+
+/* Disks that were plugged in: the agent looks where they are, and puts their numbers into the specification. */
+static void plugged_disks(struct conv *v, struct json_object *o)
+{
+    struct json_object *l = NULL, *list = NULL;
+    if (v->code || !json_object_object_get_ex(o, "linux", &l) || !json_object_object_get_ex(l, "devices", &list) ||
+        !json_object_is_type(list, json_type_array))
+        return;
+    size_t n = json_object_array_length(list);
+    Agent__Device **devices = get_mem(v, (n + 1) * sizeof(*devices));
+    size_t old = push(v, "linux.devices", 0);
+    for (size_t i = 0; i < n && !v->code; i++) {
+        struct json_object *d = json_object_array_get_idx(list, i), *addr = NULL, *path = NULL;
+        if (!json_object_object_get_ex(d, "guestAddress", &addr))
+            continue;
+        size_t at = push(v, NULL, i);
+        Agent__Device *dev = get_mem(v, sizeof(*dev));
+        if (!json_object_object_get_ex(d, "path", &path))
+            fail(v, VC_E_INVAL, "has no path");
+        char *where = get_string(v, addr), *node = get_string(v, path);
+        if (dev && where && node) {
+            agent__device__init(dev);
+            dev->type = get_str(v, "blk", 3);
+            dev->id = where;
+            dev->container_path = node;
+            devices[v->out->n_devices++] = dev;
+        }
+        pop(v, at);
+    }
+    pop(v, old);
+    v->out->devices = devices;
+    if (v->code)
+        v->out->n_devices = 0;
+}
+
 /* What must be there whatever the text says: agents follow these pointers blindly. */
 static void complete(struct conv *v, Oci__Spec *spec, const char *rootfs)
 {
@@ -537,6 +616,8 @@ int kata_spec_parse(struct kata_spec *s, struct vc_bytes json, const char *rootf
         s->spec = (Oci__Spec *)get_message(&v, &oci__spec__descriptor, o);
         if (s->spec) {
             complete(&v, s->spec, rootfs);
+            shared_sources(&v, s->spec);
+            plugged_disks(&v, o);
             s->process = s->spec->process;
         }
         json_object_put(o);

@@ -19,9 +19,13 @@ struct kata_spec {
     Oci__Process *process;          /* kata_spec_parse_process; of kata_spec_parse too */
     Oci__LinuxResources *resources; /* kata_spec_parse_resources */
     Agent__StringUser *user;        /* NULL when ids are numbers */
+    Agent__Device **devices;        /* disks that were plugged in; kata_spec_parse */
+    size_t n_devices;
     char error[512];                /* one sentence that names the JSON path */
 };
 
+/* Is it a path below the shared folder? */
+int kata_share_path_ok(const char *path);
 /* A config.json for a container whose root filesystem is `rootfs` below the shared folder.  Things that mean
  * the host are left out (hooks, paths of namespaces, security labels, CPU numbers).
  * 0, VC_E_INVAL or VC_E_NOMEM with the reason in s->error. */

@@ -20,6 +20,7 @@
 #define UNDO_TIME   (INT64_C(2) * 1000000000)
 #define RETRY_TIME  (INT64_C(2) * 1000000000) /* between two requests to remove a device */
 #define MAX_QUEUES  8
+#define SERIAL_MAX  20 /* bytes that a virtio disk tells of its serial */
 
 static int connect_qmp(struct qemu *q, const struct vc_call *call, int64_t deadline_ns, struct qmp *ret)
 {
@@ -175,18 +176,24 @@ static bool mac_ok(const char *mac)
     return mac[17] == '\0';
 }
 
+static bool plausible_id(const char *id)
+{
+    size_t n = id ? strlen(id) : 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)id[i]) && (i == 0 || !strchr("_.-", id[i])))
+            return false;
+    return n > 0 && n <= 31;
+}
+
 static int check(struct qemu *q, const struct vc_call *call, const struct vc_device *dev)
 {
     const char *driver = dev->type == VC_DEV_BLOCK ? "virtio-blk-pci" : "virtio-net-pci";
-    size_t n = dev->id ? strlen(dev->id) : 0;
 
     if (dev->type != VC_DEV_BLOCK && dev->type != VC_DEV_NET)
         return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0,
                         "hypervisor qemu cannot plug devices of type %u, only disks and network cards", dev->type);
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)dev->id[i]) && (i == 0 || !strchr("_.-", dev->id[i])))
-            n = 0;
-    if (n == 0 || n > 31)
+    if (!plausible_id(dev->id))
         return vcs_fail(
             q->host, call, VC_E_INVAL, 0,
             "a device id must be 1 to 31 letters, digits, '_', '.' or '-' and begin with a letter or digit");
@@ -210,7 +217,7 @@ static int check(struct qemu *q, const struct vc_call *call, const struct vc_dev
 
 static int plug(struct qemu *q, struct qmp *c, unsigned port, const struct vc_device *dev)
 {
-    char id[24], bus[24], back[24], serial[21];
+    char id[24], bus[24], back[24], serial[SERIAL_MAX + 1];
     json_object *o;
 
     snprintf(id, sizeof(id), "dev-rp%u", port);
@@ -262,41 +269,6 @@ static void undo(struct qemu *q, unsigned port)
     qmp_close(&c);
 }
 
-int qemu_plug(struct qemu *q, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out)
-{
-    struct qmp c;
-    unsigned port;
-    int r = check(q, call, dev);
-
-    if (r < 0)
-        return r;
-    if (find(q, dev->id) >= 0)
-        return vcs_fail(q->host, call, VC_E_EXISTS, 0, "the VM has a device %s already", dev->id);
-    for (port = 0; port < q->config.root_ports && q->devices[port].type; port++)
-        ;
-    if (port == q->config.root_ports)
-        return vcs_fail(q->host, call, VC_E_RESOURCE, 0,
-                        "the VM has no free slot for device %s: all %u are taken; raise root_ports of hypervisor qemu",
-                        dev->id, q->config.root_ports);
-    if ((r = connect_qmp(q, call, deadline_of(call), &c)) < 0)
-        return r;
-    q->devices[port].type = dev->type;
-    snprintf(q->devices[port].id, sizeof(q->devices[port].id), "%s", dev->id);
-    r = dev->type == VC_DEV_BLOCK ? add_disk(q, &c, port, dev) : add_netdev(q, &c, port, dev);
-    if (r == 0)
-        r = plug(q, &c, port, dev);
-    qmp_close(&c);
-    if (r < 0) {
-        undo(q, port);
-        return r;
-    }
-    if (out && out->size >= offsetof(struct vc_device_result, guest_addr) + sizeof(out->guest_addr))
-        snprintf(out->guest_addr, sizeof(out->guest_addr), "%02x/00", QEMU_FIRST_PORT_SLOT + port);
-    return 0;
-}
-
-/* ---- device_del ---- */
-
 /* Ask for the removal until the device is gone: a guest that is still booting misses the first requests. */
 static int remove_device(struct qemu *q, struct qmp *c, const char *name)
 {
@@ -332,16 +304,102 @@ static int remove_device(struct qemu *q, struct qmp *c, const char *name)
                  : 0;
 }
 
+/* A caller who was killed while he plugged in a disk, or before he could save the state, has left something in a port that
+ * is free by our record. */
+static int clear_port(struct qemu *q, struct qmp *c, unsigned port)
+{
+    char name[24];
+    int r;
+
+    snprintf(name, sizeof(name), "node-rp%u", port);
+    if (!node_exists(c, name))
+        return 0;
+    snprintf(name, sizeof(name), "dev-rp%u", port);
+    r = remove_device(q, c, name);
+    return r < 0 ? r : del_backend(q, c, port, VC_DEV_BLOCK);
+}
+
+int qemu_plug(struct qemu *q, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out)
+{
+    struct qmp c;
+    unsigned port;
+    int r = check(q, call, dev);
+
+    if (r < 0)
+        return r;
+    if (find(q, dev->id) >= 0)
+        return vcs_fail(q->host, call, VC_E_EXISTS, 0, "the VM has a device %s already", dev->id);
+    for (port = 0; port < q->config.root_ports && q->devices[port].type; port++)
+        ;
+    if (port == q->config.root_ports)
+        return vcs_fail(q->host, call, VC_E_RESOURCE, 0,
+                        "the VM has no free slot for device %s: all %u are taken; raise root_ports of hypervisor qemu",
+                        dev->id, q->config.root_ports);
+    if ((r = connect_qmp(q, call, deadline_of(call), &c)) < 0)
+        return r;
+    if (dev->type == VC_DEV_BLOCK && (r = clear_port(q, &c, port)) < 0) {
+        qmp_close(&c);
+        return r;
+    }
+    q->devices[port].type = dev->type;
+    snprintf(q->devices[port].id, sizeof(q->devices[port].id), "%s", dev->id);
+    r = dev->type == VC_DEV_BLOCK ? add_disk(q, &c, port, dev) : add_netdev(q, &c, port, dev);
+    if (r == 0)
+        r = plug(q, &c, port, dev);
+    qmp_close(&c);
+    if (r < 0) {
+        undo(q, port);
+        return r;
+    }
+    if (out && out->size >= offsetof(struct vc_device_result, guest_addr) + sizeof(out->guest_addr))
+        snprintf(out->guest_addr, sizeof(out->guest_addr), "%02x/00", QEMU_FIRST_PORT_SLOT + port);
+    return 0;
+}
+
+/* ---- device_del ---- */
+
+/* A disk that was plugged in by a caller who was killed before he could save the state: QEMU knows it by its serial. */
+static int find_lost(struct qemu *q, struct qmp *c, const char *id)
+{
+    const struct vc_call *call = c->call;
+    struct vc_call quiet = { .size = sizeof(quiet) };
+    int port = -1;
+
+    c->call = &quiet;
+    for (unsigned i = 0; i < q->config.root_ports && port < 0; i++) {
+        char path[48];
+        json_object *o, *serial = NULL;
+
+        snprintf(path, sizeof(path), "/machine/peripheral/dev-rp%u", i);
+        if (q->devices[i].type || !(o = strings("path", path, "property", "serial", NULL)))
+            continue;
+        if (qmp_run(c, "qom-get", o, NULL, 0, &serial) == 0 && json_object_is_type(serial, json_type_string) &&
+            !strncmp(json_object_get_string(serial), id, SERIAL_MAX))
+            port = (int)i;
+        json_object_put(serial);
+    }
+    c->call = call;
+    if (port >= 0)
+        q->devices[port].type = VC_DEV_BLOCK;
+    if (port >= 0)
+        snprintf(q->devices[port].id, sizeof(q->devices[port].id), "%s", id);
+    return port;
+}
+
 int qemu_unplug(struct qemu *q, const struct vc_call *call, const char *id)
 {
     int port = id ? find(q, id) : -1, r;
     char name[24];
     struct qmp c;
 
-    if (port < 0)
+    if (port < 0 && !plausible_id(id))
         return vcs_fail(q->host, call, VC_E_NOTFOUND, 0, "the VM has no device %.64s", id ? id : "(null)");
     if ((r = connect_qmp(q, call, deadline_of(call), &c)) < 0)
         return r;
+    if (port < 0 && (port = find_lost(q, &c, id)) < 0) {
+        qmp_close(&c);
+        return vcs_fail(q->host, call, VC_E_NOTFOUND, 0, "the VM has no device %.64s", id);
+    }
     snprintf(name, sizeof(name), "dev-rp%d", port);
     r = remove_device(q, &c, name);
     if (r == 0)

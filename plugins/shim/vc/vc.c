@@ -10,6 +10,7 @@
 #include <vc/shim.h>
 
 #include "config.h"
+#include "attach.h"
 #include "lib/io.h"
 #include "lib/plug.h"
 
@@ -17,7 +18,8 @@
 #define STATE_MAX     (64u * 1024) /* the contract's limit for saved state */
 #define STATE_BUDGET  (60u * 1024)
 #define ENTRY_COST    96u /* of one entry, beside its strings */
-#define ARGV_MAX      20
+#define ARGV_MAX      24
+#define ATTACH_FD     "3" /* where the first descriptor that spawn hands over arrives */
 
 /* One shim. */
 struct entry {
@@ -227,6 +229,7 @@ static int end(vc_inst *inst, const struct vc_call *call, struct entry *e)
         return vcs_fail(inst->host, call, r, 0, "the shim of %s/%s (process %d) was killed but has not ended", e->ctr, e->exec,
                         e->proc.pid);
     inst->host->proc_done(inst->host, &e->proc);
+    vc_attach_remove(inst->host, e->ctr, e->exec);
     return VC_OK;
 }
 
@@ -244,7 +247,7 @@ static int vc_cleanup(vc_inst *inst, const struct vc_call *call)
 static uint64_t vc_caps(vc_inst *inst)
 {
     (void)inst;
-    return 0;
+    return VC_SHIM_CAP_ATTACH;
 }
 
 /* ---- shims ---- */
@@ -265,6 +268,7 @@ static int make_room(vc_inst *inst, size_t need)
         if (!oldest)
             return -1;
         inst->host->proc_done(inst->host, &oldest->proc);
+        vc_attach_remove(inst->host, oldest->ctr, oldest->exec);
         forget(inst, oldest);
     }
 }
@@ -325,6 +329,10 @@ static void fill_argv(vc_inst *inst, const struct places *p, const struct vc_shi
     }
     if (params->flags & VC_SHIM_TERMINAL)
         argv[n++] = "--terminal";
+    if (params->flags & VC_SHIM_KEEP_STDIN)
+        argv[n++] = "--keep-stdin";
+    argv[n++] = "--attach-fd";
+    argv[n++] = ATTACH_FD;
     argv[n] = NULL;
 }
 
@@ -343,10 +351,11 @@ static int vc_start(vc_inst *inst, const struct vc_call *call, const struct vc_s
     struct entry *e = entry_new(params->container_id, exec, file);
     struct places p = { 0 };
     const char *argv[ARGV_MAX];
-    int rc;
-    if (!e || places_get(inst, &p) < 0) {
-        rc = vcs_fail(inst->host, call, VC_E_NOMEM, 0, "shim vc: no memory, or the host's directories are not known");
-    } else {
+    vcs_autoclose int listener = -1;
+    int rc = !e || places_get(inst, &p) < 0 ? vcs_fail(inst->host, call, VC_E_NOMEM, 0,
+                                                       "shim vc: no memory, or the host's directories are not known")
+                                            : vc_attach_listen(inst->host, call, e->ctr, e->exec, &listener);
+    if (rc == VC_OK) {
         fill_argv(inst, &p, params, argv);
         struct vc_spawn spawn = {
             .size = sizeof(spawn),
@@ -355,10 +364,14 @@ static int vc_start(vc_inst *inst, const struct vc_call *call, const struct vc_s
                                                           : 0,
             .path = p.program,
             .argv = argv,
+            .fds = &listener,
+            .n_fds = 1,
             .netns_fd = params->netns_fd,
             .stdio = { params->stdio[0], params->stdio[1], params->stdio[2] },
         };
         rc = inst->host->spawn(inst->host, call, &spawn, &e->proc);
+        if (rc)
+            vc_attach_remove(inst->host, e->ctr, e->exec);
     }
     places_free(&p);
     if (rc) {
@@ -413,6 +426,17 @@ static int vc_status(vc_inst *inst, const struct vc_call *call, const char *ctr,
     return VC_OK;
 }
 
+static int vc_attach(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id,
+                     const int32_t fds[3])
+{
+    struct entry *e = find(inst, ctr, exec_id);
+    if (!e)
+        return unknown(inst, call, ctr, exec_id);
+    if (!alive(inst, e))
+        return vcs_fail(inst->host, call, VC_E_NOTFOUND, 0, "the shim of process %s/%s has ended", e->ctr, e->exec);
+    return vc_attach_request(inst->host, call, e->ctr, e->exec, fds);
+}
+
 /* ---- the descriptor ---- */
 
 static const struct vc_inst_ops vc_inst_table = {
@@ -431,6 +455,7 @@ static const struct vc_shim_ops vc_ops = {
     .start = vc_start,
     .stop = vc_stop,
     .status = vc_status,
+    .attach = vc_attach,
 };
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {
@@ -446,6 +471,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .options = vc_options,
     .n_options = sizeof(vc_options) / sizeof(vc_options[0]),
     .option_stride = sizeof(struct vc_option),
+    .caps_max = VC_SHIM_CAP_ATTACH,
     .state_version = STATE_VERSION,
     .state_version_min = STATE_VERSION,
     .inst = &vc_inst_table,

@@ -87,6 +87,21 @@ static Agent__MemoryData *memory_data(uint64_t usage, uint64_t peak, uint64_t fa
     return d;
 }
 
+static int add_counter(Agent__MemoryStats *s, const char *name, uint64_t value)
+{
+    Agent__CounterEntry *e = NEW(Agent__CounterEntry, agent__counter_entry__init);
+    char *key = strdup(name);
+    if (e && key) {
+        e->key = key;
+        e->value = value;
+    } else {
+        free(key);
+        free(e);
+        e = NULL;
+    }
+    return append(&s->stats, &s->n_stats, e, drop_message);
+}
+
 /* memory.stat as it is: a map of all its words. */
 static int memory_map(Agent__MemoryStats *s, char *text)
 {
@@ -95,17 +110,7 @@ static int memory_map(Agent__MemoryStats *s, char *text)
         if (!space)
             continue;
         *space = '\0';
-        Agent__CounterEntry *e = NEW(Agent__CounterEntry, agent__counter_entry__init);
-        char *key = strdup(line);
-        if (e && key) {
-            e->key = key;
-            e->value = strtoull(space + 1, NULL, 10);
-        } else {
-            free(key);
-            free(e);
-            e = NULL;
-        }
-        if (append(&s->stats, &s->n_stats, e, drop_message) < 0)
+        if (add_counter(s, line, strtoull(space + 1, NULL, 10)) < 0)
             return -1;
     }
     return 0;
@@ -130,7 +135,9 @@ static Agent__MemoryStats *memory_stats(struct vca_cgroup *cg)
                            number(cg, "memory.max"));
     s->swap_usage = memory_data(number(cg, "memory.swap.current"), 0, 0, number(cg, "memory.swap.max"));
     s->kernel_usage = memory_data(vca_cgroup_key(text, "kernel"), 0, 0, UINT64_MAX);
-    if (!s->usage || !s->swap_usage || !s->kernel_usage || memory_map(s, text) < 0) {
+    /* The map has the one event that the protocol has no place for, too: processes that were killed. */
+    if (!s->usage || !s->swap_usage || !s->kernel_usage || memory_map(s, text) < 0 ||
+        add_counter(s, "oom_kill", vca_cgroup_key(events, "oom_kill")) < 0) {
         drop_message(s);
         return NULL;
     }

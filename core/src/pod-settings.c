@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pod-settings.c: the plugins a pod chooses for itself, and what it sets of their options. */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "conf-impl.h"
+#include "pod.h"
+
+/* What the original calls its backends, and the plugins that do the same. */
+static const struct {
+    uint32_t kind;
+    const char *original, *name;
+} aliases[] = {
+    { VC_KIND_PROXY, "noopProxy", "noop" }, { VC_KIND_PROXY, "noProxy", "none" },   { VC_KIND_PROXY, "ccProxy", "cc" },
+    { VC_KIND_PROXY, "kataProxy", "kata" }, { VC_KIND_SHIM, "noopShim", "noop" },   { VC_KIND_SHIM, "ccShim", "cc" },
+    { VC_KIND_SHIM, "kataShim", "kata" },   { VC_KIND_NETWORK, "CNI", "cni" },      { VC_KIND_NETWORK, "CNM", "cnm" },
+};
+
+const char *vci_plugin_alias(uint32_t kind, const char *name)
+{
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (aliases[i].kind == kind && strcmp(aliases[i].original, name) == 0)
+            return aliases[i].name;
+    return name;
+}
+
+/* ---- settings: "KIND.option=value" ---- */
+
+int vci_setting_parse(const char *text, uint32_t *ret_kind, const char **ret_key, size_t *ret_len, const char **ret_value)
+{
+    const char *eq = strchr(text, '='), *dot = strchr(text, '.');
+    if (!eq || !dot || dot > eq || dot == text || dot + 1 == eq)
+        return -1;
+    *ret_kind = 0;
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        const char *name = vci_kind_name(k);
+        if (strlen(name) == (size_t)(dot - text) && strncmp(name, text, (size_t)(dot - text)) == 0)
+            *ret_kind = k;
+    }
+    *ret_key = dot + 1;
+    *ret_len = (size_t)(eq - dot - 1);
+    *ret_value = eq + 1;
+    return *ret_kind ? 0 : -1;
+}
+
+int vci_settings_touch(char *const *settings, uint32_t kind)
+{
+    uint32_t k;
+    const char *key, *value;
+    size_t len;
+    for (; settings && *settings; settings++)
+        if (vci_setting_parse(*settings, &k, &key, &len, &value) == 0 && k == kind)
+            return 1;
+    return 0;
+}
+
+/* Files that an option names must be there; what is configured is looked at by vc_context_check. */
+static int check_paths(const struct vc_config *section, uint32_t kind, char *const *settings, vc_error **err)
+{
+    for (; *settings; settings++) {
+        uint32_t k;
+        const char *key, *value;
+        size_t len;
+        vci_setting_parse(*settings, &k, &key, &len, &value);
+        for (size_t i = 0; k == kind && i < section->n; i++) {
+            const struct vci_entry *e = &section->e[i];
+            if (strlen(e->opt->key) != len || strncmp(e->opt->key, key, len) != 0)
+                continue;
+            if (e->opt->type == VC_OPT_PATH && (e->opt->flags & VC_OPT_MUST_EXIST) && e->str && access(e->str, F_OK) < 0)
+                return vci_fail(err, VC_ERR_CONFIG, errno, "the pod's setting \"%s.%s\" names %s", vci_kind_name(kind),
+                                e->opt->key, e->str);
+        }
+    }
+    return 0;
+}
+
+/* The settings of one kind against the option table of the plugin that the pod gets. */
+static int check_kind(vc_context *ctx, uint32_t kind, const char *name, char *const *settings, vc_error **err)
+{
+    const struct vci_plugin *p;
+    struct vc_config *section = NULL;
+    int rc = vci_plugin_load(ctx, kind, name, &p, err);
+    if (rc == 0 && vci_settings_touch(settings, kind)) {
+        rc = vci_conf_section_of(ctx->conf, &p->desc, settings, &section, err);
+        if (rc == 0)
+            rc = check_paths(section, kind, settings, err);
+        vci_section_free(section);
+    }
+    return rc;
+}
+
+int vci_pod_choose(vc_context *ctx, const struct vc_pod_config *config, const char *names[VCI_KINDS + 1], vc_error **err)
+{
+    const char *const asked[VCI_KINDS + 1] = { NULL, config->hypervisor, config->agent, config->proxy, config->shim,
+                                               config->network };
+    char *const *settings = (char *const *)(uintptr_t)config->settings;
+    for (size_t i = 0; settings && settings[i]; i++) {
+        uint32_t kind;
+        const char *key, *value;
+        size_t len;
+        if (vci_setting_parse(settings[i], &kind, &key, &len, &value) < 0)
+            return vci_fail(err, VC_ERR_INVAL, 0,
+                            "the pod's setting \"%.200s\" must read KIND.option=value, where KIND is hypervisor, agent, "
+                            "proxy, shim or network",
+                            settings[i]);
+    }
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        names[k] = asked[k] ? vci_plugin_alias(k, asked[k]) : vci_conf_plugin(ctx->conf, k);
+        if (!asked[k] && !vci_settings_touch(settings, k))
+            continue;
+        int rc = check_kind(ctx, k, names[k], settings, err);
+        if (rc < 0) {
+            if (asked[k] && strcmp(asked[k], names[k]) != 0)
+                vci_context(err, "%s \"%s\"", vci_kind_name(k), asked[k]);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+int vci_pod_take_choice(struct vci_pod *pod, const char *const names[VCI_KINDS + 1], const char *const *settings,
+                        vc_error **err)
+{
+    int bad = 0;
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        free(pod->plugin[k]);
+        bad |= !(pod->plugin[k] = strdup(names[k]));
+    }
+    vci_strv_free(pod->settings);
+    pod->settings = vci_strv_copy(settings);
+    bad |= settings && !pod->settings;
+    return bad ? vci_fail(err, VC_ERR_NOMEM, 0, "out of memory") : 0;
+}

@@ -1,0 +1,974 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-ops.c: pausing, annotations, process lists, statistics, limits and set pids through the public API, without a
+ * VM. */
+#include "podtest.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* ---- looking ---- */
+
+static int log_pipe[2];
+
+static void assert_state(vc_context *ctx, const char *pod, const char *state)
+{
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(ctx, pod, &s, &err));
+    assert_string_equal(s->state, state);
+    vc_pod_status_free(s);
+}
+
+static void assert_ctr(vc_context *ctx, const char *pod, const char *ctr, const char *state)
+{
+    struct vc_container_status *s = NULL;
+    PT_OK(vc_container_status(ctx, pod, ctr, &s, &err));
+    assert_string_equal(s->state, state);
+    vc_container_status_free(s);
+}
+
+static int32_t vmm_of(vc_context *ctx, const char *pod)
+{
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(ctx, pod, &s, &err));
+    int32_t pid = s->vmm_pid;
+    vc_pod_status_free(s);
+    assert_true(pid > 0);
+    return pid;
+}
+
+/* State letter of a process in /proc. */
+static char letter_of(int32_t pid)
+{
+    char path[64], buf[512] = "";
+    PT_PATH(path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, buf, sizeof buf - 1);
+    close(fd);
+    const char *end = n > 0 ? strrchr(buf, ')') : NULL;
+    return end ? end[2] : '?';
+}
+
+static size_t read_all(const char *path, char *buf, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        fail_msg("%s: %s", path, strerror(errno));
+    size_t len = 0;
+    for (ssize_t n; len + 1 < size && (n = read(fd, buf + len, size - 1 - len)) > 0;)
+        len += (size_t)n;
+    buf[len] = '\0';
+    close(fd);
+    return len;
+}
+
+static void read_spec(const char *pod, const char *ctr, char *buf, size_t size)
+{
+    char path[PATH_MAX + 256];
+    PT_PATH(path, "%s/state/pods/%s/spec-%s.json", pt_root, pod, ctr);
+    assert_true(read_all(path, buf, size) > 2);
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part))
+        fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+static void assert_has_not(const char *text, const char *part)
+{
+    if (strstr(text, part))
+        fail_msg("\"%s\" is in: %s", part, text);
+}
+
+/* ---- pause ---- */
+
+/* bug-8: pausing and resuming mind the states; a paused pod can be stopped and deleted. */
+static void test_pause_states(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_FAILS(VC_ERR_NOTFOUND, "nobody", vc_pod_pause(ctx, "nobody", &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "nobody", vc_pod_resume(ctx, "nobody", &err));
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "still", 3), NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "ready and must be running", vc_pod_pause(ctx, "still", &err));
+    PT_FAILS(VC_ERR_STATE, "ready and must be paused", vc_pod_resume(ctx, "still", &err));
+    assert_ctr(ctx, "still", "c0", "ready");
+    PT_OK(vc_pod_start(ctx, "still", &err));
+    struct pt_pod more;
+    pt_pod(&more, NULL, 4);
+    PT_OK(vc_container_create(ctx, "still", &more.ctr[3], NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "running and must be paused", vc_pod_resume(ctx, "still", &err));
+    PT_OK(vc_pod_pause(ctx, "still", &err));
+    assert_state(ctx, "still", "paused");
+    assert_ctr(ctx, "still", "c0", "paused");
+    assert_ctr(ctx, "still", "c2", "paused");
+    assert_ctr(ctx, "still", "c3", "ready"); /* was never started, and does not become so */
+    PT_FAILS(VC_ERR_STATE, "paused", vc_pod_pause(ctx, "still", &err));
+    PT_FAILS(VC_ERR_STATE, "resume it", vc_pod_start(ctx, "still", &err));
+    PT_FAILS(VC_ERR_STATE, "resume it", vc_pod_stop(ctx, "still", 0, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_pod_delete(ctx, "still", 0, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_start(ctx, "still", "c3", &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_stop(ctx, "still", "c0", 0, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_delete(ctx, "still", "c0", VC_FORCE, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_kill(ctx, "still", "c0", NULL, 15, 0, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_create(ctx, "still", &more.ctr[3], NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_pod_enter(ctx, "still", &p.process, NULL, NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "paused and must be running", vc_container_pause(ctx, "still", "c0", &err));
+    PT_FAILS(VC_ERR_STATE, "paused and must be running", vc_container_resume(ctx, "still", "c0", &err));
+    PT_OK(vc_pod_resume(ctx, "still", &err));
+    assert_state(ctx, "still", "running");
+    assert_ctr(ctx, "still", "c1", "running");
+    assert_ctr(ctx, "still", "c3", "ready");
+    PT_OK(vc_pod_pause(ctx, "still", &err));
+    PT_OK(vc_pod_stop(ctx, "still", VC_FORCE, &err));
+    assert_state(ctx, "still", "stopped");
+    assert_ctr(ctx, "still", "c0", "stopped");
+    PT_FAILS(VC_ERR_STATE, "stopped and must be running", vc_pod_pause(ctx, "still", &err));
+    PT_FAILS(VC_ERR_STATE, "stopped and must be paused", vc_pod_resume(ctx, "still", &err));
+    PT_OK(vc_pod_start(ctx, "still", &err));
+    PT_OK(vc_pod_pause(ctx, "still", &err));
+    PT_OK(vc_pod_delete(ctx, "still", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+static void test_pause_effect(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    const char *process = "hypervisor_faulty.process=true", *shim = "shim_faulty.process=true";
+    vc_context *ctx = pt_context("faulty", process, shim, NULL, NULL);
+    vc_context *deaf = pt_context("faulty", process, "hypervisor_faulty.mark=deaf", NULL, NULL);
+    vc_context *fails = pt_context("faulty", process, "hypervisor_faulty.fail=vm_pause", NULL, NULL);
+    vc_context *stuck = pt_context("faulty", process, "hypervisor_faulty.fail=vm_resume", NULL, NULL);
+    vc_context *cannot = pt_context("faulty", process, "hypervisor_faulty.pause=false", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "vm", 1), NULL, &err));
+    int32_t vmm = vmm_of(ctx, "vm");
+    assert_int_equal(letter_of(vmm), 'S');
+    PT_FAILS(VC_ERR_UNSUPPORTED, "cannot pause", vc_pod_pause(cannot, "vm", &err));
+    /* What a plugin says is not enough: the VMM is asked. */
+    PT_FAILS(VC_ERR_STATE, "is running and should be paused", vc_pod_pause(deaf, "vm", &err));
+    assert_state(ctx, "vm", "running");
+    PT_FAILS(VC_ERR_IO, "vm_pause", vc_pod_pause(fails, "vm", &err));
+    assert_state(ctx, "vm", "running");
+    assert_int_equal(letter_of(vmm), 'S');
+    PT_OK(vc_pod_pause(ctx, "vm", &err));
+    assert_int_equal(letter_of(vmm), 'T');
+    PT_FAILS(VC_ERR_IO, "vm_resume", vc_pod_resume(stuck, "vm", &err));
+    PT_FAILS(VC_ERR_STATE, "is paused and should be running", vc_pod_resume(deaf, "vm", &err));
+    assert_state(ctx, "vm", "paused");
+    assert_int_equal(letter_of(vmm), 'T');
+    PT_OK(vc_pod_resume(ctx, "vm", &err));
+    assert_int_equal(letter_of(vmm), 'S');
+    /* A paused VM that dies is seen. */
+    PT_OK(vc_pod_pause(ctx, "vm", &err));
+    kill(vmm, SIGKILL);
+    assert_int_equal(waitpid(vmm, NULL, 0), vmm);
+    assert_state(ctx, "vm", "stopped");
+    assert_ctr(ctx, "vm", "c0", "stopped");
+    PT_FAILS(VC_ERR_STATE, "stopped", vc_pod_resume(ctx, "vm", &err));
+    PT_OK(vc_pod_delete(ctx, "vm", 0, &err));
+    pt_nothing_left();
+    vc_context *all[] = { ctx, deaf, fails, stuck, cannot };
+    for (size_t i = 0; i < 5; i++)
+        vc_context_free(all[i]);
+}
+
+/* No file may get longer than a few bytes: as when the disk is full. */
+static void disk_full(struct rlimit *old)
+{
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, old), 0);
+    struct rlimit tight = { .rlim_cur = 16, .rlim_max = old->rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+}
+
+static void disk_free(const struct rlimit *old)
+{
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, old), 0);
+}
+
+/* What cannot be recorded does not happen. */
+static void test_pause_not_stored(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct rlimit old;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "vm", 1), NULL, &err));
+    int32_t vmm = vmm_of(ctx, "vm");
+    disk_full(&old);
+    PT_FAILS(VC_ERR_RESOURCE, "pod.json", vc_pod_pause(ctx, "vm", &err));
+    PT_FAILS(VC_ERR_RESOURCE, "pod.json", vc_container_pause(ctx, "vm", "c0", &err));
+    disk_free(&old);
+    assert_int_equal(letter_of(vmm), 'S');
+    assert_state(ctx, "vm", "running");
+    assert_ctr(ctx, "vm", "c0", "running");
+    PT_OK(vc_pod_pause(ctx, "vm", &err));
+    disk_full(&old);
+    PT_FAILS(VC_ERR_RESOURCE, "pod.json", vc_pod_resume(ctx, "vm", &err));
+    disk_free(&old);
+    assert_int_equal(letter_of(vmm), 'T');
+    assert_state(ctx, "vm", "paused");
+    PT_OK(vc_pod_resume(ctx, "vm", &err));
+    PT_OK(vc_pod_delete(ctx, "vm", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+static void test_pause_container(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    const char *process = "hypervisor_faulty.process=true", *shim = "shim_faulty.process=true";
+    vc_context *ctx = pt_context("faulty", process, shim, NULL, NULL);
+    vc_context *fails = pt_context("faulty", "agent_faulty.fail=ctr_pause", NULL, NULL, NULL);
+    vc_context *stuck = pt_context("faulty", "agent_faulty.fail=ctr_resume", NULL, NULL, NULL);
+    vc_context *lost = pt_context("faulty", "agent_faulty.fail=ctr_resume", "agent_faulty.code=-6", NULL, NULL);
+    vc_context *cannot = pt_context("faulty", "agent_faulty.more=false", NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "f", 2), NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "ready and must be running", vc_container_pause(ctx, "f", "c0", &err));
+    PT_OK(vc_pod_start(ctx, "f", &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "c7", vc_container_pause(ctx, "f", "c7", &err));
+    PT_FAILS(VC_ERR_STATE, "running and must be paused", vc_container_resume(ctx, "f", "c0", &err));
+    PT_FAILS(VC_ERR_UNSUPPORTED, "cannot pause", vc_container_pause(cannot, "f", "c0", &err));
+    PT_FAILS(VC_ERR_IO, "ctr_pause", vc_container_pause(fails, "f", "c0", &err));
+    assert_ctr(ctx, "f", "c0", "running");
+    PT_OK(vc_container_pause(ctx, "f", "c0", &err));
+    assert_ctr(ctx, "f", "c0", "paused");
+    assert_ctr(ctx, "f", "c1", "running");
+    assert_state(ctx, "f", "running");
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_pause(ctx, "f", "c0", &err));
+    PT_FAILS(VC_ERR_STATE, "paused and must be ready", vc_container_start(ctx, "f", "c0", &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_exec(ctx, "f", "c0", &p.process, NULL, NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_kill(ctx, "f", "c0", NULL, 9, 0, &err));
+    PT_FAILS(VC_ERR_STATE, "resume it", vc_container_stop(ctx, "f", "c0", 0, &err));
+    PT_FAILS(VC_ERR_STATE, "paused", vc_container_delete(ctx, "f", "c0", 0, &err));
+    PT_FAILS(VC_ERR_IO, "ctr_resume", vc_container_resume(stuck, "f", "c0", &err));
+    PT_FAILS(VC_ERR_STATE, "ctr_resume", vc_container_resume(lost, "f", "c0", &err));
+    assert_ctr(ctx, "f", "c0", "paused");
+    /* The pod's pause is apart from the container's. */
+    PT_OK(vc_pod_pause(ctx, "f", &err));
+    assert_ctr(ctx, "f", "c1", "paused");
+    PT_OK(vc_pod_resume(ctx, "f", &err));
+    assert_ctr(ctx, "f", "c0", "paused");
+    assert_ctr(ctx, "f", "c1", "running");
+    PT_OK(vc_container_resume(ctx, "f", "c0", &err));
+    assert_ctr(ctx, "f", "c0", "running");
+    PT_OK(vc_container_pause(ctx, "f", "c0", &err));
+    PT_OK(vc_container_delete(ctx, "f", "c0", VC_FORCE, &err));
+    PT_OK(vc_container_pause(ctx, "f", "c1", &err));
+    PT_OK(vc_pod_stop(ctx, "f", VC_FORCE, &err));
+    assert_ctr(ctx, "f", "c1", "stopped");
+    PT_OK(vc_pod_delete(ctx, "f", 0, &err));
+    pt_nothing_left();
+    vc_context *all[] = { ctx, fails, stuck, lost, cannot };
+    for (size_t i = 0; i < 5; i++)
+        vc_context_free(all[i]);
+}
+
+/* ---- annotations ---- */
+
+static void test_annotations(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    static const char *const first[] = { "a=1", "b=x=y", "a=2", NULL }, *const ctr[] = { "who=c1", NULL };
+    static const char *const second[] = { "b=", "z=two\nlines", "new.example/key={\"j\":1}", NULL };
+    static const char *const none[] = { NULL };
+    char **list = NULL, *value = NULL, *json = NULL;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    pt_pod(&p, "noted", 2);
+    p.pod.annotations = first;
+    p.ctr[1].annotations = ctr;
+    p.ctr[0].spec_json = "{\"annotations\":{\"base\":\"of the file\"}}";
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    PT_OK(vc_pod_annotations(ctx, "noted", &list, &err));
+    assert_string_equal(list[0], "a=2");
+    assert_string_equal(list[1], "b=x=y");
+    assert_null(list[2]);
+    vc_strv_free(list);
+    PT_OK(vc_pod_set_annotations(ctx, "noted", second, &err));
+    PT_OK(vc_pod_set_annotations(ctx, "noted", none, &err));
+    PT_OK(vc_pod_annotation(ctx, "noted", "b", &value, &err));
+    assert_string_equal(value, "");
+    free(value);
+    PT_OK(vc_pod_annotation(ctx, "noted", "z", &value, &err));
+    assert_string_equal(value, "two\nlines");
+    free(value);
+    PT_FAILS(VC_ERR_NOTFOUND, "no annotation \"nothing\"", vc_pod_annotation(ctx, "noted", "nothing", &value, &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "nobody", vc_pod_annotation(ctx, "nobody", "a", &value, &err));
+    PT_OK(vc_container_annotation(ctx, "noted", "c1", "who", &value, &err));
+    assert_string_equal(value, "c1");
+    free(value);
+    PT_OK(vc_container_annotations(ctx, "noted", "c0", &list, &err));
+    assert_string_equal(list[0], "base=of the file");
+    assert_null(list[1]);
+    vc_strv_free(list);
+    PT_FAILS(VC_ERR_NOTFOUND, "container \"c1\" has no annotation",
+             vc_container_annotation(ctx, "noted", "c1", "a", &value, &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "c9", vc_container_annotations(ctx, "noted", "c9", &list, &err));
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(ctx, "noted", &s, &err));
+    assert_string_equal(s->annotations[0], "a=2");
+    assert_string_equal(s->containers[1]->annotations[0], "who=c1");
+    assert_null(s->containers[1]->annotations[1]);
+    PT_OK(vc_pod_status_json(s, &json, &err));
+    assert_has(json,
+               "\"annotations\":{\"a\":\"2\",\"b\":\"\",\"z\":\"two\\nlines\",\"new.example/key\":\"{\\\"j\\\":1}\"}");
+    assert_has(json, "\"annotations\":{\"who\":\"c1\"}");
+    free(json);
+    vc_pod_status_free(s);
+    PT_OK(vc_pod_delete(ctx, "noted", 0, &err));
+    /* A pod without any has an empty list, and takes new ones. */
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "bare", 1), NULL, &err));
+    PT_OK(vc_pod_annotations(ctx, "bare", &list, &err));
+    assert_null(list[0]);
+    vc_strv_free(list);
+    PT_OK(vc_pod_set_annotations(ctx, "bare", first, &err));
+    PT_OK(vc_pod_delete(ctx, "bare", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+static void test_bad_annotations(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    static char big[300000], key[2000];
+    memset(big, 'x', sizeof big - 1);
+    big[1] = '=';
+    memset(key, 'k', sizeof key - 1);
+    key[sizeof key - 3] = '=';
+    const struct {
+        int code;
+        const char *words, *text;
+    } bad[] = {
+        { VC_ERR_INVAL, "KEY=VALUE", "novalue" },
+        { VC_ERR_INVAL, "KEY=VALUE", "=value" },
+        { VC_ERR_INVAL, "KEY=VALUE", "" },
+        { VC_ERR_INVAL, "not UTF-8", "a=\xff" },
+        { VC_ERR_INVAL, "control byte", "a\n=1" },
+        { VC_ERR_INVAL, "control byte", "a=\033[0m" },
+        { VC_ERR_INVAL, "longer than 1024 bytes", key },
+        { VC_ERR_RESOURCE, "bytes together", big },
+    };
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "noted", 0), NULL, &err));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *list[] = { "fine=1", bad[i].text, NULL };
+        char **now = NULL;
+        PT_FAILS(bad[i].code, bad[i].words, vc_pod_set_annotations(ctx, "noted", list, &err));
+        PT_OK(vc_pod_annotations(ctx, "noted", &now, &err));
+        assert_null(now[0]); /* all or none */
+        vc_strv_free(now);
+        pt_pod(&p, "other", 1);
+        p.pod.annotations = list;
+        PT_FAILS(bad[i].code, bad[i].words, vc_pod_create(ctx, &p.pod, NULL, &err));
+        pt_pod(&p, "other", 1);
+        p.ctr[0].annotations = list;
+        if (bad[i].code == VC_ERR_RESOURCE)
+            PT_FAILS(bad[i].code, bad[i].words, vc_pod_create(ctx, &p.pod, NULL, &err));
+    }
+    /* What is there counts. */
+    big[200000] = '\0';
+    const char *half[] = { big, NULL }, *more[] = { "y=z", NULL };
+    PT_OK(vc_pod_set_annotations(ctx, "noted", half, &err));
+    PT_OK(vc_pod_set_annotations(ctx, "noted", half, &err));
+    PT_OK(vc_pod_set_annotations(ctx, "noted", more, &err));
+    big[0] = 'w';
+    PT_FAILS(VC_ERR_RESOURCE, "bytes together", vc_pod_set_annotations(ctx, "noted", half, &err));
+    PT_FAILS(VC_ERR_INVAL, "\"annotations\" is NULL", vc_pod_set_annotations(ctx, "noted", NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "noted", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+enum { SETTERS = 8, SETS = 20 };
+struct setter {
+    vc_context *ctx;
+    int n, failed;
+    pthread_t thread;
+};
+
+static void *set_many(void *arg)
+{
+    struct setter *s = arg;
+    for (int i = 0; i < SETS; i++) {
+        char mine[32], shared[32];
+        PT_PATH(mine, "key-%d-%d=%d", s->n, i, i);
+        PT_PATH(shared, "shared=%d", i);
+        const char *list[] = { mine, shared, NULL };
+        s->failed += vc_pod_set_annotations(s->ctx, "noted", list, NULL) < 0;
+    }
+    return NULL;
+}
+
+/* Nothing that anybody has set is lost. */
+static void test_annotations_at_once(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct setter s[SETTERS];
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "noted", 0), NULL, &err));
+    for (int i = 0; i < SETTERS; i++) {
+        s[i] = (struct setter){ .ctx = ctx, .n = i };
+        assert_int_equal(pthread_create(&s[i].thread, NULL, set_many, &s[i]), 0);
+    }
+    for (int i = 0; i < SETTERS; i++) {
+        pthread_join(s[i].thread, NULL);
+        assert_int_equal(s[i].failed, 0);
+    }
+    char **list = NULL;
+    size_t n = 0;
+    PT_OK(vc_pod_annotations(ctx, "noted", &list, &err));
+    while (list[n])
+        n++;
+    assert_int_equal(n, SETTERS * SETS + 1);
+    vc_strv_free(list);
+    PT_OK(vc_pod_delete(ctx, "noted", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* Of a pod from before a reboot: it stays one that does not run. */
+static void test_annotations_after_reboot(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    static const char *const list[] = { "a=1", NULL };
+    char path[PATH_MAX + 64], text[65536];
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "old", 1), NULL, &err));
+    PT_PATH(path, "%s/state/pods/old/pod.json", pt_root);
+    size_t n = read_all(path, text, sizeof text);
+    char *boot = strstr(text, "\"boot_id\":\"");
+    assert_non_null(boot);
+    boot[11] = boot[11] == 'f' ? 'e' : 'f';
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+    PT_OK(vc_pod_set_annotations(ctx, "old", list, &err));
+    assert_state(ctx, "old", "stopped");
+    assert_ctr(ctx, "old", "c0", "stopped");
+    PT_OK(vc_pod_start(ctx, "old", &err));
+    assert_ctr(ctx, "old", "c0", "running");
+    PT_OK(vc_pod_delete(ctx, "old", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* ---- lists and status ---- */
+
+/* bug-23: an unknown container is an error; what died is seen at the first look. */
+static void test_list(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct vc_container_status **list = NULL, *s = NULL;
+    size_t n = 0;
+    char *json = NULL;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "many", 3), NULL, &err));
+    PT_OK(vc_container_list(ctx, "many", &list, &n, &err));
+    assert_int_equal(n, 3);
+    assert_string_equal(list[0]->id, "c0");
+    assert_string_equal(list[2]->id, "c2");
+    assert_string_equal(list[2]->pod, "many");
+    assert_string_equal(list[2]->token, "c2");
+    assert_int_equal(list[2]->oom_killed, 0);
+    assert_null(list[2]->annotations[0]);
+    PT_OK(vc_container_status_json(list[1], &json, &err));
+    assert_has(json, "\"id\":\"c1\"");
+    assert_has(json, "\"pod\":\"many\"");
+    assert_has(json, "\"token\":\"c1\"");
+    assert_has(json, "\"oom_killed\":false");
+    assert_has(json, "\"annotations\":{}");
+    free(json);
+    vc_container_list_free(list, n);
+    PT_FAILS(VC_ERR_NOTFOUND, "c9", vc_container_status(ctx, "many", "c9", &s, &err));
+    assert_null(s);
+    PT_FAILS(VC_ERR_NOTFOUND, "nobody", vc_container_list(ctx, "nobody", &list, &n, &err));
+    PT_OK(vc_pod_delete(ctx, "many", 0, &err));
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "empty", 0), NULL, &err));
+    PT_OK(vc_container_list(ctx, "empty", &list, &n, &err));
+    assert_int_equal(n, 0);
+    vc_container_list_free(list, n);
+    PT_FAILS(VC_ERR_NOTFOUND, "no container", vc_pod_enter(ctx, "empty", &p.process, NULL, NULL, &err));
+    char *uri = NULL;
+    PT_OK(vc_pod_console(ctx, "empty", &uri, &err));
+    assert_string_equal(uri, "");
+    free(uri);
+    PT_FAILS(VC_ERR_NOTFOUND, "nobody", vc_pod_console(ctx, "nobody", &uri, &err));
+    PT_OK(vc_pod_delete(ctx, "empty", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+static void write_exit(const char *pod, const char *name, const char *text)
+{
+    char path[PATH_MAX + 256];
+    PT_PATH(path, "%s/run/pods/%s/exit", pt_root, pod);
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    PT_PATH(path, "%s/run/pods/%s/exit/%s", pt_root, pod, name);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A shim that reports and ends: the status file's second line says why. */
+static void test_oom_status(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int status;
+        uint32_t oom;
+    } cases[] = { { "137\noom\n", 137, 1 }, { "137\n", 137, 0 }, { "0\noom\n", 0, 0 }, { "137\nother\n", 137, 0 } };
+    struct pt_pod p;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "o", 4), NULL, &err));
+    for (size_t i = 0; i < 4; i++) {
+        struct vc_container_status *s = NULL;
+        char *json = NULL;
+        PT_OK(vc_container_status(ctx, "o", p.ids[i], &s, &err));
+        assert_int_equal(s->oom_killed, 0);
+        int32_t shim = s->pid;
+        vc_container_status_free(s);
+        write_exit("o", p.ids[i], cases[i].text);
+        kill(shim, SIGKILL);
+        assert_int_equal(waitpid(shim, NULL, 0), shim);
+        PT_OK(vc_container_status(ctx, "o", p.ids[i], &s, &err));
+        assert_string_equal(s->state, "stopped");
+        assert_int_equal(s->exit_status, cases[i].status);
+        assert_int_equal(s->oom_killed, cases[i].oom);
+        PT_OK(vc_container_status_json(s, &json, &err));
+        assert_has(json, cases[i].oom ? "\"oom_killed\":true" : "\"oom_killed\":false");
+        free(json);
+        vc_container_status_free(s);
+    }
+    /* It is known after the pod was stopped, and forgotten when it runs again. */
+    struct vc_container_status *s = NULL;
+    PT_OK(vc_pod_stop(ctx, "o", VC_FORCE, &err));
+    PT_OK(vc_container_status(ctx, "o", "c0", &s, &err));
+    assert_int_equal(s->oom_killed, 1);
+    vc_container_status_free(s);
+    PT_OK(vc_pod_start(ctx, "o", &err));
+    PT_OK(vc_pod_stop(ctx, "o", VC_FORCE, &err));
+    PT_OK(vc_container_status(ctx, "o", "c0", &s, &err));
+    assert_int_equal(s->oom_killed, 0);
+    vc_container_status_free(s);
+    PT_OK(vc_pod_delete(ctx, "o", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* ---- set pid ---- */
+
+static pid_t sleeper(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static void test_set_pid(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct vc_container_status *s = NULL;
+    int32_t status = -1;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "s", 3), NULL, &err));
+    PT_FAILS(VC_ERR_INVAL, "0 is not the id", vc_container_set_pid(ctx, "s", "c0", 0, &err));
+    PT_FAILS(VC_ERR_INVAL, "1 is not the id", vc_container_set_pid(ctx, "s", "c0", 1, &err));
+    PT_FAILS(VC_ERR_INVAL, "the calling one", vc_container_set_pid(ctx, "s", "c0", getpid(), &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "c7", vc_container_set_pid(ctx, "s", "c7", 2, &err));
+    pid_t gone = sleeper();
+    kill(gone, SIGKILL);
+    siginfo_t info;
+    assert_int_equal(waitid(P_PID, (id_t)gone, &info, WEXITED | WNOWAIT), 0);
+    PT_FAILS(VC_ERR_NOTFOUND, "no process", vc_container_set_pid(ctx, "s", "c0", gone, &err)); /* a zombie is none */
+    assert_int_equal(waitpid(gone, NULL, 0), gone);
+    PT_FAILS(VC_ERR_NOTFOUND, "no process", vc_container_set_pid(ctx, "s", "c0", gone, &err));
+    PT_OK(vc_container_status(ctx, "s", "c0", &s, &err));
+    int32_t shim = s->pid;
+    vc_container_status_free(s);
+
+    /* Its end is the container's end, and the shim is left alone, also by gc. */
+    pid_t stand_in = sleeper();
+    PT_OK(vc_container_set_pid(ctx, "s", "c0", stand_in, &err));
+    PT_OK(vc_container_status(ctx, "s", "c0", &s, &err));
+    assert_int_equal(s->pid, stand_in);
+    assert_string_equal(s->state, "running");
+    vc_container_status_free(s);
+    size_t removed = 0;
+    PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
+    assert_int_equal(removed, 0);
+    assert_int_equal(letter_of(shim), 'S');
+    PT_FAILS(VC_ERR_TIMEOUT, "c0", vc_container_wait(ctx, "s", "c0", NULL, 0, &status, &err));
+    kill(stand_in, SIGTERM);
+    PT_OK(vc_container_wait(ctx, "s", "c0", NULL, -1, &status, &err));
+    assert_int_equal(status, 128 + SIGTERM);
+    assert_ctr(ctx, "s", "c0", "stopped");
+    assert_int_equal(letter_of(shim), 'S');
+
+    /* Stopping waits for it and then kills it. */
+    stand_in = sleeper();
+    PT_OK(vc_container_set_pid(ctx, "s", "c1", stand_in, &err));
+    PT_OK(vc_container_stop(ctx, "s", "c1", 1, &err));
+    assert_ctr(ctx, "s", "c1", "stopped");
+    assert_int_equal(kill(stand_in, 0), -1);
+    stand_in = sleeper();
+    PT_OK(vc_container_set_pid(ctx, "s", "c2", stand_in, &err));
+    PT_OK(vc_pod_stop(ctx, "s", VC_FORCE, &err));
+    assert_int_equal(kill(stand_in, 0), -1);
+    PT_FAILS(VC_ERR_STATE, "stopped", vc_container_set_pid(ctx, "s", "c2", getppid(), &err));
+    PT_OK(vc_pod_delete(ctx, "s", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* ---- ps ---- */
+
+static char *ps(vc_context *ctx, uint32_t format, const char *a, const char *b, const char *c)
+{
+    const char *args[] = { a, b, c, NULL };
+    struct vc_ps_options o;
+    char *text = NULL;
+    VC_INIT(&o);
+    o.format = format;
+    o.args = a ? args : NULL;
+    PT_OK(vc_container_ps(ctx, "p", "c0", &o, &text, &err));
+    return text;
+}
+
+static void is_ps(vc_context *ctx, uint32_t format, const char *a, const char *b, const char *c, const char *want)
+{
+    char *text = ps(ctx, format, a, b, c);
+    assert_string_equal(text, want);
+    free(text);
+}
+
+static void bad_ps(vc_context *ctx, const char *a, const char *b, const char *words)
+{
+    const char *args[] = { a, b, NULL };
+    struct vc_ps_options o;
+    char *text = NULL;
+    VC_INIT(&o);
+    o.args = args;
+    PT_FAILS(VC_ERR_INVAL, words, vc_container_ps(ctx, "p", "c0", &o, &text, &err));
+}
+
+static void test_ps(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    char *text = NULL;
+    vc_context *ctx = pt_context("faulty",
+                                 "agent_faulty.ps=[{'pid':7,'ppid':1,'uid':0,'cmd':'/bin/sh -c x'},"
+                                 "{'pid':1234,'cmd':'[kworker/0]'},{'pid':8,'ppid':7,'uid':65534,'cmd':'a\\tb'}]",
+                                 NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "ready and must be running", vc_container_ps(ctx, "p", "c0", NULL, &text, &err));
+    PT_OK(vc_pod_start(ctx, "p", &err));
+    PT_OK(vc_container_ps(ctx, "p", "c0", NULL, &text, &err));
+    assert_string_equal(text, "[{\"uid\":0,\"pid\":7,\"ppid\":1,\"cmd\":\"/bin/sh -c x\"},"
+                              "{\"pid\":1234,\"cmd\":\"[kworker/0]\"},"
+                              "{\"uid\":65534,\"pid\":8,\"ppid\":7,\"cmd\":\"a\\\\x09b\"}]");
+    free(text);
+    static const char *const full = "  UID  PID PPID CMD\n"
+                                    "    0    7    1 /bin/sh -c x\n"
+                                    "    - 1234    - [kworker/0]\n"
+                                    "65534    8    7 a\\x09b\n";
+    is_ps(ctx, VC_PS_TABLE, NULL, NULL, NULL, full);
+    is_ps(ctx, VC_PS_TABLE, "-ef", NULL, NULL, full);
+    is_ps(ctx, VC_PS_TABLE, "-e", "-f", NULL, full);
+    is_ps(ctx, VC_PS_TABLE, "-f", "-e", NULL, full);
+    is_ps(ctx, VC_PS_TABLE, "-e", NULL, NULL, " PID COMMAND\n   7 sh\n1234 [kworker/0]\n   8 a\\x09b\n");
+    is_ps(ctx, VC_PS_TABLE, "aux", NULL, NULL,
+          "USER   PID COMMAND\n0        7 /bin/sh -c x\n-     1234 [kworker/0]\n65534    8 a\\x09b\n");
+    is_ps(ctx, VC_PS_TABLE, "-o", "comm,pid", NULL,
+          "COMMAND      PID\nsh             7\n[kworker/0] 1234\na\\x09b         8\n");
+    is_ps(ctx, VC_PS_JSON, "-o", "pid", "-ouser",
+          "[{\"pid\":7,\"user\":\"0\"},{\"pid\":1234},{\"pid\":8,\"user\":\"65534\"}]");
+    is_ps(ctx, VC_PS_JSON, "-e", "-o", "ppid args",
+          "[{\"ppid\":1,\"args\":\"/bin/sh -c x\"},{\"args\":\"[kworker/0]\"},{\"ppid\":7,\"args\":\"a\\\\x09b\"}]");
+    bad_ps(ctx, "-x", NULL, "-x");
+    bad_ps(ctx, "-ef", "--forest", "--forest");
+    bad_ps(ctx, "-o", NULL, "needs a list");
+    bad_ps(ctx, "-o", ",", "needs a list");
+    bad_ps(ctx, "-o", "pid,rss", "\"rss\"");
+    bad_ps(ctx, "-o", "pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid,pid", "at most 16");
+    struct vc_ps_options o;
+    VC_INIT(&o);
+    o.format = 2;
+    PT_FAILS(VC_ERR_INVAL, "VC_PS_", vc_container_ps(ctx, "p", "c0", &o, &text, &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "c9", vc_container_ps(ctx, "p", "c9", NULL, &text, &err));
+    static const char *const bad[] = { "x", "{}", "[1]", "[{'ppid':1}]", "[{'pid':'1'}]", "[{'pid':1}" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char setting[128];
+        PT_PATH(setting, "agent_faulty.ps=%s", bad[i]);
+        vc_context *hostile = pt_context("faulty", setting, NULL, NULL, NULL);
+        PT_FAILS(VC_ERR_PROTOCOL, "list of processes", vc_container_ps(hostile, "p", "c0", NULL, &text, &err));
+        vc_context_free(hostile);
+    }
+    vc_context *cannot = pt_context("faulty", "agent_faulty.more=false", NULL, NULL, NULL);
+    PT_FAILS(VC_ERR_UNSUPPORTED, "cannot list", vc_container_ps(cannot, "p", "c0", NULL, &text, &err));
+    vc_context_free(cannot);
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* ---- stats ---- */
+
+static void test_stats(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct vc_container_stats *s = NULL;
+    struct timespec now;
+    vc_context *ctx = pt_context(
+        "faulty",
+        "agent_faulty.stats={'cpu':{'usage':{'total':30,'percpu':[],'kernel':10,'user':20},"
+        "'throttling':{'periods':9,'throttledPeriods':4,'throttledTime':5}},"
+        "'memory':{'cache':1,'usage':{'limit':18446744073709551615,'usage':77,'max':88,'failcnt':3},"
+        "'raw':{'oom_kill':2,'file':5}},"
+        "'pids':{'current':6,'limit':16},"
+        "'blkio':{'ioServiceBytesRecursive':[{'major':8,'minor':0,'op':'Read','value':100},{'op':'Write','value':7},"
+        "{'op':'read','value':11},{'op':'Total','value':5000}]}}",
+        NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    PT_FAILS(VC_ERR_STATE, "ready", vc_container_stats(ctx, "p", "c0", &s, &err));
+    PT_OK(vc_pod_start(ctx, "p", &err));
+    clock_gettime(CLOCK_REALTIME, &now);
+    PT_OK(vc_container_stats(ctx, "p", "c0", &s, &err));
+    assert_true(s->time_ns >= (int64_t)now.tv_sec * 1000000000 + now.tv_nsec);
+    assert_int_equal(s->cpu_ns, 30);
+    assert_int_equal(s->cpu_user_ns, 20);
+    assert_int_equal(s->cpu_system_ns, 10);
+    assert_int_equal(s->throttled_periods, 4);
+    assert_int_equal(s->throttled_ns, 5);
+    assert_int_equal(s->memory_usage, 77);
+    assert_int_equal(s->memory_limit, 0);
+    assert_int_equal(s->memory_peak, 88);
+    assert_int_equal(s->oom_kills, 2);
+    assert_int_equal(s->pids, 6);
+    assert_int_equal(s->pids_limit, 16);
+    assert_int_equal(s->read_bytes, 111);
+    assert_int_equal(s->write_bytes, 7);
+    assert_has(s->json, "\"throttledPeriods\":4");
+    vc_container_stats_free(s);
+    PT_OK(vc_container_pause(ctx, "p", "c0", &err));
+    PT_OK(vc_container_stats(ctx, "p", "c0", &s, &err));
+    vc_container_stats_free(s);
+    /* Numbers that are none count as nothing; what is no object is an error. */
+    vc_context *odd = pt_context("faulty",
+                                 "agent_faulty.stats={'cpu':7,'memory':{'usage':{'usage':'x','limit':-1}},'blkio':[],"
+                                 "'pids':{'current':-5}}",
+                                 NULL, NULL, NULL);
+    PT_OK(vc_container_stats(odd, "p", "c0", &s, &err));
+    assert_int_equal(s->cpu_ns, 0);
+    assert_int_equal(s->memory_usage, 0);
+    assert_int_equal(s->memory_limit, 0);
+    assert_int_equal(s->pids, 0);
+    vc_container_stats_free(s);
+    vc_context_free(odd);
+    static const char *const bad[] = { "agent_faulty.stats=[]", "agent_faulty.stats=x", "agent_faulty.stats={" };
+    for (size_t i = 0; i < 3; i++) {
+        vc_context *hostile = pt_context("faulty", bad[i], NULL, NULL, NULL);
+        PT_FAILS(VC_ERR_PROTOCOL, "no JSON object", vc_container_stats(hostile, "p", "c0", &s, &err));
+        vc_context_free(hostile);
+    }
+    vc_context *cannot = pt_context("faulty", "agent_faulty.more=false", NULL, NULL, NULL);
+    PT_FAILS(VC_ERR_UNSUPPORTED, "no statistics", vc_container_stats(cannot, "p", "c0", &s, &err));
+    vc_context_free(cannot);
+    PT_FAILS(VC_ERR_NOTFOUND, "c9", vc_container_stats(ctx, "p", "c9", &s, &err));
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+/* ---- update ---- */
+
+static struct vc_resources *res(uint64_t memory, int64_t quota, uint64_t shares, int64_t pids, const char *json)
+{
+    static struct vc_resources r;
+    VC_INIT(&r);
+    r.memory_limit = memory;
+    r.cpu_quota = quota;
+    r.cpu_shares = shares;
+    r.pids_limit = pids;
+    r.json = json;
+    return &r;
+}
+
+static void open_log(void)
+{
+    assert_int_equal(pipe2(log_pipe, O_CLOEXEC | O_NONBLOCK), 0);
+    pt_log_fd = log_pipe[1];
+}
+
+static void close_log(void)
+{
+    close(log_pipe[0]);
+    close(log_pipe[1]);
+    pt_log_fd = 0;
+}
+
+/* What has been logged since the last look, with what the agent was told. */
+static char *told(void)
+{
+    static char text[65536];
+    ssize_t n = read(log_pipe[0], text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static void test_update(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    char spec[65536];
+    open_log();
+    vc_context *ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    vc_context *fails = pt_context("faulty", "agent_faulty.fail=ctr_update", NULL, NULL, NULL);
+    vc_context *cannot = pt_context("faulty", "agent_faulty.more=false", NULL, NULL, NULL);
+    pt_pod(&p, "u", 1);
+    p.ctr[0].memory_limit = 1000000;
+    p.ctr[0].cpu_quota = 50000;
+    p.ctr[0].spec_json = "{\"linux\":{\"resources\":{\"memory\":{\"reservation\":5000}}}}";
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    told();
+    PT_OK(vc_container_update(ctx, "u", "c0", res(2000000, 0, 0, 32, NULL), &err)); /* ready: in the guest, too */
+    assert_has(told(), "update c0 {\"memory\":{\"reservation\":5000,\"limit\":2000000},\"pids\":{\"limit\":32}}");
+    PT_OK(vc_pod_start(ctx, "u", &err));
+    PT_OK(vc_container_update(ctx, "u", "c0", res(0, -1, 512, 0, "{\"cpu\":{\"cpus\":\"0\"}}"), &err));
+    const char *text = told();
+    assert_has(text, "\"quota\":-1");
+    assert_has(text, "\"cpus\":\"0\"");
+    assert_has_not(text, "memory");
+    read_spec("u", "c0", spec, sizeof spec);
+    assert_has(spec, "\"memory\":{\"reservation\":5000,\"limit\":2000000}");
+    assert_has(spec, "\"pids\":{\"limit\":32}");
+    assert_has(spec, "\"shares\":512");
+    assert_has(spec, "\"args\":[\"true\"]");
+    /* The guest refuses: nothing is stored, and what it may have taken is taken back. */
+    char before[65536];
+    read_spec("u", "c0", before, sizeof before);
+    PT_FAILS(VC_ERR_IO, "ctr_update", vc_container_update(fails, "u", "c0", res(3000000, 0, 0, -1, NULL), &err));
+    text = told();
+    assert_has(text, "\"limit\":3000000");
+    assert_has(text, "update c0 {\"memory\":{\"reservation\":5000,\"limit\":2000000},\"pids\":{\"limit\":32}}");
+    read_spec("u", "c0", spec, sizeof spec);
+    assert_string_equal(spec, before);
+    PT_FAILS(VC_ERR_UNSUPPORTED, "cannot change", vc_container_update(cannot, "u", "c0", res(1, 0, 0, 0, NULL), &err));
+    /* Paused is fine, stopped is not; the limits are those of the next start. */
+    PT_OK(vc_container_pause(ctx, "u", "c0", &err));
+    PT_OK(vc_container_update(ctx, "u", "c0", res(4000000, 0, 0, 0, NULL), &err));
+    PT_OK(vc_pod_stop(ctx, "u", VC_FORCE, &err));
+    PT_FAILS(VC_ERR_STATE, "stopped and must be", vc_container_update(ctx, "u", "c0", res(1, 0, 0, 0, NULL), &err));
+    read_spec("u", "c0", spec, sizeof spec);
+    assert_has(spec, "\"limit\":4000000");
+    PT_OK(vc_pod_delete(ctx, "u", 0, &err));
+    pt_nothing_left();
+    vc_context *all[] = { ctx, fails, cannot };
+    for (size_t i = 0; i < 3; i++)
+        vc_context_free(all[i]);
+    close_log();
+}
+
+/* When it cannot be stored the guest gets its old limits again. */
+static void test_update_not_stored(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct rlimit old;
+    char spec[65536];
+    open_log();
+    vc_context *ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "u", 1), NULL, &err));
+    told();
+    disk_full(&old);
+    PT_FAILS(VC_ERR_RESOURCE, "spec-c0.json", vc_container_update(ctx, "u", "c0", res(3000000, 0, 0, 0, NULL), &err));
+    const char *text = told();
+    assert_has(text, "update c0 {\"memory\":{\"limit\":3000000}}");
+    assert_has(text, "update c0 {\"memory\":{\"limit\":-1}}");
+    disk_free(&old);
+    read_spec("u", "c0", spec, sizeof spec);
+    assert_has_not(spec, "3000000");
+    PT_OK(vc_pod_delete(ctx, "u", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+    close_log();
+}
+
+static void test_bad_update(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    static const struct {
+        const char *words, *json;
+    } bad[] = {
+        { "not a JSON object", "[]" },
+        { "not a JSON object", "{" },
+        { "no section", "{\"mem\":{}}" },
+        { "is not an object", "{\"memory\":[]}" },
+        { "is not an array", "{\"hugepageLimits\":{}}" },
+        { "no limit to be changed", "{}" },
+    };
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    pt_pod(&p, "later", 1);
+    p.pod.flags = VC_POD_DEFER_VM;
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        PT_FAILS(VC_ERR_INVAL, bad[i].words,
+                 vc_container_update(ctx, "later", "c0", res(0, 0, 0, 0, bad[i].json), &err));
+    PT_FAILS(VC_ERR_INVAL, "out of range", vc_container_update(ctx, "later", "c0", res(0, -2, 0, 0, NULL), &err));
+    PT_FAILS(VC_ERR_INVAL, "NULL", vc_container_update(ctx, "later", "c0", NULL, &err));
+    PT_FAILS(VC_ERR_NOTFOUND, "c9", vc_container_update(ctx, "later", "c9", res(1, 0, 0, 0, NULL), &err));
+    /* One without a VM yet: there is nobody to be told. */
+    char spec[65536];
+    PT_OK(vc_container_update(ctx, "later", "c0", res(1 << 20, 0, 0, 0, NULL), &err));
+    read_spec("later", "c0", spec, sizeof spec);
+    assert_has(spec, "\"limit\":1048576");
+    PT_OK(vc_pod_start(ctx, "later", &err));
+    PT_FAILS(VC_ERR_UNSUPPORTED, "noop", vc_container_update(ctx, "later", "c0", res(1 << 21, 0, 0, 0, NULL), &err));
+    PT_OK(vc_pod_delete(ctx, "later", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pause_states),
+        cmocka_unit_test(test_pause_effect),
+        cmocka_unit_test(test_pause_container),
+        cmocka_unit_test(test_annotations),
+        cmocka_unit_test(test_bad_annotations),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_oom_status),
+        cmocka_unit_test(test_set_pid),
+        cmocka_unit_test(test_ps),
+        cmocka_unit_test(test_stats),
+        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_update_not_stored),
+        cmocka_unit_test(test_bad_update),
+        cmocka_unit_test(test_pause_not_stored),
+        cmocka_unit_test(test_annotations_at_once),
+        cmocka_unit_test(test_annotations_after_reboot),
+    };
+    return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
+}
