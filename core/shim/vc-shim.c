@@ -21,8 +21,9 @@
 
 #include "attach.h"
 
-#define STATUS_LOST  255
-#define WAITER_STACK (256u * 1024)
+#define STATUS_LOST      255
+#define STATUS_UNWRITTEN 125
+#define WAITER_STACK     (256u * 1024)
 
 struct options {
     const char *config, *pod, *container, *exec_id;
@@ -45,6 +46,7 @@ struct shim {
     struct termios saved;
     pthread_t waiter;
     int32_t status;
+    int unwritten; /* output of the process was lost here */
     vc_error *error;
 };
 
@@ -277,6 +279,11 @@ static void run_pump(struct shim *s, int i, short revents)
     if (more > 0)
         return;
     lost |= more < 0 && errno == EPIPE;
+    if (more < 0 && errno != EPIPE && i > 0) {
+        fprintf(stderr, "vc-shim: the standard %s of the process cannot be written: %s\n", i == 1 ? "output" : "error",
+                strerror(errno));
+        s->unwritten = lost = 1;
+    }
     end_pump(s, i);
     /* Nobody reads our output any more: the process learns it as it would from a pipe of its own. */
     if (lost && i > 0)
@@ -357,6 +364,8 @@ static int run(struct shim *s, const struct options *o)
         fprintf(stderr, "vc-shim: %s\n", strerror(r));
     else if (s->error)
         say("the process was lost", s->error);
+    if (s->unwritten && s->status == 0) /* it did well, and what it said is not where it should be */
+        s->status = STATUS_UNWRITTEN;
     if (vc_process_report(s->process, s->status, &err) < 0)
         say("cannot report the exit status", err);
     vc_error_free(err);

@@ -19,6 +19,7 @@
 
 #define LAST_LINE_MAX 300
 #define REPORT_NS     500000000
+#define KILLED_NS     INT64_C(3000000000) /* for shims to report processes that were killed in the guest */
 
 /* ---- what the dead say ---- */
 
@@ -438,6 +439,25 @@ int vci_pod_start_all(struct vci_pod *pod, int64_t deadline, vc_error **err)
 
 /* ---- and back ---- */
 
+/* Signal the running (and with SIGKILL the frozen) containers whose shims live.  -1: the guest does not answer, so asking it more only takes time. */
+static int signal_all(struct vci_pod *pod, struct vci_inst *agent, int32_t sig, uint32_t flags, int64_t deadline)
+{
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        const struct vci_ctr *c = pod->ctrs[i];
+        vci_autoerror vc_error *e = NULL;
+        int may = c->state == VCI_RUNNING || (sig == 9 && c->state == VCI_PAUSED);
+        if (!may || (c->shim.pid > 0 ? !vci_proc_lives(&c->shim) : sig == 9))
+            continue;
+        int rc = VCI_CALL(agent, deadline, &e, agent, signal, c->id, NULL, sig, flags);
+        if (rc == VC_ERR_TIMEOUT || rc == VC_ERR_PEER || rc == VC_ERR_PROTOCOL) {
+            vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the guest does not answer, so its VM is ended without it: %s",
+                    vc_error_text(e));
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Ask the containers to end, then the guest.  Whatever does not answer is ended with the VM. */
 static void ask_to_end(struct vci_pod *pod, int64_t deadline)
 {
@@ -448,22 +468,20 @@ static void ask_to_end(struct vci_pod *pod, int64_t deadline)
         return;
     }
     if (pod->state == VCI_RUNNING) {
-        for (size_t i = 0; i < pod->n_ctrs; i++)
-            if (pod->ctrs[i]->state == VCI_RUNNING)
-                VCI_CALL(agent, deadline, NULL, agent, signal, pod->ctrs[i]->id, NULL, 15, 0);
+        if (signal_all(pod, agent, 15, 0, deadline) < 0)
+            return;
         for (size_t i = 0; i < pod->n_ctrs; i++)
             if (pod->ctrs[i]->state == VCI_RUNNING && pod->ctrs[i]->shim.pid > 0)
                 vcs_proc_wait(&pod->ctrs[i]->shim, deadline, NULL);
     }
     int64_t last = vci_pod_deadline(pod->ctx, "call_timeout");
-    for (size_t i = 0; i < pod->n_ctrs; i++) {
-        struct vci_ctr *c = pod->ctrs[i];
-        if ((c->state == VCI_RUNNING || c->state == VCI_PAUSED) && c->shim.pid > 0 && vci_proc_lives(&c->shim))
-            VCI_CALL(agent, last, NULL, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
-    }
+    if (signal_all(pod, agent, 9, VC_SIGNAL_ALL, last) < 0)
+        return;
+    /* Nothing outlives that but what hangs in the guest's kernel, and that ends with the VM only. */
+    int64_t killed = vcs_now_ns() + KILLED_NS;
     for (size_t i = 0; i < pod->n_ctrs; i++)
         if (pod->ctrs[i]->state == VCI_RUNNING || pod->ctrs[i]->state == VCI_PAUSED)
-            vci_ctr_end_shims(pod, pod->ctrs[i], last);
+            vci_ctr_end_shims(pod, pod->ctrs[i], last && last < killed ? last : killed);
     if (VCI_CALL(agent, last, &e, agent, sandbox_destroy) < 0)
         vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "the guest did not end by itself: %s", vc_error_text(e));
 }

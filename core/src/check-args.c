@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "lib/utf8.h"
 
 #define SIZE_MAX_OF_STRUCT 65536u
 
@@ -48,7 +49,7 @@ static int check_bool(const char *what, uint32_t value, vc_error **err)
 static int check_texts(const char *what, const char *const *texts, vc_error **err)
 {
     for (size_t i = 0; texts && texts[i]; i++)
-        if (!vci_text_ok(texts[i], strlen(texts[i])))
+        if (!vcs_utf8_line(texts[i], strlen(texts[i])))
             return vci_fail(err, VC_ERR_INVAL, 0, "%s \"%.200s\" holds a control byte or is not UTF-8", what, texts[i]);
     return 0;
 }

@@ -54,6 +54,8 @@ struct vc_config {
 /* Check settings against an option table.  `what` names the section in errors; the top level has what = NULL. */
 int vci_section_build(const struct vci_group *group, const struct vc_option *options, size_t n, size_t stride,
                       const char *what, struct vc_config **ret, vc_error **err);
+/* CONFIG when the text of a file has a number that libconfig would cut. */
+int vci_conf_check_numbers(const char *text, const char *file, vc_error **err);
 /* Why an option's declared default is not possible; 0 when it is. */
 int vci_option_default_bad(const struct vc_option *opt, char *why, size_t size);
 /* What the files say about one plugin; NULL when there is nothing. */

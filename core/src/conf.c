@@ -246,6 +246,8 @@ static int parse(struct vci_conf *conf, char *text, size_t len, const char *file
     if (strlen(text) != len)
         return vci_fail(err, VC_ERR_CONFIG, 0, "%s: holds a NUL byte, so it is not a text file", file);
     int r = refuse_include(text, file, err);
+    if (r == 0)
+        r = vci_conf_check_numbers(text, file, err);
     if (r)
         return r;
     config_t c;

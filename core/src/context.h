@@ -41,9 +41,6 @@ void vci_phase(const vc_context *ctx, const char *pod, const char *phase);
  * cannot play with a terminal.  Cut to fit dst, NUL-terminated; returns the length. */
 size_t vci_escape(char *dst, size_t size, const char *src, size_t len);
 
-/* Is it well-formed UTF-8 without control bytes? */
-int vci_text_ok(const char *text, size_t len);
-
 /* Open a file or directory that must be trusted: every component of the absolute path belongs to root or the caller,
  * is no symbolic link and is not writable by others (directories of root with the sticky bit, like /tmp, may be).
  * `flags` are those of open(2) for the last component. */

@@ -33,8 +33,10 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
         struct vc_bytes bytes = { .data = state, .len = state_len };
         const char *id = dir ? dir->id : "";
         vc_inst *handle = NULL;
+        int note = vci_inst_enter(i, state ? "restore" : "create");
         r = state ? p->inst.restore(&i->host, &call, i->section, id, state_version, bytes, &handle)
                   : p->inst.create(&i->host, &call, i->section, id, &handle);
+        vci_calls_leave(note);
         r = vci_error_from_plugin(err, (vc_error *)call.err, r, vci_kind_name(kind), name, state ? "restore" : "create",
                                   i->hint);
         if (r == 0 && !handle)
@@ -42,7 +44,9 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
                          state ? "restore" : "create");
         if (r == 0) {
             i->handle = handle;
+            note = vci_inst_enter(i, "caps");
             i->caps = p->inst.caps(handle);
+            vci_calls_leave(note);
             if (i->caps & ~p->desc.caps_max)
                 r = vci_fail(err, VC_ERR_INTERNAL, 0,
                              "%s plugin \"%s\": an instance has capabilities (0x%llx) beyond what it declares (0x%llx)",
@@ -56,8 +60,11 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
 
 void vci_inst_close(struct vci_inst *i)
 {
-    if (i->handle)
+    if (i->handle) {
+        int note = vci_inst_enter(i, "close");
         i->plugin->inst.close(i->handle);
+        vci_calls_leave(note);
+    }
     vci_section_free(i->section);
     i->handle = NULL;
     i->section = NULL;
@@ -131,9 +138,13 @@ void vc_context_cancel(vc_context *ctx)
     if (!atomic_exchange(&ctx->cancelled, 1) && write(ctx->cancel_fd, &one, sizeof one) < 0)
         vci_log(ctx, VC_LOG_WARN, NULL, "cancelling: %s", "the event descriptor cannot be written");
     while (ctx->running) {
-        for (struct vci_running *r = ctx->running; r; r = r->next)
-            if (r->inst->plugin->inst.cancel)
-                r->inst->plugin->inst.cancel(r->inst->handle);
+        for (struct vci_running *r = ctx->running; r; r = r->next) {
+            if (!r->inst->plugin->inst.cancel)
+                continue;
+            int note = vci_inst_enter(r->inst, "cancel");
+            r->inst->plugin->inst.cancel(r->inst->handle);
+            vci_calls_leave(note);
+        }
         /* A member that has only just been entered drops what was cancelled before: so it is told again. */
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);

@@ -7,6 +7,7 @@
 #include <config.h> /* VC_FAULT_POINTS */
 #endif
 
+#include "calls.h"
 #include "conf.h"
 #include "loader.h"
 #include "store.h"
@@ -39,6 +40,11 @@ struct vci_running {
 /* CANCELLED when the context was.  Each begin that returned 0 needs its end. */
 int vci_call_begin(struct vci_inst *i, struct vci_running *r, vc_error **err);
 void vci_call_end(struct vci_inst *i, struct vci_running *r);
+/* Note a call for vc_plugin_calls, until vci_calls_leave. */
+static inline int vci_inst_enter(const struct vci_inst *i, const char *member)
+{
+    return vci_calls_enter(i->plugin->desc.kind, i->plugin->desc.name, i->plugin->path, member);
+}
 /* Was this work cancelled? */
 static inline int vci_cancelled(const struct vci_pod_dir *dir)
 {
@@ -57,7 +63,9 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
                            ci_->plugin ? ci_->plugin->desc.name : "?", #member); \
         } else if ((rc_ = vci_call_begin(ci_, &run_, (errp))) == 0) { \
             struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+            int note_ = vci_inst_enter(ci_, #member); \
             rc_ = ci_->plugin->ops.kind.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
+            vci_calls_leave(note_); \
             vci_call_end(ci_, &run_); \
             rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, #kind, ci_->plugin->desc.name, #member, NULL); \
         } \
@@ -68,7 +76,9 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
     __extension__({ \
         struct vci_inst *ci_ = (i); \
         struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+        int note_ = vci_inst_enter(ci_, #member); \
         int rc_ = ci_->plugin->inst.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
+        vci_calls_leave(note_); \
         vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, vci_kind_name(ci_->plugin->desc.kind), \
                               ci_->plugin->desc.name, #member, NULL); \
     })

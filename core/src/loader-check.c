@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conf-impl.h"
+#include "lib/utf8.h"
 
 /* clang-format off */
 #define TABLE_MAX 65536u
@@ -182,7 +183,7 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
                             : !texts[i][0] ? "empty"
                                            : "longer than 1 KiB");
     for (size_t i = 0; i < 4; i++)
-        if (!vci_text_ok(texts[i], strlen(texts[i])))
+        if (!vcs_utf8_line(texts[i], strlen(texts[i])))
             return bad_text(path, labels[i], err);
     if (strcmp(d->name, name))
         return vci_fail(err, VC_ERR_INVAL, 0, "%s calls itself \"%s\": its name must be that of its file, \"%s\"", path,
@@ -257,7 +258,7 @@ static int check_option(const char *path, const struct vc_option *o, const struc
     static const char *const labels[] = { "description", "choices", "default" };
     for (size_t k = 0; k < 3; k++) {
         snprintf(why, sizeof(why), "option \"%s\": %s", o->key, labels[k]);
-        if (texts[k] && !vci_text_ok(texts[k], strlen(texts[k])))
+        if (texts[k] && !vcs_utf8_line(texts[k], strlen(texts[k])))
             return bad_text(path, why, err);
     }
     if ((o->flags & VC_OPT_REQUIRED) && o->def)

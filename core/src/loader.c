@@ -159,8 +159,11 @@ static int load(vc_context *ctx, uint32_t kind, const char *name, const char *pa
 {
     const struct vc_plugin *entry = NULL;
     int r = check_file(ctx, kind, name, path, err);
-    if (r == 0)
+    if (r == 0) {
+        int note = vci_calls_enter(kind, name, path, "constructors"); /* what runs when it is mapped */
         r = map(path, &entry, err);
+        vci_calls_leave(note);
+    }
     if (r)
         return r;
     struct vci_plugin *p = calloc(1, sizeof(*p));
@@ -171,7 +174,9 @@ static int load(vc_context *ctx, uint32_t kind, const char *name, const char *pa
     r = vci_plugin_check(entry, kind, name, p, err);
     if (r == 0 && p->desc.load) {
         vc_error *obj = vci_error_new();
+        int note = vci_calls_enter(kind, name, path, "load");
         r = p->desc.load(vci_host_global(), (vc_err *)obj);
+        vci_calls_leave(note);
         r = vci_error_from_plugin(err, obj, r, vci_kind_name(kind), name, "load", NULL);
     }
     if (r) {

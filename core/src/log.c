@@ -10,6 +10,7 @@
 
 #include "context.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define LINE_MAX_BYTES 8192 /* a line; longer messages are cut */
 
@@ -19,43 +20,13 @@ static const char *level_name(uint32_t level)
     return names[level < 5 ? level : 4];
 }
 
-/* Length of the well-formed, printable UTF-8 character at p (n bytes are there), or 0. */
-static size_t printable(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80)
-        return p[0] >= 0x20 && p[0] != 0x7f;
-    size_t len = p[0] >= 0xc2 && p[0] < 0xe0   ? 2
-                 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                               : 0;
-    if (!len || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    /* Overlong forms, surrogates, beyond U+10FFFF, and the C1 controls. */
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f) || (p[0] == 0xc2 && p[1] < 0xa0))
-        return 0;
-    return len;
-}
-
-int vci_text_ok(const char *text, size_t len)
-{
-    const unsigned char *p = (const unsigned char *)text;
-    for (size_t at = 0, n; at < len; at += n)
-        if (!(n = printable(p + at, len - at)))
-            return 0;
-    return 1;
-}
-
 size_t vci_escape(char *dst, size_t size, const char *src, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
     const unsigned char *p = (const unsigned char *)src, *end = p + len;
     size_t at = 0;
     while (p < end) {
-        size_t n = printable(p, (size_t)(end - p));
+        size_t n = vcs_utf8_plain(p, (size_t)(end - p));
         if (at + (n ? n : 4) >= size)
             break;
         if (n) {

@@ -10,6 +10,7 @@
 
 #include "base64.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 #include "mounts.h"
 
 static const char *const state_names[] = { "ready", "running", "paused", "stopped", "making" };
@@ -199,7 +200,7 @@ static int put_bytes(json_object *o, const char *key, const char *s, size_t len)
     size_t ascii = 0;
     while (ascii < len && (unsigned char)s[ascii] < 0x80)
         ascii++;
-    if (ascii == len || vci_text_ok(s, len)) {
+    if (ascii == len || vcs_utf8_line(s, len)) {
         json_object_object_add(o, key, json_object_new_string_len(s, (int)len));
         return 0;
     }

@@ -302,6 +302,22 @@ static int host_netns_run(const vc_host *host, const struct vc_call *call, int32
     return result;
 }
 
+/* A control group that is there already was not made for this pod, and undoing the record would kill what is in it.
+ * Unless the pod has it on record: then an instance that was restored, or a plugin that tries again, tells of its own. */
+static int is_foreign_cgroup(struct vci_pod_dir *dir, const char *name)
+{
+    struct stat st;
+    struct vci_ledger_entry *entries = NULL;
+    size_t n = 0;
+    if (lstat(name, &st) < 0)
+        return 0;
+    int own = 0, r = vci_ledger_read(dir, &entries, &n, NULL);
+    for (size_t i = 0; r == 0 && i < n && !own; i++)
+        own = entries[i].type == VC_RES_CGROUP && !strcmp(entries[i].name, name);
+    vci_ledger_entries_free(entries, n);
+    return !own;
+}
+
 static int host_res_add(const vc_host *host, uint32_t type, const char *name)
 {
     struct vci_pod_dir *dir = dir_of(host);
@@ -309,6 +325,12 @@ static int host_res_add(const vc_host *host, uint32_t type, const char *name)
         return VC_E_STATE;
     if (type < VC_RES_PATH || type > VC_RES_CGROUP || !name || !name[0] || (type != VC_RES_LINK && name[0] != '/'))
         return VC_E_INVAL;
+    if (type == VC_RES_CGROUP && is_foreign_cgroup(dir, name)) {
+        vci_log(inst_of(host)->ctx, VC_LOG_WARN, dir->id,
+                "%s plugin \"%s\" wanted to record the control group %s, which was there before: it is not this pod's",
+                owner_of(host), inst_of(host)->plugin->desc.name, name);
+        return VC_E_EXISTS;
+    }
     return vci_ledger_add(dir, type, owner_of(host), name, NULL, NULL);
 }
 

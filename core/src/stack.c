@@ -16,18 +16,31 @@ struct vci_inst *vci_stack_get(struct vci_pod *pod, uint32_t kind, int64_t deadl
     return rc < 0 ? NULL : i;
 }
 
+/* Has the proxy ended?  Then that is the error, and not what came of it. */
+static int proxy_gone(const struct vci_pod *pod, vc_error **err)
+{
+    if (pod->proxy.pid <= 0 || vci_proc_lives(&pod->proxy))
+        return 0;
+    if (err)
+        vc_error_free(VCS_TAKE_PTR(*err));
+    vci_fail(err, VC_ERR_PEER, 0,
+             "the proxy of pod \"%s\" (process %d) has ended, so the agent at %s cannot be reached; stop the pod",
+             pod->dir.id, pod->proxy.pid, pod->uri ? pod->uri : "?");
+    return 1;
+}
+
 struct vci_inst *vci_stack_agent(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
     struct vci_inst *agent = vci_stack_get(pod, VC_KIND_AGENT, deadline, err);
     if (!agent || pod->connected)
         return agent;
     /* Connecting would be tried until the deadline: the agent's address may be one that comes up late. */
-    if (pod->proxy.pid > 0 && !vcs_proc_alive(&pod->proxy)) {
-        vci_fail(err, VC_ERR_PEER, 0, "the proxy of pod \"%s\" (process %d) has ended, so the agent at %s cannot be reached; stop the pod",
-                 pod->dir.id, pod->proxy.pid, pod->uri ? pod->uri : "?");
+    if (proxy_gone(pod, err))
         return NULL;
-    }
-    if (VCI_CALL(agent, deadline, err, agent, connect, pod->uri ? pod->uri : "") < 0)
+    int rc = VCI_CALL(agent, deadline, err, agent, connect, pod->uri ? pod->uri : "");
+    if (rc == VC_ERR_PEER || rc == VC_ERR_IO) /* it may have ended just now */
+        proxy_gone(pod, err);
+    if (rc < 0)
         return NULL;
     pod->connected = 1;
     return agent;

@@ -108,6 +108,13 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     return s;
 }
 
+/* The VM runs, and what connects the host with its agent has ended.  (A stop ends it before the VM: that is no reason.) */
+static int proxy_gone(const struct vci_pod *pod)
+{
+    int live = pod->state == VCI_READY || pod->state == VCI_RUNNING || pod->state == VCI_PAUSED;
+    return live && !pod->op && pod->vm && pod->boot_same && pod->proxy.pid > 0 && !vci_proc_lives(&pod->proxy);
+}
+
 static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf, size_t size)
 {
     if (pod->op && going_on)
@@ -119,6 +126,9 @@ static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf,
     else if (pod->died)
         snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped",
                  pod->n_vmm ? pod->vmm[0].pid : 0);
+    else if (proxy_gone(pod))
+        snprintf(buf, size, "its proxy (process %d) has ended, so nothing in its virtual machine can be reached: stop or delete it",
+                 pod->proxy.pid);
     else
         buf[0] = '\0';
     return buf;
@@ -166,7 +176,7 @@ static struct vc_pod_status *new_status(const struct vci_pod *pod, const char *s
 static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
 {
     char reason[200];
-    const char *state = pod->op && !going_on ? "broken" : vci_state_name(pod->state);
+    const char *state = (pod->op && !going_on) || proxy_gone(pod) ? "broken" : vci_state_name(pod->state);
     int lives = pod->vm && !pod->died; /* one that died has no VM, and its record still has its origin */
     struct vc_pod_status *s = new_status(pod, state, reason_of(pod, going_on, reason, sizeof reason),
                                          lives ? pod->template_id : "");
@@ -174,6 +184,7 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
         return NULL;
     s->created_ns = pod->created_ns;
     s->from_pool = lives && pod->from_pool;
+    s->proxy_pid = pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->proxy) ? pod->proxy.pid : 0;
     s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
     for (; s->n_containers < pod->n_ctrs; s->n_containers++) {
         if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers]))) {
@@ -395,6 +406,7 @@ int vc_pod_status_json(const struct vc_pod_status *s, char **ret_json, vc_error 
     add(o, "network", s->network);
     add(o, "hostname", s->hostname);
     json_object_object_add(o, "vmm_pid", json_object_new_int(s->vmm_pid));
+    json_object_object_add(o, "proxy_pid", json_object_new_int(s->proxy_pid));
     json_object_object_add(o, "template_id", *s->template_id ? json_object_new_string(s->template_id) : NULL);
     json_object_object_add(o, "from_pool", json_object_new_boolean(s->from_pool != 0));
     json_object_object_add(o, "created_ns", json_object_new_int64(s->created_ns));

@@ -250,6 +250,8 @@ static int create_in(const vc_context *ctx, int pool, const char *id, struct vci
 {
     char run[PATH_MAX], state[PATH_MAX];
     int r = both_paths(ctx, pool, id, run, state, err);
+    if (r == 0)
+        r = vci_store_check_roots(ctx, 1, err);
     if (r)
         return r;
     struct vci_pod_dir d;
@@ -347,6 +349,8 @@ static int open_in(const vc_context *ctx, int pool, const char *id, int lock, in
 {
     char run[PATH_MAX], state[PATH_MAX];
     int r = both_paths(ctx, pool, id, run, state, err);
+    if (r == 0)
+        r = vci_store_check_roots(ctx, 0, err);
     if (r)
         return r;
     do {
@@ -533,7 +537,9 @@ static int list_in(const vc_context *ctx, int pool, char ***ret_ids, size_t *ret
 {
     char **ids = NULL;
     size_t n = 0;
-    int r = pool ? 0 : list_root(ctx->state_root, 0, &ids, &n, err);
+    int r = vci_store_check_roots(ctx, 0, err);
+    if (r == 0 && !pool)
+        r = list_root(ctx->state_root, 0, &ids, &n, err);
     if (r == 0 && (pool || strcmp(ctx->state_root, ctx->run_root)))
         r = list_root(ctx->run_root, pool, &ids, &n, err);
     if (r) {

@@ -8,6 +8,7 @@
  *   RUN_ROOT/pods/ID/shared/fs/      what the guest sees: a file system of its own.  A mount point cannot be renamed, the
  *                                    directory above it can, which is how a VM of the pool gets to a pod
  *   RUN_ROOT/pods/ID/exit/           exit statuses written by shims
+ *   RUN_ROOT/state-root, STATE_ROOT/run-root   symbolic links: each root names the other
  *   RUN_ROOT/pool/ID/                the same of a VM that waits for a pod; its state, vm.json, stands in it
  * All directories 0700. */
 #ifndef VCI_STORE_H
@@ -43,6 +44,9 @@ int vci_make_dir(const char *path);
 /* flock(fd, LOCK_EX) until the deadline (TIMEOUT), or until the context is cancelled when `cancellable`; `what` is for
  * the error. */
 int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err);
+/* CONFIG when the pods of one root belong with another one than the configured other root.  `make`: note that the two
+ * belong together. */
+int vci_store_check_roots(const vc_context *ctx, int make, vc_error **err);
 /* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
 int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
 /* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which

@@ -11,6 +11,7 @@
 
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define PLUGIN_KEY  (16u * 1024)
 #define TABLE_MAX   65536u
@@ -68,7 +69,7 @@ static int lines_ok(const char *text, size_t len)
     for (const char *line = text, *end; line < text + len; line = end + 1) {
         end = memchr(line, '\n', len - (size_t)(line - text));
         const char *equals = memchr(line, '=', (size_t)(end - line));
-        if (!equals || equals == line || !vci_text_ok(line, (size_t)(end - line)))
+        if (!equals || equals == line || !vcs_utf8_line(line, (size_t)(end - line)))
             return 0;
     }
     return 1;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json-strict.h"
 #include "pod.h"
 
 /* Limits that are "none" when they are not there, and what says so to an agent, which takes what is left out as
@@ -29,19 +30,6 @@ static json_object *member(json_object *o, const char *key)
     v = json_object_new_object();
     json_object_object_add(o, key, v);
     return v;
-}
-
-static int parse(const char *what, const char *text, json_object **ret, vc_error **err)
-{
-    enum json_tokener_error e = json_tokener_success;
-    json_object *o = json_tokener_parse_verbose(text, &e);
-    if (json_object_is_type(o, json_type_object)) {
-        *ret = o;
-        return 0;
-    }
-    json_object_put(o);
-    return vci_fail(err, VC_ERR_INVAL, 0, "%s is not a JSON object%s%s", what, e == json_tokener_success ? "" : ": ",
-                    e == json_tokener_success ? "" : json_tokener_error_desc(e));
 }
 
 /* ---- what is asked for ---- */
@@ -69,13 +57,28 @@ static int check_sections(json_object *o, vc_error **err)
     return 0;
 }
 
+static int parse_base(const char *text, json_object **ret, vc_error **err)
+{
+    json_object *o = NULL;
+    int rc = vci_json_parse(text, strlen(text), &o, err);
+    if (rc == 0 && !json_object_is_type(o, json_type_object)) {
+        json_object_put(o);
+        rc = vci_fail(err, VC_ERR_INVAL, 0, "it is not an object");
+    }
+    if (rc < 0)
+        vci_context(err, "\"json\" of struct vc_resources");
+    else
+        *ret = o;
+    return rc;
+}
+
 /* The changes as linux.resources. */
 static int changes_of(const struct vc_resources *r, json_object **ret, vc_error **err)
 {
     json_object *o = NULL;
     int rc = vci_check_resources(r, err);
     if (rc == 0 && r->json)
-        rc = parse("\"json\" of struct vc_resources", r->json, &o, err);
+        rc = parse_base(r->json, &o, err);
     if (rc < 0)
         return rc;
     if (!o)
@@ -172,10 +175,13 @@ static char *text_of(json_object *o)
 static int plan(struct vci_pod *pod, struct vci_ctr *c, struct update *u, vc_error **err)
 {
     int rc = vci_ctr_load_spec(pod, c, err);
-    if (rc == 0)
-        rc = parse("the stored specification", c->spec, &u->spec, err);
     if (rc < 0)
         return rc;
+    u->spec = json_tokener_parse(c->spec);
+    if (!json_object_is_type(u->spec, json_type_object))
+        return vci_fail(err, VC_ERR_CORRUPT, 0,
+                        "the stored specification of container \"%s\" of pod \"%s\" is no JSON object", c->id,
+                        pod->dir.id);
     json_object *res = member(member(u->spec, "linux"), "resources");
     u->back = way_back(res, u->changes);
     lay_over(res, u->changes);

@@ -8,7 +8,11 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
+
+/* timeout(1), and a terminal that closes, send more than one signal and mean one. */
+#define REPEATED_MS 300
 
 /* One that our caller had us ignore (nohup, a shell's background job) stays ignored. */
 static int is_ignored(int sig)
@@ -49,8 +53,53 @@ static void *work(void *arg)
 {
     struct work *w = arg;
     uint64_t one = 1;
+    char stack[VIRTC_CRASH_STACK];
+    virtc_crash_stack(stack, sizeof stack);
     w->rc = w->fn(w->arg);
     return write(w->done, &one, sizeof one) < 0 ? arg : NULL; /* cannot fail: the counter is far from its end */
+}
+
+/* It returns when every plugin has come back, so it has a thread of its own. */
+static void *cancel(void *ctx)
+{
+    vc_context_cancel(ctx);
+    return NULL;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Wait for the work; the first signal cancels, the second one ends the program. */
+static void watch(vc_context *ctx, const struct work *w, int sigs, int *ret_sig)
+{
+    struct pollfd p[2] = {{.fd = w->done, .events = POLLIN}, {.fd = sigs, .events = POLLIN}};
+    pthread_t canceller;
+    int cancelling = 0;
+    int64_t first = 0;
+    while (!p[0].revents) {
+        struct signalfd_siginfo si;
+        if (poll(p, 2, -1) < 0 && errno != EINTR)
+            break;
+        if (read(sigs, &si, sizeof si) != (ssize_t)sizeof si)
+            continue;
+        if (*ret_sig) {
+            if (!p[0].revents && now_ms() - first > REPEATED_MS)
+                virtc_give_up((int)si.ssi_signo);
+            continue;
+        }
+        *ret_sig = (int)si.ssi_signo;
+        first = now_ms();
+        if (!ctx)
+            virtc_progress(NULL, "the pod is being ended; a second signal ends virtc at once");
+        else if (!(cancelling = pthread_create(&canceller, NULL, cancel, ctx) == 0))
+            vc_context_cancel(ctx);
+    }
+    if (cancelling)
+        pthread_join(canceller, NULL);
 }
 
 int virtc_cancellable(vc_context *ctx, int (*fn)(void *arg), void *arg, int *ret_sig)
@@ -67,16 +116,7 @@ int virtc_cancellable(vc_context *ctx, int (*fn)(void *arg), void *arg, int *ret
     if (sigs < 0 || w.done < 0 || pthread_create(&thread, NULL, work, &w) != 0) {
         w.rc = fn(arg); /* without threads or descriptors it cannot be cancelled */
     } else {
-        struct pollfd p[2] = {{.fd = w.done, .events = POLLIN}, {.fd = sigs, .events = POLLIN}};
-        while (!p[0].revents) {
-            if (poll(p, 2, -1) < 0 && errno != EINTR)
-                break;
-            struct signalfd_siginfo si;
-            if (read(sigs, &si, sizeof si) != (ssize_t)sizeof si || *ret_sig)
-                continue;
-            *ret_sig = (int)si.ssi_signo;
-            vc_context_cancel(ctx);
-        }
+        watch(ctx, &w, sigs, ret_sig);
         pthread_join(thread, NULL);
     }
     if (sigs >= 0)

@@ -111,6 +111,18 @@ static int call_run(void *arg)
     return vc_pod_run(c->ctx, c->config, &c->id, &c->err);
 }
 
+struct end_call {
+    vc_context *ctx;
+    const char *id;
+    int rm;
+    vc_error *err;
+};
+static int call_end(void *arg)
+{
+    struct end_call *c = arg;
+    return c->rm ? vc_pod_delete(c->ctx, c->id, VC_FORCE, &c->err) : vc_pod_stop(c->ctx, c->id, 0, &c->err);
+}
+
 static int run_pod(struct virtc *vt, struct run_args *a)
 {
     vc_context *ctx;
@@ -150,10 +162,9 @@ static int run_pod(struct virtc *vt, struct run_args *a)
     else
         rc = virtc_error(vt, err, VIRTC_RUN_FAILED);
     vc_pod_status_free(st);
-    err = NULL;
-    int end = a->rm ? vc_pod_delete(ctx, id, VC_FORCE, &err) : vc_pod_stop(ctx, id, 0, &err);
-    if (end < 0) {
-        virtc_error(vt, err, VIRTC_RUN_FAILED);
+    struct end_call end = {.ctx = ctx, .id = id, .rm = a->rm};
+    if (virtc_cancellable(NULL, call_end, &end, &sig) < 0) {
+        virtc_error(vt, end.err, VIRTC_RUN_FAILED);
         rc = rc ? rc : VIRTC_RUN_FAILED;
     }
     free(id);

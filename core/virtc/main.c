@@ -201,6 +201,7 @@ int main(int argc, char **argv)
     /* A reader of our output or log that goes away must not end us in the middle of an operation. */
     signal(SIGPIPE, SIG_IGN);
     atexit(flush_at_exit);
+    virtc_last_words(&vt);
     argp_program_version_hook = print_version;
     argp_err_exit_status = VIRTC_USAGE;
     struct main_args a = {.vt = &vt, .argc = argc};

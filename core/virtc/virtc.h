@@ -116,11 +116,20 @@ void container_options_done(struct container_options *o);
 void virtc_passed_signals(sigset_t *set);
 /* Block the signals that virtc_attend passes on, so that none is lost between start and attend. */
 void virtc_hold_signals(void);
-/* Call fn(arg) so that SIGINT, SIGTERM, SIGHUP and SIGQUIT cancel what it does with the context.  *ret_sig: which
- * came, or 0. */
+/* Call fn(arg) so that SIGINT, SIGTERM, SIGHUP and SIGQUIT cancel what it does with the context (NULL: it is not
+ * cancelled, and that is said).  A second one ends the program at once.  *ret_sig: the first that came, or 0. */
 int virtc_cancellable(vc_context *ctx, int (*fn)(void *arg), void *arg, int *ret_sig);
 /* End as that signal ends a program, so that a shell sees it. */
 void virtc_die_of(int sig);
+
+/* ---- lastwords.c ---- */
+#define VIRTC_CRASH_STACK 32768
+/* From now on a plugin that crashes or ends the program is named. */
+void virtc_last_words(const struct virtc *vt);
+/* This thread's handlers of crashes run on that memory. */
+void virtc_crash_stack(void *mem, size_t size);
+/* End at once, as that signal ends a program, saying which plugin keeps virtc from ending well. */
+void virtc_give_up(int sig);
 
 /* ---- cmd-run.c ---- */
 int cmd_run(struct virtc *vt, int argc, char **argv);

@@ -7,6 +7,7 @@
 #include "conformance/walk.h"
 #include "conformance/watch.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define MARK      "vcmark"
 #define MARK_END  "kramcv"
@@ -66,18 +67,23 @@ static void look_at_default(struct vct *t, const struct vc_option *o)
 {
     int64_t n;
     if (o->type == VC_OPT_INT || o->type == VC_OPT_SIZE) {
-        VCT_MUST(t, number_of(o->def, o->type, &n) == 0, "option \"%s\": the default \"%s\" is no number", o->key,
+        VCT_HOLD(t, number_of(o->def, o->type, &n) == 0, "option \"%s\": the default \"%s\" is no number", o->key,
                  o->def);
-        VCT_MUST(t, o->max <= o->min || (n >= o->min && n <= o->max),
+        VCT_HOLD(t, o->max <= o->min || (n >= o->min && n <= o->max),
                  "option \"%s\": the default %" PRId64 " is not within min %" PRId64 " and max %" PRId64, o->key, n,
                  o->min, o->max);
     }
-    VCT_MUST(t, o->type != VC_OPT_BOOL || !strcmp(o->def, "true") || !strcmp(o->def, "false"),
+    VCT_HOLD(t, o->type != VC_OPT_BOOL || !strcmp(o->def, "true") || !strcmp(o->def, "false"),
              "option \"%s\": the default \"%s\" is not true or false", o->key, o->def);
-    VCT_MUST(t, o->type != VC_OPT_PATH || o->def[0] == '/', "option \"%s\": the default \"%s\" is no absolute path",
+    VCT_HOLD(t, o->type != VC_OPT_PATH || o->def[0] == '/', "option \"%s\": the default \"%s\" is no absolute path",
              o->key, o->def);
-    VCT_MUST(t, o->type != VC_OPT_ENUM || is_choice(o->choices, o->def),
+    VCT_HOLD(t, o->type != VC_OPT_ENUM || is_choice(o->choices, o->def),
              "option \"%s\": the default \"%s\" is none of its choices \"%s\"", o->key, o->def, o->choices);
+}
+
+static int text_ok(const char *text)
+{
+    return vcs_utf8_line(text, strlen(text));
 }
 
 static void run_c1(struct vct *t)
@@ -85,26 +91,29 @@ static void run_c1(struct vct *t)
     must_have_options(t);
     for (uint32_t i = 0; i < t->plugin->n_options; i++) {
         const struct vc_option *o = option_at(t, i);
-        VCT_MUST(t, o->key, "option %u: key is NULL", i);
-        VCT_MUST(t, key_ok(o->key), "option %u: the key \"%.80s\" is not [a-z][a-z0-9_]*, at most 64 bytes", i, o->key);
+        VCT_HOLD(t, o->key, "option %u: key is NULL", i);
+        VCT_HOLD(t, key_ok(o->key), "option %u: the key \"%.80s\" is not [a-z][a-z0-9_]*, at most 64 bytes", i, o->key);
         for (uint32_t k = 0; k < i; k++)
-            VCT_MUST(t, strcmp(option_at(t, k)->key, o->key), "options %u and %u have the same key \"%s\"", k, i,
+            VCT_HOLD(t, strcmp(option_at(t, k)->key, o->key), "options %u and %u have the same key \"%s\"", k, i,
                      o->key);
-        VCT_MUST(t, o->type >= VC_OPT_STRING && o->type <= VC_OPT_LIST,
+        VCT_HOLD(t, o->type >= VC_OPT_STRING && o->type <= VC_OPT_LIST,
                  "option \"%s\": the type is %u; 1 to 7 are types", o->key, o->type);
-        VCT_MUST(t, !(o->flags & ~7u), "option \"%s\": the flags are 0x%x; 0x7 are known", o->key, o->flags);
-        VCT_MUST(t, o->min <= o->max, "option \"%s\": min %" PRId64 " is above max %" PRId64, o->key, o->min, o->max);
-        VCT_MUST(t, o->type != VC_OPT_ENUM || (o->choices && *o->choices), "option \"%s\" is an enum without choices",
+        VCT_HOLD(t, !(o->flags & ~7u), "option \"%s\": the flags are 0x%x; 0x7 are known", o->key, o->flags);
+        VCT_HOLD(t, o->min <= o->max, "option \"%s\": min %" PRId64 " is above max %" PRId64, o->key, o->min, o->max);
+        VCT_HOLD(t, o->type != VC_OPT_ENUM || (o->choices && *o->choices), "option \"%s\" is an enum without choices",
                  o->key);
-        VCT_MUST(t, o->type == VC_OPT_ENUM || !o->choices, "option \"%s\" has choices and is no enum", o->key);
-        VCT_MUST(t, o->doc && o->doc[0], "option \"%s\" has no doc; help, manual and sample file are made from it",
+        VCT_HOLD(t, o->type == VC_OPT_ENUM || !o->choices, "option \"%s\" has choices and is no enum", o->key);
+        VCT_HOLD(t, o->doc && o->doc[0], "option \"%s\" has no doc; help, manual and sample file are made from it",
                  o->key);
-        VCT_MUST(t, !(o->flags & VC_OPT_REQUIRED) || !o->def, "option \"%s\" is required and has the default \"%s\"",
+        VCT_HOLD(t, !(o->flags & VC_OPT_REQUIRED) || !o->def, "option \"%s\" is required and has the default \"%s\"",
                  o->key, o->def);
         VCT_MUST(t, !(o->flags & VC_OPT_SECRET) || !o->def, "option \"%s\" is secret and has a default for all to read",
                  o->key);
         if (o->def)
             look_at_default(t, o);
+        VCT_HOLD(t, text_ok(o->doc) && (!o->def || text_ok(o->def)) && (!o->choices || text_ok(o->choices)),
+                 "option \"%s\": doc, choices or default hold a control byte or are not UTF-8; one line of text is right",
+                 o->key);
     }
 }
 
@@ -463,30 +472,16 @@ static void run_c8(struct vct *t)
     vct_pod_free(pod);
 }
 
-static int probe(struct vct *t, struct vct_pod *pod, char *text, size_t size)
-{
-    vc_sink *sink = vct_sink_new(t);
-    pod->cfg.poisoned = 0;
-    pod->live = 1;
-    vct_here.pod = pod;
-    int r = VCT(t, t->plugin->probe, pod->table, vct_call(t, 10000), &pod->cfg, sink);
-    vct_here.pod = NULL;
-    vct_cfg_poison(pod);
-    snprintf(text, size, "%s", vct_sink_text(sink));
-    vct_sink_free(sink);
-    return r;
-}
-
 static void run_c9(struct vct *t)
 {
     char first[4096], text[4096];
-    if (t->plugin->size < offsetof(struct vc_plugin, probe) + sizeof(t->plugin->probe) || !t->plugin->probe)
+    if (!vct_has_probe(t))
         vct_skip(t, "the plugin has no probe");
     struct vct_pod *pod = vct_pod_new(t, NULL, VCT_NO_WORLD);
-    int r = probe(t, pod, first, sizeof(first));
+    int r = vct_pod_probe(pod, first, sizeof(first));
     struct vct_snap *before = vct_snap();
     for (int i = 2; i <= 10; i++) {
-        int again = probe(t, pod, text, sizeof(text));
+        int again = vct_pod_probe(pod, text, sizeof(text));
         if (again != r || strcmp(first, text)) {
             vct_snap_free(before);
             vct_fail(t,
@@ -506,13 +501,13 @@ static void run_c9(struct vct *t)
 }
 
 const struct vct_check vct_checks_config[] = {
-    { "C1", "types.h vc_option", VCT_ANY_KIND, VCT_QUICK, 0, "the option table is sound",
+    { "C1", "types.h vc_option", VCT_ANY_KIND, VCT_QUICK, VCT_NEEDS_LOAD, "the option table is sound",
       "Hosts check the user's file against it before the plugin sees a value, and print help and samples from it.",
       "Give each option a unique key, a type, a doc, and a default that is within its own range.", run_c1 },
-    { "C2", "plugin.h create", VCT_ANY_KIND, VCT_QUICK, 0, "defaults alone work, or an error names what must be set",
+    { "C2", "plugin.h create", VCT_ANY_KIND, VCT_QUICK, VCT_NEEDS_CREATE, "defaults alone work, or an error names what must be set",
       "A user who has configured nothing starts there.",
       "Give every option a default that works or mark it required; answer VC_E_CONFIG and name the option.", run_c2 },
-    { "C3", "types.h VC_OPT_REQUIRED", VCT_ANY_KIND, VCT_FULL, 0,
+    { "C3", "types.h VC_OPT_REQUIRED", VCT_ANY_KIND, VCT_FULL, VCT_NEEDS_CREATE,
       "without a required option, create answers CONFIG and names it",
       "Hosts check first, but one that does not must get an error and not a crash.",
       "When cfg_str or cfg_int answers VC_E_NOTFOUND for a required key, report VC_E_CONFIG with its name.", run_c3 },
@@ -536,7 +531,7 @@ const struct vct_check vct_checks_config[] = {
     { "C8", "host.h cfg_str", VCT_ANY_KIND, VCT_QUICK, 0, "the configuration is not used after create",
       "The view and its strings are gone when create or restore returns.", "Copy what you need in create and restore.",
       run_c8 },
-    { "C9", "plugin.h probe", VCT_ANY_KIND, VCT_FULL, 0, "probe answers the same each time and leaves nothing",
+    { "C9", "plugin.h probe", VCT_ANY_KIND, VCT_FULL, VCT_NEEDS_LOAD, "probe answers the same each time and leaves nothing",
       "Tools probe again and again, and beside running pods.", "Look, report, and undo what looking needed.", run_c9 },
     { 0 }
 };

@@ -14,6 +14,7 @@
 #include "conformance/walk.h"
 #include "conformance/watch.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define TABLE_MAX       65536u
 #define END_OF(T, last) (offsetof(T, last) + sizeof(((T *)0)->last)) /* size of a table as minor 0 had it */
@@ -33,15 +34,11 @@ static void open_elf(struct vct *t, struct vct_elf *e)
         vct_fail(t, "%s cannot be a plugin: %s", t->s->plugin, why);
 }
 
-/* The entry, loaded as plainly as can be, so that a table that is no good is looked at here and nowhere else. */
-static const struct vc_plugin *raw_entry(struct vct *t)
+void vct_must_be_elf(struct vct *t)
 {
-    void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    VCT_MUST(t, lib, "dlopen with RTLD_NOW fails: %s", dlerror());
-    const struct vc_plugin *p = dlsym(lib, VC_PLUGIN_SYMBOL);
-    VCT_MUST(t, p, "%s does not export \"" VC_PLUGIN_SYMBOL "\"; one symbol of that name has to be exported",
-             t->s->plugin);
-    return p;
+    struct vct_elf e;
+    open_elf(t, &e);
+    vct_elf_close(&e);
 }
 
 struct fixed {
@@ -92,7 +89,7 @@ static void run_l1(struct vct *t)
 {
     struct vc_plugin head;
     head_in_file(t, &head);
-    const struct vc_plugin *p = raw_entry(t);
+    const struct vc_plugin *p = vct_open(t);
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
         VCT_MUST(t, number_at(&head, &fixed[i]) == number_at(p, &fixed[i]),
                  "vc_plugin.%s is 0x%x in the file and 0x%x when it is loaded; it must not be changed by the plugin",
@@ -153,8 +150,6 @@ static void run_l3(struct vct *t)
         t, now,
         "the file does not ask for full binding (no DF_BIND_NOW, no DF_1_NOW): a missing function is then found at "
         "its first call; link with -z now");
-    void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    VCT_MUST(t, lib, "dlopen with RTLD_NOW|RTLD_LOCAL fails: %s", dlerror());
 }
 
 /* Can others than the owner put a file there? The first directory above that exists decides. */
@@ -229,15 +224,17 @@ static void run_l5(struct vct *t)
 {
     struct vc_plugin h;
     head_in_file(t, &h);
-    VCT_MUST(t, h.magic == VC_PLUGIN_MAGIC, "vc_plugin.magic is 0x%08x; 0x%08x (VC_PLUGIN_MAGIC) is right", h.magic,
+    VCT_HOLD(t, h.magic == VC_PLUGIN_MAGIC, "vc_plugin.magic is 0x%08x; 0x%08x (VC_PLUGIN_MAGIC) is right", h.magic,
              VC_PLUGIN_MAGIC);
-    VCT_MUST(t, h.abi_major == VC_ABI_MAJOR,
+    VCT_HOLD(t, h.abi_major == VC_ABI_MAJOR,
              "vc_plugin.abi_major is %u; \"" VC_PLUGIN_SYMBOL "\" is the entry of major %u", h.abi_major, VC_ABI_MAJOR);
-    VCT_MUST(t, h.min_host_minor <= h.abi_minor,
-             "vc_plugin.min_host_minor is %u and abi_minor is %u: it cannot need a newer host than the headers it was "
-             "built with",
-             h.min_host_minor, h.abi_minor);
-    VCT_MUST(t, h.min_host_minor <= VC_ABI_MINOR,
+    if (h.min_host_minor > h.abi_minor)
+        (h.min_host_minor > VC_ABI_MINOR ? vct_refuse : vct_fail)(
+            t,
+            "vc_plugin.min_host_minor is %u and abi_minor is %u: it cannot need a newer host than the headers it was "
+            "built with",
+            h.min_host_minor, h.abi_minor);
+    VCT_HOLD(t, h.min_host_minor <= VC_ABI_MINOR,
              "vc_plugin.min_host_minor is %u; this tool is a host of minor %u and cannot test it", h.min_host_minor,
              VC_ABI_MINOR);
 }
@@ -268,17 +265,17 @@ static void must_be_static(struct vct *t, const char *what, const void *at, size
 {
     struct range r = { (uintptr_t)at, len, 0 };
     dl_iterate_phdr(in_segment, &r);
-    VCT_MUST(t, r.found,
+    VCT_HOLD(t, r.found,
              "%s: its %zu bytes do not lie within one segment of a loaded file; tables are static data, and `size` is "
              "the size of the struct",
              what, len);
 }
 
 /* One size of R4. */
-static void must_fit(struct vct *t, const char *what, const void *at, uint32_t size, size_t least)
+static void must_fit(struct vct *t, const char *what, const void *at, uint32_t size, size_t least, const char *hint)
 {
-    VCT_MUST(t, size >= least && size <= TABLE_MAX && size % sizeof(void *) == 0,
-             "%s is %u; it must be a multiple of %zu from %zu to %u", what, size, sizeof(void *), least, TABLE_MAX);
+    VCT_HOLD(t, size >= least && size <= TABLE_MAX && size % sizeof(void *) == 0,
+             "%s is %u; it must be a multiple of %zu from %zu to %u%s", what, size, sizeof(void *), least, TABLE_MAX, hint);
     must_be_static(t, what, at, size);
 }
 
@@ -293,30 +290,84 @@ static size_t ops_size_of(uint32_t kind)
     return kind < sizeof(sizes) / sizeof(sizes[0]) ? sizes[kind] : 0;
 }
 
+static const char *const kind_names[] = { "", "hypervisor", "agent", "proxy", "shim", "network" };
+static const size_t kind_sizes[] = { 0,
+                                     sizeof(struct vc_hypervisor_ops),
+                                     sizeof(struct vc_agent_ops),
+                                     sizeof(struct vc_proxy_ops),
+                                     sizeof(struct vc_shim_ops),
+                                     sizeof(struct vc_network_ops) };
+#define KNOWN(kind) ((kind) >= VC_KIND_HYPERVISOR && (kind) <= VC_KIND_NETWORK)
+
+/* The kind in whose directory the file lies; 0: in none. */
+static uint32_t kind_of_directory(struct vct *t)
+{
+    char dir[4096];
+    snprintf(dir, sizeof(dir), "%s", t->s->plugin);
+    if (strrchr(dir, '/'))
+        *strrchr(dir, '/') = '\0';
+    for (uint32_t k = VC_KIND_HYPERVISOR; k <= VC_KIND_NETWORK; k++)
+        if (!strcmp(base_name(dir), kind_names[k]))
+            return k;
+    return 0;
+}
+
+/* A table that is no good may be that of another kind: what the descriptor says, and what speaks against it. */
+static const char *kind_hint(struct vct *t, const struct vc_plugin *p)
+{
+    static char text[400];
+    uint32_t size = *(const uint32_t *)p->ops, dir = kind_of_directory(t);
+    int wrong_size = !KNOWN(p->kind) || size != kind_sizes[p->kind], wrong_dir = dir && dir != p->kind;
+    if (!wrong_size && !wrong_dir)
+        return "";
+    size_t n = (size_t)snprintf(text, sizeof(text), " (vc_plugin.kind is %u, %s", p->kind,
+                                KNOWN(p->kind) ? kind_names[p->kind] : "which is no kind");
+    if (wrong_dir)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, ", and the file lies in the directory \"%s\"", kind_names[dir]);
+    const char *sep = "; that is the size of the table of kind ";
+    for (uint32_t k = VC_KIND_HYPERVISOR; k <= VC_KIND_NETWORK; k++)
+        if (wrong_size && k != p->kind && kind_sizes[k] == size) {
+            n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", sep, kind_names[k]);
+            sep = " or ";
+        }
+    snprintf(text + n, sizeof(text) - n, ")"); /* there is room for all of it */
+    return text;
+}
+
+/* More than the contract has for this kind at its own minor: nothing but another kind's table is so long. */
+static void must_not_be_longer(struct vct *t, const struct vc_plugin *p)
+{
+    uint32_t size = *(const uint32_t *)p->ops;
+    VCT_MUST(t, p->abi_minor > VC_ABI_MINOR || size <= kind_sizes[p->kind],
+             "the size of the kind's table (vc_plugin.ops) is %u, and kind %s has %zu bytes at minor %u%s", size,
+             kind_names[p->kind], kind_sizes[p->kind], p->abi_minor, kind_hint(t, p));
+}
+
 static void run_l6(struct vct *t)
 {
-    const struct vc_plugin *p = raw_entry(t);
+    const struct vc_plugin *p = vct_open(t);
     must_be_static(t, "vc_plugin", p, 4 * sizeof(uint32_t)); /* what must be readable to know the rest */
-    must_fit(t, "vc_plugin.size", p, p->size, END_OF(struct vc_plugin, ops));
-    VCT_MUST(t, p->inst, "vc_plugin.inst is NULL; it has to lead to a struct vc_inst_ops");
-    VCT_MUST(t, p->ops, "vc_plugin.ops is NULL; it has to lead to the table of the kind");
-    VCT_MUST(t, p->kind >= VC_KIND_HYPERVISOR && p->kind <= VC_KIND_NETWORK, "vc_plugin.kind is %u; 1 to 5 are kinds",
+    must_fit(t, "vc_plugin.size", p, p->size, END_OF(struct vc_plugin, ops), "");
+    VCT_HOLD(t, p->inst, "vc_plugin.inst is NULL; it has to lead to a struct vc_inst_ops");
+    VCT_HOLD(t, p->ops, "vc_plugin.ops is NULL; it has to lead to the table of the kind");
+    VCT_HOLD(t, KNOWN(p->kind), "vc_plugin.kind is %u; 1 to 5 are kinds",
              p->kind);
     must_be_static(t, "vc_plugin.inst", p->inst, sizeof(uint32_t));
-    must_fit(t, "vc_inst_ops.size", p->inst, p->inst->size, END_OF(struct vc_inst_ops, ext));
+    must_fit(t, "vc_inst_ops.size", p->inst, p->inst->size, END_OF(struct vc_inst_ops, ext), "");
     must_be_static(t, "vc_plugin.ops", p->ops, sizeof(uint32_t));
     must_fit(t, "the size of the kind's table (vc_plugin.ops)", p->ops, *(const uint32_t *)p->ops,
-             ops_size_of(p->kind));
-    VCT_MUST(t, !p->n_options || p->options,
+             ops_size_of(p->kind), kind_hint(t, p));
+    must_not_be_longer(t, p);
+    VCT_HOLD(t, !p->n_options || p->options,
              "vc_plugin.options is NULL, and n_options is %u; 0 is right without a table", p->n_options);
     if (!p->n_options)
         return;
-    VCT_MUST(t,
+    VCT_HOLD(t,
              p->option_stride >= END_OF(struct vc_option, doc) && p->option_stride <= TABLE_MAX &&
                  p->option_stride % sizeof(void *) == 0,
              "vc_plugin.option_stride is %u; sizeof (struct vc_option), %zu, is right", p->option_stride,
              sizeof(struct vc_option));
-    VCT_MUST(t, p->n_options <= 1024, "vc_plugin.n_options is %u; at most 1024 are possible", p->n_options);
+    VCT_HOLD(t, p->n_options <= 1024, "vc_plugin.n_options is %u; at most 1024 are possible", p->n_options);
     must_be_static(t, "vc_plugin.options", p->options, (size_t)p->n_options * p->option_stride);
 }
 
@@ -365,66 +416,43 @@ static void run_l7(struct vct *t)
                  sum_names[i]);
 }
 
-/* One line of UTF-8 without control bytes? */
-static int text_ok(const char *s)
-{
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        int more = *p < 0x80                 ? 0
-                   : *p >= 0xc2 && *p < 0xe0 ? 1
-                   : (*p & 0xf0) == 0xe0     ? 2
-                   : *p >= 0xf0 && *p < 0xf5 ? 3
-                                             : -1;
-        if (more < 0 || *p < 0x20 || *p == 0x7f)
-            return 0;
-        for (p++; more; more--, p++)
-            if ((*p & 0xc0) != 0x80)
-                return 0;
-    }
-    return 1;
-}
-
-static const char *const kind_names[] = { "", "hypervisor", "agent", "proxy", "shim", "network" };
-
 static void run_l8(struct vct *t)
 {
-    const struct vc_plugin *p = raw_entry(t);
+    const struct vc_plugin *p = vct_open(t);
     const struct {
         const char *name, *text;
     } texts[] = {
         { "name", p->name }, { "vendor", p->vendor }, { "version", p->version }, { "description", p->description }
     };
     for (size_t i = 0; i < 4; i++) {
-        VCT_MUST(t, texts[i].text, "vc_plugin.%s is NULL; it has to be a line of text", texts[i].name);
+        VCT_HOLD(t, texts[i].text, "vc_plugin.%s is NULL; it has to be a line of text", texts[i].name);
         size_t len = strnlen(texts[i].text, 1025);
-        VCT_MUST(t, len > 0 && len <= 1024, "vc_plugin.%s has %s; 1 to 1024 bytes are right", texts[i].name,
+        VCT_HOLD(t, len > 0 && len <= 1024, "vc_plugin.%s has %s; 1 to 1024 bytes are right", texts[i].name,
                  len ? "more than 1024 bytes" : "0 bytes");
-        VCT_MUST(t, text_ok(texts[i].text),
+        VCT_HOLD(t, vcs_utf8_line(texts[i].text, len),
                  "vc_plugin.%s holds a control byte or is not UTF-8; one line of text is right", texts[i].name);
     }
     size_t n = strlen(p->name);
-    VCT_MUST(t, n <= 32 && p->name[0] != '-' && strspn(p->name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n,
+    VCT_HOLD(t, n <= 32 && p->name[0] != '-' && strspn(p->name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n,
              "vc_plugin.name is \"%.64s\"; [a-z0-9][a-z0-9-]{0,31} is right", p->name);
-    char want[64], dir[4096];
+    char want[64];
     snprintf(want, sizeof(want), "%s.so", p->name);
-    VCT_MUST(t, !strcmp(base_name(t->s->plugin), want),
+    VCT_HOLD(t, !strcmp(base_name(t->s->plugin), want),
              "the file is called \"%s\" and vc_plugin.name is \"%s\": the file has to be called \"%s\"",
              base_name(t->s->plugin), p->name, want);
     struct stat st;
     VCT_MUST(t, stat(t->s->plugin, &st) == 0, "%s cannot be looked at: %s", t->s->plugin, strerror(errno));
-    VCT_MUST(t, !(st.st_mode & S_IWOTH), "%s is writable by everybody (mode %04o): hosts refuse it; chmod go-w",
+    VCT_HOLD(t, !(st.st_mode & S_IWOTH), "%s is writable by everybody (mode %04o): hosts refuse it; chmod go-w",
              t->s->plugin, (unsigned)st.st_mode & 07777);
     if (st.st_mode & S_IWGRP)
         vct_warn(t, "%s is writable by its group (mode %04o): where it is installed hosts refuse that; chmod go-w",
                  t->s->plugin, (unsigned)st.st_mode & 07777);
-    VCT_MUST(t, p->kind >= 1 && p->kind <= 5, "vc_plugin.kind is %u; 1 to 5 are kinds", p->kind);
-    snprintf(dir, sizeof(dir), "%s", t->s->plugin);
-    if (strrchr(dir, '/'))
-        *strrchr(dir, '/') = '\0';
-    for (uint32_t k = 1; k <= 5; k++)
-        VCT_MUST(t, k == p->kind || strcmp(base_name(dir), kind_names[k]),
-                 "the file lies in the directory \"%s\" and vc_plugin.kind is %u (%s): no host will take it there",
-                 kind_names[k], p->kind, kind_names[p->kind]);
-    VCT_MUST(t, p->state_version_min <= p->state_version,
+    VCT_HOLD(t, p->kind >= 1 && p->kind <= 5, "vc_plugin.kind is %u; 1 to 5 are kinds", p->kind);
+    uint32_t dir = kind_of_directory(t);
+    VCT_HOLD(t, !dir || dir == p->kind,
+             "the file lies in the directory \"%s\" and vc_plugin.kind is %u (%s): no host will take it there",
+             kind_names[dir], p->kind, kind_names[p->kind]);
+    VCT_HOLD(t, p->state_version_min <= p->state_version,
              "vc_plugin.state_version is %u and state_version_min is %u: it cannot read what it writes",
              p->state_version, p->state_version_min);
 }
@@ -434,14 +462,14 @@ static void run_l9(struct vct *t)
     const struct vc_plugin *p = t->plugin;
     uint32_t head[2];
     memcpy(head, p->ops, sizeof(head));
-    VCT_MUST(t, !(p->caps_max >> 48), "vc_plugin.caps_max is 0x%" PRIx64 "; bits 48 to 63 must be 0", p->caps_max);
+    VCT_HOLD(t, !(p->caps_max >> 48), "vc_plugin.caps_max is 0x%" PRIx64 "; bits 48 to 63 must be 0", p->caps_max);
     if (p->abi_minor > VC_ABI_MINOR)
         vct_skip(t, "the plugin is of minor %u, this tool knows the bits of minor %u", p->abi_minor, VC_ABI_MINOR);
-    VCT_MUST(t, !(p->caps_max & ~t->kind->caps_known),
+    VCT_HOLD(t, !(p->caps_max & ~t->kind->caps_known),
              "vc_plugin.caps_max has the bits 0x%" PRIx64 ", which minor %u of the contract "
              "does not know for kind %s; 0x%" PRIx64 " are known",
              p->caps_max & ~t->kind->caps_known, p->abi_minor, t->kind->name, t->kind->caps_known);
-    VCT_MUST(t, !p->reserved && !p->inst->reserved && !head[1], "%s.reserved is not 0",
+    VCT_HOLD(t, !p->reserved && !p->inst->reserved && !head[1], "%s.reserved is not 0",
              p->reserved         ? "vc_plugin"
              : p->inst->reserved ? "vc_inst_ops"
                                  : "the `reserved` of the kind's table, vc_plugin.ops");
@@ -522,22 +550,31 @@ static const struct member network_members[] = { MUST(vc_network_ops, setup),
 static const struct member *const members_of[] = { NULL,          hypervisor_members, agent_members,
                                                    proxy_members, shim_members,       network_members };
 
-static void look_at_members(struct vct *t, const char *table, const void *ops, uint32_t size, const struct member *m,
-                            uint64_t caps)
+static int has_member(const void *ops, uint32_t size, const struct member *m)
 {
-    for (; m->name; m++) {
-        void (*fn)(void) = NULL;
-        if (size >= m->offset + sizeof(fn))
-            memcpy(&fn, (const char *)ops + m->offset, sizeof(fn));
-        if (!fn && !m->cap && !(m->unless & caps))
-            vct_fail(t, "%s.%s is NULL; it is a required member", table, m->name);
-        if (!fn && (m->cap & caps))
-            vct_fail(t, "%s.%s is NULL, and caps_max has the bit 0x%" PRIx64 " that promises it", table, m->name,
-                     m->cap);
-        if (fn && m->cap && !(m->cap & caps))
+    void (*fn)(void) = NULL;
+    if (size >= m->offset + sizeof(fn))
+        memcpy(&fn, (const char *)ops + m->offset, sizeof(fn));
+    return fn != NULL;
+}
+
+/* What hosts refuse, and afterwards what they do not mind. */
+static void look_at_members(struct vct *t, const char *table, const void *ops, uint32_t size, const struct member *all,
+                            uint64_t caps, const char *hint)
+{
+    for (const struct member *m = all; m->name; m++) {
+        if (has_member(ops, size, m))
+            continue;
+        if (!m->cap && !(m->unless & caps))
+            vct_refuse(t, "%s.%s is NULL; it is a required member%s", table, m->name, hint);
+        if (m->cap & caps)
+            vct_refuse(t, "%s.%s is NULL, and caps_max has the bit 0x%" PRIx64 " that promises it", table, m->name,
+                       m->cap);
+    }
+    for (const struct member *m = all; m->name; m++)
+        if (m->cap && !(m->cap & caps) && has_member(ops, size, m))
             vct_fail(t, "%s.%s is there, and caps_max lacks its bit 0x%" PRIx64 ": no host will ever call it", table,
                      m->name, m->cap);
-    }
 }
 
 static void run_l10(struct vct *t)
@@ -545,10 +582,11 @@ static void run_l10(struct vct *t)
     static const char *const tables[] = {
         "", "vc_hypervisor_ops", "vc_agent_ops", "vc_proxy_ops", "vc_shim_ops", "vc_network_ops"
     };
-    const struct vc_plugin *p = raw_entry(t);
-    VCT_MUST(t, p->inst && p->ops && p->kind >= 1 && p->kind <= 5, "vc_plugin.kind, inst or ops is missing");
-    look_at_members(t, "vc_inst_ops", p->inst, p->inst->size, inst_members, p->caps_max);
-    look_at_members(t, tables[p->kind], p->ops, *(const uint32_t *)p->ops, members_of[p->kind], p->caps_max);
+    const struct vc_plugin *p = vct_open(t);
+    VCT_HOLD(t, p->inst && p->ops && KNOWN(p->kind), "vc_plugin.kind, inst or ops is missing");
+    look_at_members(t, "vc_inst_ops", p->inst, p->inst->size, inst_members, p->caps_max, "");
+    look_at_members(t, tables[p->kind], p->ops, *(const uint32_t *)p->ops, members_of[p->kind], p->caps_max,
+                    kind_hint(t, p));
 }
 
 /* ---- loading ---- */
@@ -567,21 +605,15 @@ static void run_load(struct vct *t, const struct vc_plugin *p)
     if (p->size < END_OF(struct vc_plugin, load) || !p->load)
         return;
     int r = VCT(t, p->load, vct_process_host(t), vct_call(t, 0)->err);
-    VCT_MUST(t, r == VC_OK, "load answers %s (%s)", vct_code(r), t->err.text);
+    VCT_HOLD(t, r == VC_OK, "load answers %s (%s)", vct_code(r), t->err.text);
 }
 
 static void run_l11(struct vct *t)
 {
     char text[256] = "";
     struct vct_snap *before = vct_snap();
-    vct_enter(t, "dlopen");
-    void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    vct_leave(t, 0);
-    if (!lib)
-        vct_snap_free(before);
-    VCT_MUST(t, lib, "dlopen with RTLD_NOW fails: %s", dlerror());
+    const struct vc_plugin *p = vct_open(t);
     must_be_same(t, before, "loading the file (its constructors)");
-    const struct vc_plugin *p = raw_entry(t);
     before = vct_snap();
     run_load(t, p);
     must_be_same(t, before, "load");
@@ -594,7 +626,7 @@ static void run_l11(struct vct *t)
 static void run_l12(struct vct *t)
 {
     int64_t start = vcs_now_ns();
-    const struct vc_plugin *p = raw_entry(t);
+    const struct vc_plugin *p = vct_open(t);
     run_load(t, p);
     double ms = (double)(vcs_now_ns() - start) / 1e6;
     vct_note(t, "loaded in %.2f ms", ms);
@@ -812,61 +844,61 @@ static void run_l18(struct vct *t)
 /* ---- the group ---- */
 
 const struct vct_check vct_checks_load[] = {
-    { "L1", "plugin.h vc_plugin", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L1", "plugin.h vc_plugin", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_OPEN,
       "the fixed fields are data in the file and stay what they are there",
       "Tools list plugins and refuse foreign ones by reading the file, without running any code of it. Numbers that a "
       "constructor fills in are not there yet.",
       "Define vc_plugin_entry as a constant with the macros of vc/plugin.h, and change nothing of it at run time.",
       run_l1 },
-    { "L2", "plugin.h: exactly one symbol", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L2", "plugin.h: exactly one symbol", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE,
       "the only exported symbol is vc_plugin_entry",
       "Two plugins that export the same helper can get each other's: whoever was loaded first wins, and the other "
       "crashes.",
       "Compile with -fvisibility=hidden and link with a version script: { global: vc_plugin_entry; local: *; };",
       run_l2 },
-    { "L3", "plugin-abi 2.8", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L3", "plugin-abi 2.8", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE,
       "RELRO, full binding, no executable stack, no text relocations",
       "A plugin runs in a process with root's rights. Without these its function tables can be overwritten, and a "
       "missing function ends the process in the middle of a pod's life.",
       "Compile with -fPIC and link with -Wl,-z,relro,-z,now,-z,noexecstack,-z,defs.", run_l3 },
-    { "L4", "plugin.h: links to nothing of the host", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L4", "plugin.h: links to nothing of the host", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE,
       "it does not need libvccore, and no RUNPATH that others can fill",
       "A plugin that links to one host works in that one only, and drags a second copy into others. A relative or "
       "writable RUNPATH lets others put code into the process.",
       "Do not link with -lvccore: use struct vc_host. Remove -rpath, or give an absolute directory that only root can "
       "write to.",
       run_l4 },
-    { "L5", "R2, R9", VCT_ANY_KIND, VCT_QUICK, VCT_RAW, "magic, major and min_host_minor are those of this contract",
+    { "L5", "R2, R9", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE, "magic, major and min_host_minor are those of this contract",
       "These numbers are all that a host has to tell whether it may use the rest.",
       "Take VC_PLUGIN_MAGIC, VC_ABI_MAJOR and VC_ABI_MINOR of the headers; min_host_minor is the lowest minor it "
       "really works with.",
       run_l5 },
-    { "L6", "R4", VCT_ANY_KIND, VCT_QUICK, VCT_RAW, "every size is possible and lies within one segment of the file",
+    { "L6", "R4", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_HEAD, "every size is possible and lies within one segment of the file",
       "Hosts copy so many bytes as `size` says. Too small a size loses members, too large a one crashes the host.",
-      "Write .size = sizeof (the struct), and keep the tables static and constant.", run_l6 },
+      "Write .size = sizeof (the struct) and the .kind that the table is of, and keep the tables static and constant.", run_l6 },
     { "L7", "plugin.h: ownership (1)", VCT_ANY_KIND, VCT_FULL, 0,
       "descriptor and tables are the same after a whole life",
       "Hosts look at the tables once; a change later is seen by some hosts and not by others.",
       "Declare descriptor, tables and options const. What changes belongs into the instance.", run_l7 },
-    { "L8", "plugin.h vc_plugin", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L8", "plugin.h vc_plugin", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_TABLES,
       "name, kind and texts are valid and match file and directory",
       "Hosts look for PLUGINROOT/KIND/NAME.so and refuse a file that calls itself otherwise; texts are shown on "
       "terminals.",
       "Call the file after .name, install it in the directory of its kind, and keep texts to one line of UTF-8.",
       run_l8 },
-    { "L9", "R12", VCT_ANY_KIND, VCT_QUICK, 0, "caps_max has known bits only, and reserved members are 0",
+    { "L9", "R12", VCT_ANY_KIND, VCT_QUICK, VCT_NEEDS_LOAD, "caps_max has known bits only, and reserved members are 0",
       "Bits that mean nothing today will mean something in a later minor: the plugin would then promise what it does "
       "not have.",
       "Use the VC_*_CAP_* macros of the kind's header, and leave reserved members out of the initialisers.", run_l9 },
-    { "L10", "R12", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L10", "R12", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_TABLES,
       "required members are there; members and capabilities go together",
       "A host calls what the bits promise without looking again; what has no bit is never called.",
       "Set the member and its capability bit both or neither.", run_l10 },
-    { "L11", "plugin.h vc_plugin.load", VCT_ANY_KIND, VCT_QUICK, VCT_RAW,
+    { "L11", "plugin.h vc_plugin.load", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_LOAD,
       "constructors and load leave no trace in the process",
       "Listing plugins loads them all: whatever each does to the process, it does to programs that never use it.",
       "Do nothing in constructors; open descriptors and make threads in create at the earliest.", run_l11 },
-    { "L12", "plugin-abi 3.1", VCT_ANY_KIND, VCT_QUICK, VCT_RAW, "loading takes less than 100 ms",
+    { "L12", "plugin-abi 3.1", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_LOAD, "loading takes less than 100 ms",
       "Every command that touches a pod loads its plugins again.",
       "Link fewer libraries, and move work from constructors and load to the call that needs it.", run_l12 },
     { "L13", "plugin.h: for the life of the process", VCT_ANY_KIND, VCT_FULL, VCT_RAW,

@@ -705,7 +705,7 @@ const struct vct_check vct_checks_memory[] = {
       run_m5 },
     { "M6", "host.h", VCT_ANY_KIND, VCT_FULL, VCT_SLOW, "every host service may fail",
       "A service that fails is a failure of the call: VC_OK then says that something happened which did not.",
-      "Look at the code of every host service and hand it on.", run_m6 },
+      "Look at the code of every host service, say with host->err_set what failed, and hand the code on.", run_m6 },
     { "M7", "host.h spawn", VCT_ANY_KIND, VCT_FULL, VCT_SLOW,
       "a program that cannot run, dies at once, hangs or talks garbage is noticed",
       "That is what a wrong path, a missing module or another version of the program looks like.",

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* checks-proxy.c: P1 to P6: a proxy's process, its address and its end. */
+/* checks-proxy.c: P1 to P6: a proxy's process, its address and its end (P7 to P9: checks-proxy-data.c). */
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "conformance/kind-proxy.h"
 #include "conformance/peer.h"
+#include "conformance/proxy-lanes.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 
@@ -109,19 +110,69 @@ static void p3(struct vct *t)
     vct_pod_free(pod);
 }
 
+/* Passed through, so there is no process: what callers see of it all the same. */
+static void runs(struct vct_pod *pod, const char *address, const char *when)
+{
+    struct vct *t = pod->t;
+    struct vc_proc proc = { .pid = 0 };
+    struct vc_sink *uri = vct_sink_new(t);
+    uint32_t health = UINT32_MAX, s = status(pod);
+    VCT_MUST(t, s == VC_PROXY_RUNNING, "status is %s %s, which passed %s through; VC_PROXY_RUNNING is right until stop",
+             status_name(s), when, address);
+    int r = vct_pod_check(pod, &health);
+    VCT_MUST(t, r == VC_OK && health == VC_HEALTH_OK,
+             "check answered %s and health %u %s, which passed %s through; VC_HEALTH_OK (%d) is right until stop",
+             vct_code(r), health, when, address, VC_HEALTH_OK);
+    r = vct_proxy_start(pod, vct_call(t, 5000), address, &proc, uri);
+    VCT_MUST(t, r == VC_E_EXISTS,
+             "a second start answered %s %s, which passed %s through; VC_E_EXISTS is right, for it runs", vct_code(r),
+             when, address);
+    vct_sink_free(uri);
+}
+
+/* It gave a process, for an address that needs none. */
+static void must_be_own(struct vct_pod *pod, const char *address)
+{
+    char why[PATH_MAX + 256];
+    VCT_MUST(pod->t, vct_proxy_pid_true(pod, why, sizeof(why)),
+             "for %s, %s; pid 0 is right where there is no process: whoever stops the pod would end a stranger",
+             address, why);
+}
+
+/* It gave pid 0. */
+static void passed_through(struct vct_pod *pod, const char *address, const char *became)
+{
+    struct vct *t = pod->t;
+    vcs_autofree char *bytes = NULL;
+    size_t len = 0;
+    VCT_MUST(t, !strcmp(became, address),
+             "start gave no process (pid 0), so it has to pass the agent's address through: \"%s\" became \"%s\"",
+             address, became);
+    VCT_MUST(t, !pod->spawned, "start gave pid 0, but spawned a process");
+    runs(pod, address, "after start");
+    int r = vct_pod_save(pod, &bytes, &len);
+    VCT_MUST(t, r == VC_OK, "save answered %s after start passed %s through: %s", vct_code(r), address, t->err.text);
+    vct_pod_close(pod);
+    r = vct_pod_restore(pod, t->plugin->state_version, bytes, len);
+    VCT_MUST(t, r == VC_OK, "restore answered %s for the state that save wrote after start had passed %s through: %s",
+             vct_code(r), address, t->err.text);
+    runs(pod, address, "after restore of one");
+    must_op(pod, "stop", "after start");
+    uint32_t s = status(pod);
+    VCT_MUST(t, s != VC_PROXY_RUNNING, "status is VC_PROXY_RUNNING after stop; VC_PROXY_STOPPED is right");
+}
+
 /* An address that any number can connect to may be passed through; then it is the same one, and there is no process. */
 static void p4(struct vct *t)
 {
     static const char *const addresses[] = { "vsock://3:1024", "hvsock:///run/vm.sock:1024" };
     struct vct_pod *pod = up(t);
     int hollow = vct_kind_proxy.hollow(pod), seen = hollow;
-    if (hollow) {
-        vcs_autofree char *agent = vct_proxy_agent_uri(pod);
-        VCT_MUST(t, agent && !strcmp(vct_proxy_uri(pod), agent),
-                 "start gave no process (pid 0), so it has to pass the agent's address through: \"%s\" became \"%s\"",
-                 agent, vct_proxy_uri(pod));
-        VCT_MUST(t, !pod->spawned, "start gave pid 0, but spawned a process");
-    }
+    vcs_autofree char *agent = vct_proxy_agent_uri(pod);
+    if (hollow)
+        passed_through(pod, agent ? agent : "", vct_proxy_uri(pod));
+    else if (agent && !strcmp(vct_proxy_uri(pod), agent))
+        must_be_own(pod, agent);
     vct_pod_cleanup(pod);
     vct_pod_free(pod);
     for (size_t i = 0; i < 2; i++) {
@@ -134,9 +185,12 @@ static void p4(struct vct *t)
                  "start answered %s for the agent's address %s, although this proxy has no process and could "
                  "pass it through: %s",
                  vct_code(r), addresses[i], t->err.text);
-        VCT_MUST(t, r != VC_OK || proc.pid || !strcmp(vct_sink_text(uri), addresses[i]),
-                 "start gave no process (pid 0), so it has to pass the agent's address through: \"%s\" became \"%s\"",
-                 addresses[i], vct_sink_text(uri));
+        if (r == VC_OK && !proc.pid) {
+            passed_through(pod, addresses[i], vct_sink_text(uri));
+        } else if (r == VC_OK) {
+            world(pod)->proc = proc;
+            must_be_own(pod, addresses[i]);
+        }
         VCT_MUST(t, r == VC_OK || !pod->n_procs,
                  "start answered %s, but the process %d that it spawned is still on record", vct_code(r),
                  pod->n_procs ? pod->procs[0].pid : 0);
@@ -161,13 +215,12 @@ static void p5(struct vct *t)
     VCT_MUST(t, r == VC_OK || r == VC_E_EXISTS, "the second start answered %s: %s; VC_E_EXISTS is right, for it runs",
              vct_code(r), t->err.text);
     if (r == VC_OK)
-        VCT_MUST(
-            t,
-            proc.pid == first.pid && proc.start_ticks == first.start_ticks &&
-                !strcmp(vct_sink_text(uri), vct_proxy_uri(pod)),
-            "the second start gave process %d at \"%s\" beside process %d at \"%s\"; VC_E_EXISTS is right, or the "
-            "same again",
-            proc.pid, vct_sink_text(uri), first.pid, vct_proxy_uri(pod));
+        VCT_MUST(t,
+                 proc.pid == first.pid && proc.start_ticks == first.start_ticks &&
+                     !strcmp(vct_sink_text(uri), vct_proxy_uri(pod)),
+                 "the second start gave process %d at \"%s\" beside process %d at \"%s\"; VC_E_EXISTS is right, or the "
+                 "same again",
+                 proc.pid, vct_sink_text(uri), first.pid, vct_proxy_uri(pod));
     VCT_MUST(t, pod->spawned == spawned, "the second start spawned another process");
     VCT_MUST(t, vct_proxy_pid_true(pod, why, sizeof(why)) && vct_proxy_reaches(pod, why, sizeof(why)),
              "after a second start: %s", why);
@@ -221,13 +274,14 @@ const struct vct_check vct_checks_proxy[] = {
       "The host shows a pod as running as long as status says so; nobody would repair it.",
       "Ask the system in status and check (proc_fd of the saved vc_proc), not the memory of what was asked for.", p3 },
     { "P4", "proxy.h start, proc", VCT_PX, VCT_FULL, 0,
-      "without a process the agent's address is passed through unchanged",
+      "without a process the agent's address is passed through unchanged, and it runs until stop",
       "With vsock there is nothing to share. pid 0 tells the host that there is no process, and the agent plugin "
       "gets the address as "
-      "the hypervisor gave it.",
+      "the hypervisor gave it. By any other pid the host would watch, and end, a stranger.",
       "For an address that any number can connect to, write it to the sink byte for byte and give pid 0, or refuse "
       "with "
-      "VC_E_UNSUPPORTED.",
+      "VC_E_UNSUPPORTED. Keep that it was started, in save too: until stop, status is VC_PROXY_RUNNING, check says "
+      "VC_HEALTH_OK, and another start answers VC_E_EXISTS.",
       p4 },
     { "P5", "proxy.h start", VCT_PX, VCT_FULL, 0, "a second start answers VC_E_EXISTS and leaves the first one alone",
       "Two proxies on one channel tear the agent's stream apart, and the second takes the socket from those who know "
@@ -238,5 +292,26 @@ const struct vct_check vct_checks_proxy[] = {
       "Whoever can connect runs commands in the pod. A socket that stays makes the next start fail and hides that "
       "nobody listens.",
       "fchmod the socket to 0600 before bind, below VC_PATH_RUN; unlink it in stop and in cleanup.", p6 },
+    { "P7", "proxy.h, what a proxy carries", VCT_PX, VCT_FULL, 0,
+      "what it carries comes whole and in order, both ways, and one end is not both",
+      "The agent's calls and the processes' output go through it. A byte that is lost or doubled breaks a call "
+      "far away from its cause; a proxy that stores without limit lets a guest fill the host's memory.",
+      "Take from a side only what the other can be given (poll both), go on after a short write with the rest, "
+      "and carry the end of one direction over with shutdown(SHUT_WR), not close.",
+      vct_proxy_p7 },
+    { "P8", "proxy.h, what a proxy carries", VCT_PX, VCT_FULL, 0,
+      "clients do not wait for each other, nor suffer from each other",
+      "The runtime and one shim per process are connected at once, for as long as the pod lives. One that does "
+      "not read, or is killed, is everyday life, and must not be felt by the others.",
+      "Serve all of them from one loop that never waits for one (O_NONBLOCK), ignore SIGPIPE, and take EPIPE "
+      "and ECONNRESET for the end of that client only. A serial port takes one connection: connect once and share it "
+      "by a protocol.",
+      vct_proxy_p8 },
+    { "P9", "proxy.h, what a proxy carries", VCT_PX, VCT_FULL, 0, "a client that has gone leaves nothing in the proxy",
+      "A pod runs for months, and every exec is a client. What each leaves behind adds up until the proxy takes "
+      "no more.",
+      "Close both ends of a client when both directions are over, also of one that said nothing; end its thread "
+      "or process.",
+      vct_proxy_p9 },
     { .id = NULL },
 };

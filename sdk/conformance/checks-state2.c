@@ -12,6 +12,7 @@
 #include "conformance/apart.h"
 #include "conformance/checks-state.h"
 #include "conformance/steps.h"
+#include "conformance/trouble.h"
 #include "conformance/watch.h"
 #include "lib/io.h"
 #include "lib/proc.h"
@@ -554,6 +555,10 @@ static void s10_body(struct vct *t, void *arg)
     unsigned kills = 0, turns = 0;
     if (!all)
         vct_skip(t, "the machine has no memory left");
+    vct_watch_parts(vct_own_parts(t, VCT_SNAP_FILES));
+    vct_story(t);
+    vct_watch_parts(0);
+    vct_must_not_have_seen(t, "S10");
     kill_once(t, rec, 0);
     *all = *rec;
     unsigned n = all->n < SERVICES ? all->n : SERVICES;

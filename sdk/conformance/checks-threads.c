@@ -15,9 +15,21 @@
 
 /* ---- T1, T2, T8: what was seen around each call ---- */
 
+/* What no life of an instance has in it. */
+static void probe(struct vct *t)
+{
+    char text[256];
+    if (!vct_has_probe(t))
+        return;
+    struct vct_pod *pod = vct_pod_new(t, NULL, VCT_NO_WORLD);
+    vct_pod_probe(pod, text, sizeof(text));
+    vct_pod_free(pod);
+}
+
 static void check_t1(struct vct *t)
 {
     vct_watch_parts(VCT_SNAP_PROCESS);
+    probe(t);
     vct_trouble(t);
     vct_watch_parts(0);
     vct_must_not_have_seen(t, "T1");
@@ -26,6 +38,7 @@ static void check_t1(struct vct *t)
 static void check_t2(struct vct *t)
 {
     vct_watch_parts(VCT_SNAP_FDS);
+    probe(t);
     vct_trouble(t);
     vct_watch_parts(0);
     vct_must_not_have_seen(t, "T2");

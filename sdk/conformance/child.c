@@ -10,6 +10,7 @@
 static pid_t main_pid, main_tid;
 static void (*local_take)(void *arg, int type, const char *data, size_t len);
 static void *local_arg;
+static uint64_t nonce; /* in front of each message */
 static const void *loaded_once[2]; /* whose `load` was called; L18 has two copies */
 static struct {
     struct vc_inst_ops inst;
@@ -35,6 +36,11 @@ void vct_send_to(void (*take)(void *arg, int type, const char *data, size_t len)
     local_arg = arg;
 }
 
+void vct_set_nonce(uint64_t n)
+{
+    nonce = n;
+}
+
 void vct_send(int fd, int type, const void *data, size_t len)
 {
     if (len > VCT_MSG_MAX)
@@ -44,15 +50,13 @@ void vct_send(int fd, int type, const void *data, size_t len)
             local_take(local_arg, type, data, len);
         return;
     }
-    char msg[8 + VCT_MSG_MAX];
-    uint32_t n = (uint32_t)len;
-    memset(msg, 0, 8);
-    memcpy(msg, &n, sizeof(n));
-    msg[4] = (char)type;
+    char msg[VCT_MSG_HEAD + VCT_MSG_MAX];
+    memcpy(msg, &nonce, sizeof(nonce));
+    msg[sizeof(nonce)] = (char)type;
     if (len > 0)
-        memcpy(msg + 8, data, len);
+        memcpy(msg + VCT_MSG_HEAD, data, len);
     int saved = errno;
-    while (write(fd, msg, 8 + len) < 0 && errno == EINTR)
+    while (write(fd, msg, VCT_MSG_HEAD + len) < 0 && errno == EINTR)
         continue;
     errno = saved;
 }
@@ -63,6 +67,14 @@ void vct_tell_call(struct vct *t, const char *name)
         vct_send(t->out, VCT_MSG_CALL, name, strlen(name));
     else
         vct_send(t->out, VCT_MSG_LEFT, "", 0);
+}
+
+void vct_tell_group(struct vct *t, char sign, const char *path)
+{
+    char text[VCT_MSG_MAX];
+    int n = snprintf(text, sizeof(text), "%c%s", sign, path);
+    if (n > 0 && n < (int)sizeof(text))
+        vct_send(t->out, VCT_MSG_GROUP, text, (size_t)n);
 }
 
 static void send_text(struct vct *t, int type, const char *fmt, va_list ap)
@@ -127,6 +139,15 @@ void vct_fail(struct vct *t, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
+    end_check(t, VCT_FAIL, fmt, ap);
+}
+
+void vct_refuse(struct vct *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    t->refused = 1;
+    vct_send(t->out, VCT_MSG_REFUSED, "", 0);
     end_check(t, VCT_FAIL, fmt, ap);
 }
 
@@ -223,18 +244,38 @@ static const struct vct_kind *kind_of(uint32_t kind)
     return kind < sizeof(all) / sizeof(all[0]) ? all[kind] : NULL;
 }
 
-/* dlopen and the entry symbol. */
-static const struct vc_plugin *open_plugin(struct vct *t)
+/* Why the last dlopen failed, without the path when it begins with that, and with what helps. */
+static const char *why_not_open(const struct vct *t)
+{
+    static char text[1024];
+    const char *why = dlerror();
+    size_t len = strlen(t->s->plugin);
+    why = why ? why : "no reason was given";
+    if (strncmp(why, t->s->plugin, len) == 0 && strncmp(why + len, ": ", 2) == 0)
+        why += len + 2;
+    snprintf(text, sizeof(text), "%s%s", why,
+             strstr(why, "undefined symbol") ?
+                 " (hosts bind everything when they load, with RTLD_NOW; link with -Wl,-z,defs, and the linker finds what is "
+                 "missing)" : "");
+    return text;
+}
+
+const struct vc_plugin *vct_open(struct vct *t)
 {
     vct_enter(t, "dlopen"); /* constructors are the plugin's doing, too */
-    void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL);
+    void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     vct_leave(t, 0);
-    if (!lib)
-        vct_fail(t, "%s cannot be loaded: %s", t->s->plugin, dlerror());
+    if (!lib) {
+        vct_tell_rung(t, VCT_RUNG_OPEN, "L3");
+        vct_fail(t, "%s cannot be loaded: %s", t->s->plugin, why_not_open(t));
+    }
     t->lib = lib;
     const struct vc_plugin *p = dlsym(lib, VC_PLUGIN_SYMBOL);
-    if (!p)
-        vct_fail(t, "%s is no plugin: it does not export \"%s\"", t->s->plugin, VC_PLUGIN_SYMBOL);
+    if (!p) {
+        vct_tell_rung(t, VCT_RUNG_OPEN, "L2");
+        vct_fail(t, "%s is no plugin: it does not export \"%s\"; a plugin exports that one symbol", t->s->plugin,
+                 VC_PLUGIN_SYMBOL);
+    }
     return p;
 }
 
@@ -242,7 +283,7 @@ void vct_load(struct vct *t)
 {
     if (t->plugin)
         return;
-    const struct vc_plugin *p = open_plugin(t);
+    const struct vc_plugin *p = vct_open(t);
     VCT_MUST(t, p->magic == VC_PLUGIN_MAGIC, "the descriptor's magic number is 0x%08x, not 0x%08x (see L5)", p->magic,
              VC_PLUGIN_MAGIC);
     VCT_MUST(t, p->abi_major == VC_ABI_MAJOR, "the plugin is built for major version %u of the contract; this tool has %u",
@@ -280,35 +321,11 @@ const void *vct_kind_ops(struct vct *t)
 
 /* ---- the check ---- */
 
-/* Printable and on one line, for what the parent shows of a plugin that may be broken in any way. */
-static void plain(char *to, size_t size, const char *from)
-{
-    size_t n = 0;
-    for (; from && *from && n + 1 < size; from++)
-        to[n++] = *from > ' ' && *from < 0x7f ? *from : '?';
-    to[n] = 0;
-}
-
-/* What is this plugin?  Only what a descriptor with a right magic says is believed. */
-static void tell_plugin(struct vct *t)
-{
-    const struct vc_plugin *p = open_plugin(t);
-    char text[200], name[64] = "", version[64] = "";
-    if (p->magic == VC_PLUGIN_MAGIC && p->size >= sizeof(*p) && p->abi_major == VC_ABI_MAJOR) {
-        plain(name, sizeof(name), p->name);
-        plain(version, sizeof(version), p->version);
-        snprintf(text, sizeof(text), "%u\n%s\n%s", p->kind, name, version);
-    } else {
-        snprintf(text, sizeof(text), "0\n\n");
-    }
-    vct_send(t->out, VCT_MSG_PLUGIN, text, strlen(text));
-}
-
 static void run_check(struct vct *t)
 {
     const struct vct_check *c = t->check;
     if (!c) {
-        tell_plugin(t);
+        vct_probe(t);
         return;
     }
     if ((c->flags & VCT_NEEDS_ROOT) && !t->privileged)

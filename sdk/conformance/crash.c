@@ -97,13 +97,16 @@ static void on_crash(int sig, siginfo_t *info, void *context)
         if (info->si_code > 0 && sig != SIGABRT) {
             at = put_text(text, at, sizeof(text), "fault at address ", 17);
             at = put_hex(text, at, sizeof(text), (uintptr_t)info->si_addr);
-            at = put_text(text, at, sizeof(text), ", ", 2);
+            if (!pc && !info->si_addr)
+                at = put_text(text, at, sizeof(text), ": a function was called that is NULL", 36);
         }
         if (pc) {
+            at = put_text(text, at, sizeof(text), ", ", at ? 2 : 0);
             at = put_text(text, at, sizeof(text), "instruction at ", 15);
             at = put_place(text, at, sizeof(text), pc);
         }
-        vct_send(out_fd, VCT_MSG_NOTE, text, at);
+        if (at)
+            vct_send(out_fd, VCT_MSG_NOTE, text, at);
     }
     /* The handler is gone: a fault comes again when this returns, what was sent has to be sent again. */
     if (info->si_code <= 0)

@@ -115,6 +115,8 @@ int vct_ledger_res(struct vct_pod *pod, uint32_t type, const char *name)
     int r = res_add(pod, type, name);
     if (r == VC_OK)
         note(pod, "+res %u %s\n", type, name);
+    if (r == VC_OK && type == VC_RES_CGROUP)
+        vct_tell_group(pod->t, '+', name);
     return r;
 }
 
@@ -124,6 +126,8 @@ int vct_ledger_res_done(struct vct_pod *pod, uint32_t type, const char *name)
     int r = res_del(pod, type, name);
     if (r == VC_OK)
         note(pod, "-res %u %s\n", type, name);
+    if (r == VC_OK && type == VC_RES_CGROUP)
+        vct_tell_group(pod->t, '-', name);
     return r;
 }
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <grp.h>
+#include <limits.h>
 #include <link.h>
 #include <locale.h>
 #include <malloc.h>
@@ -16,9 +17,11 @@
 #include <spawn.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -397,6 +400,30 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(vo
     int r = make(thread, attr, start_mine, s);
     if (r)
         free(s);
+    return r;
+}
+#endif
+
+/* ---- sockets with a path (S10) ---- */
+
+#if !SANITIZED
+/* glibc declares it with a union of address types in C: the plain form is the same at the level of the binary. */
+int vct_bind(int fd, const struct sockaddr *address, socklen_t len) __asm__("bind");
+int vct_bind(int fd, const struct sockaddr *address, socklen_t len)
+{
+    typedef int bind_fn(int, const struct sockaddr *, socklen_t);
+    bind_fn *fn = (__extension__(bind_fn *) real("bind"));
+    int r = fn(fd, address, len), saved = errno;
+    size_t before = offsetof(struct sockaddr_un, sun_path);
+    if (r == 0 && address->sa_family == AF_UNIX && len > before && vct_in_plugin()) {
+        int was VCT_IN_HOST;
+        char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 1] = "", path[PATH_MAX];
+        memcpy(name, ((const struct sockaddr_un *)address)->sun_path,
+               len - before < sizeof(name) ? len - before : sizeof(name) - 1);
+        if (name[0] && realpath(name, path) && !vct_path_known(path))
+            vct_made_outside(path);
+    }
+    errno = saved;
     return r;
 }
 #endif

@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -136,13 +137,13 @@ static char **child_argv(const struct vct_run *run, const char *id, const char *
 }
 
 /* In the new process, before exec: descriptors, session, what is inherited. */
-static void become_child(const struct vct_run *run, char **argv, uid_t uid, gid_t gid, int out, int mem)
+static void become_child(const struct vct_run *run, char **argv, uid_t uid, gid_t gid, const int fds[3])
 {
+    int out = fds[0], mem = fds[1], number = fds[2];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (run->isolation == VCT_ISO_USER && map_ids(uid, gid) < 0)
         syscall(SYS_exit_group, 125);
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0 || dup2(out, OUT_FD) < 0 || dup2(null, 0) < 0 || dup2(mem, 1) < 0 || dup2(mem, 2) < 0)
+    if (dup2(out, OUT_FD) < 0 || dup2(number, 0) < 0 || dup2(mem, 1) < 0 || dup2(mem, 2) < 0)
         syscall(SYS_exit_group, 125);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
@@ -162,21 +163,30 @@ int vct_child_start(const struct vct_run *run, const char *id, const char *scrat
     char text[5][64];
     uid_t uid = getuid();
     gid_t gid = getgid();
-    int ends[2], rc = 0;
+    int ends[2], number[2], rc = 0;
     vcs_autoclose int mem = memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     /* What comes out is kept up to a limit: a plugin that prints without end must not eat the memory. */
     if (mem < 0 || ftruncate(mem, OUTPUT_MAX) < 0 || fcntl(mem, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK) < 0)
         return -errno;
-    if (pipe2(ends, O_CLOEXEC) < 0)
+    if (getrandom(&ret->nonce, sizeof(ret->nonce), 0) != (ssize_t)sizeof(ret->nonce))
+        return -EAGAIN;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -errno;
     vcs_autoclose int out = ends[0];
+    vcs_autoclose int their_end = ends[1];
+    if (pipe2(number, O_CLOEXEC) < 0)
+        return -errno;
+    vcs_autoclose int number_in = number[0];
+    vcs_autoclose int number_out = number[1];
+    if (write(number_out, &ret->nonce, sizeof(ret->nonce)) != (ssize_t)sizeof(ret->nonce))
+        return -EIO;
     char **argv = child_argv(run, id, scratch, text);
+    const int fds[] = { their_end, mem, number_in };
     pid_t pid = argv ? fork_into(flags_of(run->isolation), &ret->pidfd) : -1;
     if (pid == 0)
-        become_child(run, argv, uid, gid, ends[1], mem);
+        become_child(run, argv, uid, gid, fds);
     rc = argv ? -errno : -ENOMEM;
     free(argv);
-    close(ends[1]);
     if (pid < 0)
         return rc;
     vcs_set_nonblock(out, 1);
@@ -186,9 +196,9 @@ int vct_child_start(const struct vct_run *run, const char *id, const char *scrat
     return 0;
 }
 
-/* Kill every process below `pid`; how many there were.  /proc's lists of children may miss some while they change: callers
+/* /proc's lists of children may miss some while they change: callers
  * repeat it until there is none. */
-static int kill_below(pid_t pid)
+int vct_kill_below(pid_t pid)
 {
     char path[64], list[4096];
     snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
@@ -209,7 +219,7 @@ static int kill_below(pid_t pid)
             if (end == p)
                 break;
             if (child > 1) {
-                n += 1 + kill_below((pid_t)child);
+                n += 1 + vct_kill_below((pid_t)child);
                 kill((pid_t)child, SIGKILL);
             }
         }
@@ -253,12 +263,17 @@ void vct_child_threads(const struct vct_child *c, struct vcs_buf *ret)
     }
 }
 
+void vct_child_stop(const struct vct_child *c)
+{
+    pidfd_signal(c->pidfd, SIGTERM);
+}
+
 void vct_child_kill(const struct vct_run *run, struct vct_child *c)
 {
     if (run->isolation == VCT_ISO_GROUP) {
         /* The keeper's children become this process's (a subreaper, too) once it has gone. */
         int there = pidfd_signal(c->pidfd, SIGSTOP) == 0; /* else it was reaped, and its pid may be another's */
-        for (int i = 0; there && i < 20 && kill_below(c->pid) > 0; i++)
+        for (int i = 0; there && i < 20 && vct_kill_below(c->pid) > 0; i++)
             poll(NULL, 0, 1);
     }
     pidfd_signal(c->pidfd, SIGKILL);
@@ -423,35 +438,48 @@ static void own_surroundings(struct vct_run *run)
     own_limits(run);
 }
 
-/* Reap until the check's process has ended; its wait status. */
-static int reap(pid_t check)
-{
-    for (;;) {
-        int status = 0;
-        pid_t pid = waitpid(-1, &status, 0);
-        if (pid == check)
-            return status;
-        if (pid < 0 && errno == ECHILD)
-            return 0;
-    }
-}
-
 /* Without a pid namespace: end all that is below this process. */
 static void end_below(void)
 {
-    for (int i = 0; i < 2000 && kill_below(getpid()) > 0; i++) {
+    for (int i = 0; i < 2000 && vct_kill_below(getpid()) > 0; i++) {
         while (waitpid(-1, NULL, WNOHANG) > 0)
             continue;
         poll(NULL, 0, 1);
     }
 }
 
+/* The number of its messages comes on descriptor 0, which is /dev/null from then on. */
+static void take_number(void)
+{
+    uint64_t nonce = 0;
+    if (vcs_read_full(0, &nonce, sizeof(nonce)) == (ssize_t)sizeof(nonce))
+        vct_set_nonce(nonce);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, 0) < 0)
+        syscall(SYS_exit_group, 125);
+    close(null);
+}
+
+/* All that runs here, and what it leaves outside of the namespaces. */
+static void end_all(const struct vct_run *run)
+{
+    int alone = getpid() == 1;
+    if (run->isolation == VCT_ISO_GROUP)
+        end_below();
+    else if (alone)
+        kill(-1, SIGKILL); /* of this namespace */
+    vct_groups_left(run->s.scratch, alone);
+}
+
 void vct_child_main(struct vct_run *run)
 {
-    char exe[PATH_MAX];
+    char exe[PATH_MAX], text[16];
+    int status = 0;
     ssize_t len = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     exe[len > 0 ? len : 0] = 0;
     run->exe = exe;
+    take_number();
+    vct_keep_begin();
     fcntl(run->child_fd, F_SETFD, FD_CLOEXEC);
     if (run->isolation == VCT_ISO_GROUP)
         prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -461,19 +489,16 @@ void vct_child_main(struct vct_run *run)
         cannot(run, "fork");
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        vct_keep_not();
         setsid();
         vct_child_run(&run->s, run->child, run->child_fd, run->isolation >= VCT_ISO_USER);
         syscall(SYS_exit_group, 0);
     }
-    char text[16];
-    int n = snprintf(text, sizeof(text), "%d", reap(pid));
-    vct_send(run->child_fd, VCT_MSG_ENDED, text, (size_t)n);
-    if (run->isolation == VCT_ISO_GROUP) {
-        end_below();
-    } else if (getpid() == 1) {
-        kill(-1, SIGKILL); /* of this namespace */
-        vct_groups_left(run->s.scratch);
+    if (vct_keep(pid, run->child_fd, &status)) {
+        int n = snprintf(text, sizeof(text), "%d", status);
+        vct_send(run->child_fd, VCT_MSG_ENDED, text, (size_t)n);
     }
+    end_all(run);
     syscall(SYS_exit_group, 0);
     __builtin_unreachable();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json.c: a strict reader of JSON text (RFC 8259) for the results that a plugin gives as JSON. */
 #include "json.h"
+#include "lib/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -112,21 +113,6 @@ static char *escape(struct reader *r, char *out)
     return u ? utf8(out, u) : wrong(r, "a NUL in a string");
 }
 
-/* How many bytes the UTF-8 character at p has; 0: it is none. */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-        (p[0] == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* A string behind its first quote. */
 static char *string(struct reader *r, size_t *ret_len)
 {
@@ -134,7 +120,7 @@ static char *string(struct reader *r, size_t *ret_len)
     if (!text)
         return wrong(r, "no memory");
     while (out && r->at < r->end && *r->at != '"') {
-        size_t n = utf8_len((const unsigned char *)r->at, (size_t)(r->end - r->at));
+        size_t n = vcs_utf8(r->at, (size_t)(r->end - r->at));
         if ((unsigned char)*r->at < 0x20) {
             out = wrong(r, "a control byte in a string");
         } else if (n == 0) {

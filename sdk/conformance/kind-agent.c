@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "conformance/groups.h"
 #include "conformance/json.h"
+#include "conformance/memory-long.h"
 #include "conformance/peer.h"
 #include "lib/io.h"
 
@@ -82,7 +84,7 @@ static int make_share(struct vct_pod *pod, const char *share, char *why, size_t 
     size_t len = 0;
     if (done)
         return 0;
-    if (!pod->t->privileged) {
+    if (!pod->t->privileged && !vct_valgrind_apart()) {
         snprintf(why, size,
                  "the guest of this scenario runs containers, for which namespaces of the check's own are needed");
         return -1;
@@ -155,6 +157,9 @@ static int world_up(struct vct_pod *pod, char *why, size_t size)
     w->share = vct_peer_share(pod, "agent");
     if (w->share && make_share(pod, w->share, why, size) < 0)
         return -1;
+    w->group = w->share ? vct_group_make(pod->t) : NULL;
+    if (w->share)
+        vct_fact_set(pod, w->group ? "group" : "no-group", w->group ? w->group : "--no-cgroup");
     if (vct_peer_listen(pod, "agent", path, sizeof(path), why, size) < 0 || asprintf(&w->uri, "unix://%s", path) < 0)
         return -1;
     return 0;
@@ -502,11 +507,17 @@ static int op_tty_resize(struct vct_pod *pod, const struct vc_call *call)
     return vct_ag_no_guest(pod) ? refused(r) : r;
 }
 
-/* A real agent that is an ordinary process has no clock, devices, random numbers and cgroups of its own, and says so.
- */
+/* A real agent that is an ordinary process has no clock, devices, random numbers and controllers of its own, and says
+ * so. */
 static int without_kernel(struct vct_pod *pod, int r)
 {
     return world(pod)->share && (r == VC_E_STATE || r == VC_E_UNSUPPORTED) ? VC_OK : r;
+}
+
+/* The same for what needs a control group, which it may have got. */
+static int without_group(struct vct_pod *pod, int r)
+{
+    return world(pod)->group ? r : without_kernel(pod, r);
 }
 
 static int listing(struct vct_pod *pod, const struct vc_call *call, int stats)
@@ -521,7 +532,7 @@ static int listing(struct vct_pod *pod, const struct vc_call *call, int stats)
     if (v)
         snprintf(w->text, sizeof(w->text), "%s", vct_json_what(v));
     vct_json_free(v);
-    return stats ? without_kernel(pod, r) : r;
+    return stats ? without_group(pod, r) : r;
 }
 
 static int op_ps(struct vct_pod *pod, const struct vc_call *call)
@@ -547,14 +558,14 @@ static int op_ctr_pause(struct vct_pod *pod, const struct vc_call *call)
 {
     int r = prepare(pod, call, 1);
     const struct vc_agent_ops *ops = table(pod);
-    return without_kernel(pod, r ? r : VCT(pod->t, ops->ctr_pause, pod->inst, call, world(pod)->main));
+    return without_group(pod, r ? r : VCT(pod->t, ops->ctr_pause, pod->inst, call, world(pod)->main));
 }
 
 static int op_ctr_resume(struct vct_pod *pod, const struct vc_call *call)
 {
     int r = prepare(pod, call, 1);
     const struct vc_agent_ops *ops = table(pod);
-    return without_kernel(pod, r ? r : VCT(pod->t, ops->ctr_resume, pod->inst, call, world(pod)->main));
+    return without_group(pod, r ? r : VCT(pod->t, ops->ctr_resume, pod->inst, call, world(pod)->main));
 }
 
 static int op_ctr_update(struct vct_pod *pod, const struct vc_call *call)
@@ -646,11 +657,21 @@ static int created(struct vct_pod *pod, char *why, size_t size)
 
 static int running(struct vct_pod *pod, char *why, size_t size)
 {
+    if (world(pod)->group) {
+        int frozen = vct_group_frozen(world(pod)->group, world(pod)->main);
+        snprintf(why, size, "the processes of the container %s are frozen", world(pod)->main);
+        return frozen < 0 ? -1 : !frozen;
+    }
     return container_is(pod, world(pod)->main, "running", why, size);
 }
 
 static int paused(struct vct_pod *pod, char *why, size_t size)
 {
+    if (world(pod)->group) {
+        int frozen = vct_group_frozen(world(pod)->group, world(pod)->main);
+        snprintf(why, size, "the processes of the container %s run on", world(pod)->main);
+        return frozen;
+    }
     return container_is(pod, world(pod)->main, "paused", why, size);
 }
 

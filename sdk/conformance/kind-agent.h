@@ -16,6 +16,7 @@
 struct vct_agent_world {
     char *uri;         /* of the guest's agent; "" when the plugin talks to nobody */
     const char *share; /* where the guest's root filesystems are; NULL: it needs none */
+    const char *group; /* the control group of a guest that is an ordinary process; NULL: it has none */
     int connected;
     int sandbox;    /* sandbox_create was VC_OK */
     char main[40];  /* the container that runs in state UP; "" when it is not created yet */

@@ -10,6 +10,7 @@
 
 #include "peer.h"
 #include "report.h"
+#include "stand-in.h"
 
 const char *argp_program_version = "vc-plugin-test " VCT_VERSION;
 
@@ -285,7 +286,7 @@ static const struct argp argp = {
     .parser = parse,
     .args_doc = "PLUGIN",
     .doc = "Find out whether a plugin keeps the contract of libvccore.\vPLUGIN is the path of a shared object, or KIND/NAME of one "
-           "that is installed.  Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 the plugin cannot be loaded, 77 nothing ran."
+           "that is installed.  Exit status: 0 nothing found, 1 findings, 2 wrong usage, 3 hosts do not load the plugin, 77 nothing ran."
 };
 
 static void usage(const char *fmt, ...) VCS_PRINTF(1, 2) __attribute__((noreturn));
@@ -462,6 +463,8 @@ int main(int argc, char **argv)
     int rc = VCT_EXIT_CLEAN;
     if (argc > 1 && strcmp(argv[1], "--peer") == 0)
         return vct_peer_main(argc, argv);
+    if (argc == 3 && strcmp(argv[1], "--pidfd") == 0)
+        return vct_pidfd_main(argv[2]);
     p.run.argv = argv;
     p.run.program = "vc-plugin-test";
     p.run.color = -1;

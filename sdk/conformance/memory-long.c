@@ -129,6 +129,11 @@ static int run_words(struct vct *t, char **words, const char *out)
     return status;
 }
 
+int vct_valgrind_inner(void)
+{
+    return getenv(INNER) != NULL;
+}
+
 int vct_valgrind_apart(void)
 {
     const char *inner = getenv(INNER);

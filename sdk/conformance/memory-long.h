@@ -5,9 +5,10 @@
 
 #include "conformance/vct.h"
 
-void vct_valgrind(struct vct *t);
+void vct_valgrind(struct vct *t); /* M9 */
 /* Is this the tool under Valgrind, within the namespaces of a check? */
-int vct_valgrind_apart(void);    /* M9 */
+int vct_valgrind_apart(void);
+int vct_valgrind_inner(void); /* is it the tool under Valgrind at all? */
 void vct_random_walk(struct vct *t); /* M11 */
 
 #endif

@@ -190,6 +190,8 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
         return -1;
     }
     ssize_t n = next(fd, msg, flags);
+    if (n >= 0)
+        vct_received(fd, msg, flags, __builtin_return_address(0));
     if (n > 0 && msg->msg_iovlen && msg->msg_iov[0].iov_len >= (size_t)n) {
         n = came(fd, msg->msg_iov[0].iov_base, n, &how);
         if (how > 0)

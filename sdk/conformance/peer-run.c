@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "conformance/groups.h"
 #include "conformance/vct.h"
 #include "lib/io.h"
 
@@ -743,12 +744,12 @@ static void end_by_signal(int sig)
     _exit(128 + sig);
 }
 
-/* PID 1 of the program's namespace: starts it, and ends with it. */
-static void first_process(char **argv)
+/* PID 1 of the program's namespace: starts it, and ends with it.  `group`: the control group it may use, or "". */
+static void first_process(char **argv, const char *group)
 {
     int status = 0;
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("proc", "/proc", "proc", 0, NULL) < 0)
+        mount("proc", "/proc", "proc", 0, NULL) < 0 || (group[0] && vct_group_enter(group) < 0))
         _exit(126);
     pid_t pid = fork(), ended;
     if (pid == 0) {
@@ -765,16 +766,20 @@ static int begin_exec(struct vct_run *p, char **words)
 {
     struct vct_text t;
     char *argv[VCT_SCN_WORDS + 1];
+    char group[PATH_MAX];
     int n = 0;
-    for (; words[n]; n++) {
+    for (; *words; words++) {
         struct vcs_buf b = { 0 };
-        t = (struct vct_text){ words[n], strlen(words[n]) };
+        t = (struct vct_text){ *words, strlen(*words) };
         struct vct_captures none = { 0 };
         vct_expand(&t, &none, vct_run_fact, p, &b);
         const char *s = vcs_buf_str(&b);
-        argv[n] = strdup(s ? s : "");
+        if ((s && *s) || !**words) /* a fact that is not there is no word */
+            argv[n++] = strdup(s ? s : "");
         vcs_buf_done(&b);
     }
+    if (vct_facts_get(p->facts_dir, "group", group, sizeof(group)) < 0)
+        group[0] = '\0';
     argv[n] = NULL;
     unlink(p->inner);                 /* of one that was killed */
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* what it leaves behind is ours, not the plugin's */
@@ -788,7 +793,7 @@ static int begin_exec(struct vct_run *p, char **words)
         if (!apart && getppid() != self)
             _exit(1);
         if (apart)
-            first_process(argv);
+            first_process(argv, group);
         become(argv[0], argv);
         _exit(127);
     }

@@ -244,6 +244,26 @@ int vct_pod_check(struct vct_pod *pod, uint32_t *health)
     return r;
 }
 
+int vct_has_probe(struct vct *t)
+{
+    return t->plugin->size >= offsetof(struct vc_plugin, probe) + sizeof(t->plugin->probe) && t->plugin->probe;
+}
+
+int vct_pod_probe(struct vct_pod *pod, char *text, size_t size)
+{
+    struct vct *t = pod->t;
+    vc_sink *sink = vct_sink_new(t);
+    pod->cfg.poisoned = 0;
+    pod->live = 1;
+    vct_here.pod = pod;
+    int r = VCT(t, t->plugin->probe, pod->table, vct_call(t, 10000), &pod->cfg, sink);
+    vct_here.pod = NULL;
+    vct_cfg_poison(pod);
+    snprintf(text, size, "%s", vct_sink_text(sink));
+    vct_sink_free(sink);
+    return r;
+}
+
 int vct_pod_cleanup(struct vct_pod *pod)
 {
     struct vct *t = pod->t;
@@ -392,7 +412,7 @@ static void remove_groups(int dirfd, const char *name, int depth, int end)
 
 /* A control group on record, with those below it and whatever has not ended there yet.  Without a pid namespace of its own
  * the keeper ends the check's processes, by descent. */
-static void remove_group(const char *path, int end)
+void vct_group_remove(const char *path, int end)
 {
     struct stat st;
     struct statx sx;
@@ -407,22 +427,31 @@ static void remove_group(const char *path, int end)
     }
 }
 
-void vct_groups_left(const char *scratch)
+static void groups_on_record(const char *path, int end)
 {
-    char path[4300], line[4300];
+    char line[4300];
+    unsigned type;
+    vcs_autofclose FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f)) {
+        int at = 0;
+        line[strcspn(line, "\n")] = '\0';
+        if (sscanf(line, "+res %u %n", &type, &at) == 1 && at && type == VC_RES_CGROUP && line[at] == '/')
+            vct_group_remove(line + at, end);
+    }
+}
+
+void vct_groups_left(const char *scratch, int end)
+{
+    char path[4300];
     snprintf(path, sizeof(path), "%s/pods", scratch);
     vcs_autoclosedir DIR *d = opendir(path);
     for (struct dirent *e; d && (e = readdir(d));) {
-        unsigned type;
-        int at = 0;
         snprintf(path, sizeof(path), "%s/pods/%s/ledger", scratch, e->d_name);
-        vcs_autofclose FILE *f = e->d_name[0] == '.' ? NULL : fopen(path, "re");
-        while (f && fgets(line, sizeof(line), f)) {
-            line[strcspn(line, "\n")] = '\0';
-            if (sscanf(line, "+res %u %n", &type, &at) == 1 && at && type == VC_RES_CGROUP && line[at] == '/')
-                remove_group(line + at, 1);
-        }
+        if (e->d_name[0] != '.')
+            groups_on_record(path, end);
     }
+    snprintf(path, sizeof(path), "%s/groups", scratch); /* the world's (groups.c) */
+    groups_on_record(path, end);
 }
 
 /* Remove what is on record, like a host does with a pod that was left half-made. */
@@ -437,7 +466,7 @@ static void remove_res(struct vct_pod *pod)
         if (res->type == VC_RES_PATH)
             rmdir(res->name);
         if (res->type == VC_RES_CGROUP)
-            remove_group(res->name, pod->t->privileged || vct_valgrind_apart());
+            vct_group_remove(res->name, pod->t->privileged || vct_valgrind_apart());
         free(res->name);
     }
     free(pod->res);

@@ -4,24 +4,9 @@
 #include <string.h>
 
 #include "report.h"
+#include "lib/utf8.h"
 
 static size_t tap_number;
-
-/* How many bytes of well-formed UTF-8 begin here; 0: none. */
-static size_t utf8(const unsigned char *s, size_t len)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-    if (n == 0 || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    /* Overlong forms, surrogates and what lies beyond the last character. */
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] >= 0x90))
-        return 0;
-    return n;
-}
 
 /* ---- JSON ---- */
 
@@ -30,7 +15,7 @@ static void json_string(FILE *out, const char *text, size_t len)
     const unsigned char *s = (const unsigned char *)text;
     fputc('"', out);
     for (size_t i = 0, n; i < len; i += n) {
-        n = utf8(s + i, len - i);
+        n = vcs_utf8(s + i, len - i);
         if (n == 0) {
             fputs("\\ufffd", out);
             n = 1;
@@ -100,9 +85,9 @@ static void json_result(const struct vct_run *run, FILE *out, const struct vct_r
     fputs(", \"output\": ", out);
     json_string(out, r->output ? r->output : "", r->output_len);
     fputs(", ", out);
-    json_member(out, "reason", c->reason);
+    json_member(out, "reason", vct_reason(r));
     fputs(", ", out);
-    json_member(out, "remedy", c->remedy);
+    json_member(out, "remedy", vct_remedy(r));
     fprintf(out, ", \"reproduce\": ");
     vcs_autofree char *again = NULL;
     if (asprintf(&again, "%s --only %s%s", run->program, c->id, run->reproduce ? run->reproduce : "") < 0)
@@ -223,7 +208,7 @@ static void xml_text(FILE *out, const char *text, size_t len)
 {
     const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0, n; i < len; i += n) {
-        n = utf8(s + i, len - i);
+        n = vcs_utf8(s + i, len - i);
         /* Most control characters cannot stand in XML at all, nor can two of the last of plane 0. */
         if (n == 0 || (s[i] < ' ' && s[i] != '\n' && s[i] != '\t') || s[i] == 0x7f ||
             (n == 3 && s[i] == 0xef && s[i + 1] == 0xbf && s[i + 2] >= 0xbe)) {
@@ -265,7 +250,7 @@ static void junit_case(const struct vct_run *run, FILE *out, const struct vct_re
         xml_text(out, "Rule: ", 6);
         xml_text(out, r->check->rule, strlen(r->check->rule));
         xml_text(out, "\nRemedy: ", 9);
-        xml_text(out, r->check->remedy, strlen(r->check->remedy));
+        xml_text(out, vct_remedy(r), strlen(vct_remedy(r)));
         fprintf(out, "&#10;Again: ");
         xml_text(out, run->program, strlen(run->program));
         fprintf(out, " --only %s", r->check->id);

@@ -25,8 +25,17 @@ static struct {
     FILE *out;
     size_t counts[N_STATUSES];
 } group;
-static int64_t began;
 static int progress_shown;
+
+const char *vct_reason(const struct vct_result *r)
+{
+    return r->reason ? r->reason : r->check->reason;
+}
+
+const char *vct_remedy(const struct vct_result *r)
+{
+    return r->remedy ? r->remedy : r->check->remedy;
+}
 
 const char *vct_status_name(enum vct_status status)
 {
@@ -86,8 +95,8 @@ static void put_finding(const struct vct_run *run, FILE *out, const struct vct_r
     put_lines(out, "Printed: ", r->output, r->output_len);
     put_buf(out, "Note:    ", &r->notes);
     put_lines(out, "Rule:    ", r->check->rule, strlen(r->check->rule));
-    put_lines(out, "Reason:  ", r->check->reason, strlen(r->check->reason));
-    put_lines(out, "Remedy:  ", r->check->remedy, strlen(r->check->remedy));
+    put_lines(out, "Reason:  ", vct_reason(r), strlen(vct_reason(r)));
+    put_lines(out, "Remedy:  ", vct_remedy(r), strlen(vct_remedy(r)));
     fprintf(out, "        Again:   %s --only %s%s\n", run->program, r->check->id, run->reproduce ? run->reproduce : "");
 }
 
@@ -170,7 +179,10 @@ static void text_begin(struct vct_run *run)
         printf("scenario: %s\n\n", s->scenario ? s->scenario : "none");
     if (run->broken) {
         fputs("The plugin cannot be loaded: ", stdout);
-        put_plain(stdout, run->broken, strlen(run->broken), "  ");
+        if (run->cause.told)
+            printf("see %s\n", run->cause.told->id);
+        else
+            put_plain(stdout, run->broken, strlen(run->broken), "  ");
         putchar('\n');
     }
     fflush(stdout);
@@ -242,10 +254,10 @@ static void text_end(struct vct_run *run, int exit_status)
     size_t all = 0;
     for (size_t i = 0; i < N_STATUSES; i++)
         all += counts[i];
-    printf("%s in %.1f s: %s\n", all > 0 ? "" : "nothing counted", (double)(vcs_now_ns() - began) / 1e9,
+    printf("%s in %.1f s: %s\n", all > 0 ? "" : "nothing counted", (double)(vcs_now_ns() - run->began) / 1e9,
            exit_status == VCT_EXIT_CLEAN      ? "clean"
            : exit_status == VCT_EXIT_FINDINGS ? "findings"
-           : exit_status == VCT_EXIT_NOLOAD   ? "the plugin cannot be loaded"
+           : exit_status == VCT_EXIT_NOLOAD   ? "hosts do not load the plugin"
                                               : "nothing ran");
 }
 
@@ -258,7 +270,6 @@ static int is_text(const struct vct_run *run)
 
 void vct_report_begin(struct vct_run *run)
 {
-    began = vcs_now_ns();
     if (run->tap)
         vct_tap_begin(run);
     else if (!run->json)
@@ -295,7 +306,7 @@ void vct_report_progress(struct vct_run *run, size_t done, size_t total, const c
 
 int vct_report_end(struct vct_run *run, int exit_status)
 {
-    double seconds = (double)(vcs_now_ns() - began) / 1e9;
+    double seconds = (double)(vcs_now_ns() - run->began) / 1e9;
     int rc = 0;
     if (run->json)
         vct_json_report(run, stdout, exit_status, seconds);

@@ -15,17 +15,22 @@
 #define CALLS_MAX 16
 #define READS_MAX 256 /* at a time: one that writes without end must not keep the tool from its clock */
 
+#define PROBE_END_NS INT64_C(2000000000) /* for the probe to give back what it made */
+#define STOP_NS INT64_C(3000000000) /* for a keeper that is asked to end */
+
 /* A check that runs. */
 struct job {
     struct vct_result *result;
     const char *id;
     struct vct_child child;
-    struct vcs_buf in; /* what has come of a message */
     char scratch[64];
     int64_t begin, deadline;
-    int got, got_ended, done, dead, eof, late;
+    int64_t force;      /* when a child that was asked to end is ended by force */
+    int got, got_ended, done, dead, eof, late, forced, strays;
     int wait_status;
-    int plugin_known;
+    enum vct_rung rung; /* of the probe: where it is */
+    char rung_id[8];
+    struct vcs_buf groups; /* control groups on record, each ended by NUL */
     struct vct_run *run;
 };
 
@@ -61,6 +66,32 @@ static void take_plugin(struct vct_run *run, const char *data, size_t len)
     snprintf(run->version, sizeof(run->version), "%s", rest ? rest : "");
 }
 
+/* The plugin has put a control group on record, or taken it back. */
+static void take_group(struct job *j, const char *text)
+{
+    const char *all = (const char *)vcs_buf_data(&j->groups);
+    struct vcs_buf left = { 0 };
+    if (text[0] == '+') {
+        vcs_buf_append(&j->groups, text + 1, strlen(text + 1) + 1);
+        return;
+    }
+    for (size_t at = 0; at < j->groups.len; at += strlen(all + at) + 1)
+        if (strcmp(all + at, text + 1) != 0)
+            vcs_buf_append(&left, all + at, strlen(all + at) + 1);
+    vcs_buf_done(&j->groups);
+    j->groups = left;
+}
+
+/* The probe climbs.  At the top nothing that it comes to counts any more. */
+static void take_rung(struct job *j, const char *text)
+{
+    char *id;
+    j->rung = (enum vct_rung)strtol(text, &id, 10);
+    snprintf(j->rung_id, sizeof(j->rung_id), "%s", id + strspn(id, " "));
+    if (j->rung == VCT_RUNG_TOP)
+        j->deadline = vcs_now_ns() + PROBE_END_NS;
+}
+
 static void take(void *arg, int type, const char *data, size_t len)
 {
     struct job *j = arg;
@@ -90,8 +121,16 @@ static void take(void *arg, int type, const char *data, size_t len)
         set_text(r, data + 1, len - 1);
         break;
     case VCT_MSG_PLUGIN:
-        j->plugin_known = 1;
         take_plugin(j->run, data, len);
+        break;
+    case VCT_MSG_RUNG:
+        take_rung(j, data);
+        break;
+    case VCT_MSG_REFUSED:
+        r->refused = 1;
+        break;
+    case VCT_MSG_GROUP:
+        take_group(j, data);
         break;
     case VCT_MSG_DONE:
         j->done = 1;
@@ -105,34 +144,26 @@ static void take(void *arg, int type, const char *data, size_t len)
     }
 }
 
-/* Read what has come; 0 at the end of the pipe. */
+/* Read what has come; 0 at the end. */
 static int hear(struct job *j)
 {
+    char msg[VCT_MSG_HEAD + VCT_MSG_MAX + 1];
     for (int i = 0; i < READS_MAX; i++) {
-        unsigned char *room = vcs_buf_reserve(&j->in, 65536);
-        ssize_t n = room ? read(j->child.out, room, 65536) : -1;
+        ssize_t n = read(j->child.out, msg, sizeof(msg) - 1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno == EAGAIN;
         if (n == 0)
             return 0;
-        vcs_buf_commit(&j->in, (size_t)n);
-        while (j->in.len >= 8) {
-            uint32_t len;
-            memcpy(&len, vcs_buf_data(&j->in), sizeof(len));
-            if (len > VCT_MSG_MAX) { /* the plugin has written into the pipe */
-                vcs_buf_clear(&j->in);
-                break;
-            }
-            if (j->in.len < 8 + (size_t)len)
-                break;
-            char data[VCT_MSG_MAX + 1];
-            memcpy(data, vcs_buf_data(&j->in) + 8, len);
-            data[len] = 0;
-            take(j, vcs_buf_data(&j->in)[4], data, len);
-            vcs_buf_consume(&j->in, 8 + len);
+        if ((size_t)n < VCT_MSG_HEAD || memcmp(msg, &j->child.nonce, sizeof(j->child.nonce)) != 0) {
+            if (!j->strays++)
+                vcs_buf_printf(&j->result->warnings, "%zd bytes were written to a descriptor of the tool's: "
+                               "the plugin writes to a number that it did not open\n", n);
+            continue;
         }
+        msg[n] = 0;
+        take(j, msg[VCT_MSG_HEAD - 1], msg + VCT_MSG_HEAD, (size_t)n - VCT_MSG_HEAD);
     }
     return 1;
 }
@@ -232,6 +263,16 @@ static int job_start(struct vct_run *run, struct job *j, struct vct_result *r, c
     return 0;
 }
 
+/* Where the keeper could not do it: nothing of the check is running any more, so the groups are empty. */
+static void undo_groups(struct job *j)
+{
+    const char *all = (const char *)vcs_buf_data(&j->groups);
+    for (size_t at = 0; at < j->groups.len && !j->got_ended; at += strlen(all + at) + 1)
+        if (all[at] == '/')
+            vct_group_remove(all + at, 0);
+    vcs_buf_done(&j->groups);
+}
+
 static void job_end(struct job *j)
 {
     judge_end(j);
@@ -241,7 +282,7 @@ static void job_end(struct job *j)
     close(j->child.out);
     close(j->child.mem);
     close(j->child.pidfd);
-    vcs_buf_done(&j->in);
+    undo_groups(j);
     vcs_remove_tree(AT_FDCWD, j->scratch);
 }
 
@@ -251,6 +292,21 @@ static void reap_strays(const struct vct_run *run)
     if (run->isolation == VCT_ISO_GROUP)
         while (waitpid(-1, NULL, WNOHANG) > 0)
             continue;
+}
+
+/* Its time is up, or the run is to end: its keeper is asked first, as only that one can undo everything. */
+static void end_late(struct vct_run *run, struct job *j, int64_t now)
+{
+    if (!j->dead && !j->late && (now >= j->deadline || stop_signal)) {
+        j->late = 1;
+        j->force = now + STOP_NS;
+        vct_child_threads(&j->child, &j->result->notes);
+        vct_child_stop(&j->child);
+    }
+    if (!j->dead && j->late && !j->forced && now >= j->force) {
+        j->forced = 1;
+        vct_child_kill(run, &j->child);
+    }
 }
 
 /* Wait for something to happen to the jobs; ended ones are judged and leave the list.  Returns how many are left. */
@@ -263,8 +319,9 @@ static size_t jobs_wait(struct vct_run *run, struct job *jobs, size_t n, int pro
     for (size_t i = 0; i < n; i++) {
         fds[2 * i] = (struct pollfd){ .fd = jobs[i].eof ? -1 : jobs[i].child.out, .events = POLLIN };
         fds[2 * i + 1] = (struct pollfd){ .fd = jobs[i].dead ? -1 : jobs[i].child.pidfd, .events = POLLIN };
-        if (!jobs[i].late && jobs[i].deadline < next)
-            next = jobs[i].deadline;
+        int64_t due = !jobs[i].late ? jobs[i].deadline : !jobs[i].forced ? jobs[i].force : next;
+        if (due < next)
+            next = due;
     }
     poll(fds, 2 * n, next > now ? (int)((next - now) / 1000000 + 1) : 0);
     now = vcs_now_ns();
@@ -279,11 +336,7 @@ static size_t jobs_wait(struct vct_run *run, struct job *jobs, size_t n, int pro
             j->dead = 1;
             hear(j);
         }
-        if (!j->dead && !j->late && (now >= j->deadline || stop_signal)) {
-            j->late = 1;
-            vct_child_threads(&j->child, &j->result->notes);
-            vct_child_kill(run, &j->child);
-        }
+        end_late(run, j, now);
         if (j->dead)
             job_end(j);
         else
@@ -294,27 +347,26 @@ static size_t jobs_wait(struct vct_run *run, struct job *jobs, size_t n, int pro
     return left;
 }
 
-static void run_here(struct vct_run *run, struct vct_result *r, const char *id)
+static void run_here(struct vct_run *run, struct job *j, struct vct_result *r, const char *id)
 {
     static unsigned counter;
-    struct job j = { .run = run, .result = r, .id = id, .child = { .mem = -1 } };
-    snprintf(j.scratch, sizeof(j.scratch), "%.40s/%u", run->base, ++counter);
-    if (mkdir(j.scratch, 0700) < 0) { /* it is removed below: only what was made here */
+    *j = (struct job){ .run = run, .result = r, .id = id, .child = { .mem = -1 } };
+    snprintf(j->scratch, sizeof(j->scratch), "%.40s/%u", run->base, ++counter);
+    if (mkdir(j->scratch, 0700) < 0) { /* it is removed below: only what was made here */
         r->status = VCT_SKIP;
         r->ended = 1;
         set_text(r, "its directory could not be made", strlen("its directory could not be made"));
         return;
     }
     free(run->s.scratch);
-    run->s.scratch = strdup(j.scratch);
-    j.begin = vcs_now_ns();
-    vct_send_to(take, &j);
+    run->s.scratch = strdup(j->scratch);
+    j->begin = vcs_now_ns();
+    vct_send_to(take, j);
     vct_child_run(&run->s, id, -1, 0);
-    r->ns = vcs_now_ns() - j.begin;
+    r->ns = vcs_now_ns() - j->begin;
     r->ended = 1;
-    if (j.plugin_known)
-        r->status = VCT_PASS;
-    vcs_remove_tree(AT_FDCWD, j.scratch);
+    vcs_buf_done(&j->groups);
+    vcs_remove_tree(AT_FDCWD, j->scratch);
 }
 
 /* ---- the whole run ---- */
@@ -337,26 +389,19 @@ static uint32_t kind_by_path(const char *path)
     return 0;
 }
 
-/* Ask a child what the plugin is. */
+/* Ask a child what the plugin is, and how far it comes. */
 static void look_at_plugin(struct vct_run *run)
 {
     struct vct_result r = { 0 };
-    struct job j;
+    struct job j = { 0 };
     if (run->s.in_process) {
-        run_here(run, &r, VCT_ID_PLUGIN);
+        run_here(run, &j, &r, VCT_ID_PLUGIN);
     } else if (job_start(run, &j, &r, VCT_ID_PLUGIN) == 0) {
         while (jobs_wait(run, &j, 1, 1000) > 0)
             continue;
     }
-    if (r.status != VCT_PASS && r.text)
-        run->broken = strdup(r.text);
-    if (run->broken && (r.output_len > 0 || r.notes.len > 0)) {
-        vcs_autofree char *text = run->broken;
-        const char *notes = vcs_buf_str(&r.notes);
-        if (asprintf(&run->broken, "%s%s%s%s%.*s", text, r.notes.len > 0 ? "\n" : "", notes ? notes : "",
-                     r.output_len > 0 ? "\nit printed: " : "", (int)r.output_len, r.output ? r.output : "") < 0)
-            run->broken = VCS_TAKE_PTR(text);
-    }
+    if (vct_is_finding(&r) && j.rung && j.rung < VCT_RUNG_TOP)
+        vct_cause_take(run, j.rung, j.rung_id, &r);
     if (!run->kind)
         run->kind = kind_by_path(run->s.plugin);
     vct_result_done(&r);
@@ -375,8 +420,6 @@ static char *why_left_out(struct vct_run *run, const struct vct_check *c)
         n = asprintf(&text, "not for plugins of kind %s", vct_kind_name(run->kind));
     else if (c->level > run->s.level && !run->only)
         n = asprintf(&text, "runs from level %s on", vct_level_name(c->level));
-    else if (run->broken && !(c->flags & VCT_RAW))
-        n = asprintf(&text, "the plugin cannot be loaded");
     else if (!run->kind && c->kinds != VCT_ANY_KIND)
         n = asprintf(&text, "the plugin's kind is not known");
     return n < 0 ? NULL : text;
@@ -396,9 +439,10 @@ static int make_results(struct vct_run *run)
         if (r->text) {
             r->status = VCT_SKIP;
             r->ended = 1;
-            r->left_out = !(run->broken && strcmp(r->text, "the plugin cannot be loaded") == 0);
+            r->left_out = 1;
         }
     }
+    vct_cause_tell(run);
     return 0;
 }
 
@@ -430,7 +474,7 @@ static void run_checks(struct vct_run *run)
             if (r->ended)
                 continue;
             if (run->s.in_process) {
-                run_here(run, r, r->check->id);
+                run_here(run, &jobs[0], r, r->check->id);
                 said = say(run, said);
             } else if (job_start(run, &jobs[n], r, r->check->id) == 0) {
                 n++;
@@ -468,12 +512,13 @@ static void excuse_baseline(struct vct_run *run)
 
 static int judge_run(const struct vct_run *run)
 {
-    size_t findings = 0, ran = 0;
+    size_t findings = 0, ran = 0, refused = 0;
     for (size_t i = 0; i < run->n_results; i++) {
+        refused += vct_is_finding(&run->results[i]) && !run->results[i].known && run->results[i].refused;
         findings += vct_is_finding(&run->results[i]) && !run->results[i].known;
         ran += run->results[i].status != VCT_SKIP;
     }
-    if (run->broken)
+    if (run->broken || refused)
         return VCT_EXIT_NOLOAD;
     return findings > 0 ? VCT_EXIT_FINDINGS : ran == 0 ? VCT_EXIT_NOTHING : VCT_EXIT_CLEAN;
 }
@@ -539,6 +584,7 @@ static int make_base(struct vct_run *run)
 
 int vct_run_all(struct vct_run *run)
 {
+    run->began = vcs_now_ns();
     int rc = make_base(run);
     if (rc < 0) {
         fprintf(stderr, "vc-plugin-test: no directory for the checks can be made below %s: %s\n",
@@ -572,6 +618,7 @@ int vct_run_all(struct vct_run *run)
     free(run->results);
     free(run->base);
     free(run->broken);
+    vct_result_done(&run->cause.found);
     free(run->reproduce);
     return rc;
 }

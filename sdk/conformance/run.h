@@ -48,12 +48,27 @@ enum vct_isolation {
     VCT_ISO_ROOT     /* namespaces */
 };
 
+/* The rungs that checks stand on; each needs those before it. */
+enum vct_rung {
+    VCT_RUNG_FILE = 1, /* it is a shared object of this machine */
+    VCT_RUNG_OPEN,     /* dlopen, and the entry is there */
+    VCT_RUNG_HEAD,     /* magic and numbers of the contract */
+    VCT_RUNG_TABLES,   /* descriptor and tables have sizes that hosts take */
+    VCT_RUNG_MEMBERS,  /* and the members that hosts want */
+    VCT_RUNG_LOAD,     /* `load` works */
+    VCT_RUNG_CREATE,   /* `create`, called the plain way, gives an instance, or misses an option */
+    VCT_RUNG_MAKE,     /* it gives an instance */
+    VCT_RUNG_TOP
+};
+
 struct vct_result {
     const struct vct_check *check;
     enum vct_status status;
     int left_out;            /* not of this kind or level, or not selected: `text` says it */
     int known;               /* the baseline has it */
     int ended;
+    int refused;             /* for this a host does not load the plugin */
+    const char *reason, *remedy; /* in place of the check's, where a root cause has better ones; NULL: the check's */
     char *text;              /* what was found; the reason of a SKIP */
     struct vcs_buf warnings; /* lines */
     struct vcs_buf notes;    /* lines */
@@ -92,11 +107,31 @@ struct vct_run {
     uint32_t kind;
     char name[64], version[64];
     char *broken;            /* it cannot be loaded: why */
+    struct {
+        enum vct_rung rung;      /* 0: there is none */
+        char id[8];              /* the check that should tell it */
+        struct vct_result found; /* what the probe ended with */
+        const struct vct_check *told; /* the check that tells it; NULL: none that was selected needs the rung */
+    } cause;                 /* why most checks cannot say anything */
     char *reproduce;         /* of the line that repeats a check: what follows the id */
     struct vct_result *results;
     size_t n_results;
+    int64_t began;
     size_t stale;            /* lines of the baseline that pass now */
 };
+
+/* ---- how far a plugin comes at all (probe.c climbs, cause.c tells) ---- */
+
+/* The plugin in this process climbs; what it ends with is the finding.  The first thing that a child is asked. */
+void vct_probe(struct vct *t);
+void vct_tell_rung(struct vct *t, enum vct_rung rung, const char *id);
+/* The highest rung that a check needs. */
+enum vct_rung vct_rung_of(const struct vct_check *c);
+/* The probe ended on that rung with that result (which is taken): one check will tell it, `id` if it can be, and all others
+ * that need the rung are skipped. */
+void vct_cause_take(struct vct_run *run, enum vct_rung rung, const char *id, struct vct_result *r);
+/* Share it out among the results that are not left out. */
+void vct_cause_tell(struct vct_run *run);
 
 /* Exit statuses of the tool. */
 enum { VCT_EXIT_CLEAN = 0, VCT_EXIT_FINDINGS = 1, VCT_EXIT_USAGE = 2, VCT_EXIT_NOLOAD = 3, VCT_EXIT_NOTHING = 77 };
@@ -106,6 +141,9 @@ int vct_run_all(struct vct_run *run);
 /* Add a blank and a word, quoted for a shell. */
 void vct_quote(struct vcs_buf *b, const char *word);
 void vct_result_done(struct vct_result *r);
+/* Why it matters, and what to do about it. */
+const char *vct_reason(const struct vct_result *r);
+const char *vct_remedy(const struct vct_result *r);
 /* Does this status count as a finding? */
 int vct_is_finding(const struct vct_result *r);
 
@@ -117,10 +155,19 @@ enum {
     VCT_MSG_NOTE = 'N', VCT_MSG_WARN = 'W',
     VCT_MSG_RESULT = 'R', /* a byte with the status, then text */
     VCT_MSG_PLUGIN = 'K', /* kind, name and version, each on a line */
+    VCT_MSG_RUNG = 'G',   /* a step of the ladder begins (probe.c): its number, and the check that tells when it ends there */
+    VCT_MSG_REFUSED = 'F', /* hosts refuse the plugin for the finding that follows */
+    VCT_MSG_GROUP = 'H',  /* a control group on record: '+' or '-', path */
     VCT_MSG_DONE = 'D',   /* the check's process comes to its end by itself */
     VCT_MSG_ENDED = 'X'   /* the wait status of the check's process, as text; from the keeper */
 };
-#define VCT_MSG_MAX 3500  /* bytes of one message: below PIPE_BUF, so that messages of several processes stay whole */
+#define VCT_MSG_MAX 3500  /* bytes of one message */
+/* Messages go over a socket that keeps them apart (SOCK_SEQPACKET).  In front of each stands this number, which is another
+ * one for each child and stands neither in its environment nor in its words: what a plugin writes to the descriptor by
+ * mistake has no effect but a warning.  It is no defence against a plugin that wants to pass: that one runs in the process
+ * of the check and can do all that the check can. */
+#define VCT_MSG_HEAD (sizeof(uint64_t) + 1) /* the number, and a byte for the type */
+void vct_set_nonce(uint64_t nonce);
 /* In the process of the tool itself (--in-process) messages go to a function. */
 void vct_send(int fd, int type, const void *data, size_t len);
 void vct_send_to(void (*take)(void *arg, int type, const char *data, size_t len), void *arg);
@@ -138,6 +185,7 @@ void vct_crash_watch(int out);
 struct vct_child {
     pid_t pid;
     int pidfd;
+    uint64_t nonce; /* of its messages */
     int out;  /* its messages */
     int mem;  /* memfd: what it writes to descriptors 1 and 2 */
 };
@@ -148,8 +196,19 @@ const char *vct_isolation_name(enum vct_isolation isolation);
 int vct_child_start(const struct vct_run *run, const char *id, const char *scratch, struct vct_child *ret);
 /* What its threads are doing: a line for the report of a hang. */
 void vct_child_threads(const struct vct_child *c, struct vcs_buf *ret);
-/* End it and all that it started; returns after the last of it has gone. */
+/* Ask its keeper to end it and to undo what the plugin has put on record. */
+void vct_child_stop(const struct vct_child *c);
+/* End it and all that it started by force. */
 void vct_child_kill(const struct vct_run *run, struct vct_child *c);
+/* Before the check begins: SIGCHLD and SIGTERM are kept for vct_keep (keeper.c). */
+void vct_keep_begin(void);
+/* In the check's own process: signals are what they were. */
+void vct_keep_not(void);
+/* Wait for the check's process, and reap what becomes an orphan: 1 and its wait status, or 0 when the parent wants this to end,
+ * or has ended itself. */
+int vct_keep(pid_t check, int parent_fd, int *ret_status);
+/* Kill every process below `pid`; how many there were. */
+int vct_kill_below(pid_t pid);
 /* The child's own side: make the surroundings, run the check in a process below this one, end what it leaves.  Does not
  * return. */
 void vct_child_main(struct vct_run *run) __attribute__((noreturn));

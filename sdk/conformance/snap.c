@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include "conformance/steps.h"
 #include "conformance/watch.h"
 #include "lib/io.h"
 
@@ -336,9 +337,13 @@ struct vct_snap *vct_snap_of(unsigned parts)
     if (parts & VCT_SNAP_CHILDREN)
         add_children(s);
     if (parts & VCT_SNAP_FILES) {
-        add_dir(s, "/tmp");
-        add_dir(s, "/dev/shm");
-        add_dir(s, ".");
+        /* What the check shares with all programs of the machine changes without the plugin. */
+        if (!vct_now || vct_own_parts(vct_now, VCT_SNAP_FILES)) {
+            add_dir(s, "/tmp");
+            add_dir(s, "/dev/shm");
+        }
+        if (!vct_now || !vct_now->s->in_process)
+            add_dir(s, ".");
     }
     errno = saved;
     return s;
@@ -406,6 +411,21 @@ const char *vct_snap_no_cloexec(const struct vct_snap *before, const struct vct_
                      e->value);
     }
     return text;
+}
+
+const char *vct_snap_new_file(const struct vct_snap *before, const struct vct_snap *after,
+                              int (*known)(const char *path))
+{
+    static _Thread_local char text[700];
+    for (size_t i = 0; before && after && i < after->n; i++) {
+        const struct entry *e = &after->list[i];
+        const char *path = e->key + strlen("file ");
+        if (e->part != VCT_SNAP_FILES || value_of(before, e->part, e->key) || known(path))
+            continue;
+        snprintf(text, sizeof(text), "%s", path);
+        return text;
+    }
+    return "";
 }
 
 /* A thread that is new and does not block signals that are meant for the process; "" when there is none. */

@@ -57,7 +57,10 @@ enum {
 enum {
     VCT_RAW = 1 << 0,      /* the plugin is not loaded for it: t->plugin is NULL until the check calls vct_load */
     VCT_NEEDS_ROOT = 1 << 1, /* namespaces, links: SKIP with a reason where the child has no such right */
-    VCT_SLOW = 1 << 2      /* may take ten times --timeout */
+    VCT_SLOW = 1 << 2,     /* may take ten times --timeout */
+    /* What it needs of the plugin, when that is less than an instance that can be made (probe.c; the lowest counts). */
+    VCT_NEEDS_FILE = 1 << 3, VCT_NEEDS_OPEN = 1 << 4, VCT_NEEDS_HEAD = 1 << 5, VCT_NEEDS_TABLES = 1 << 6,
+    VCT_NEEDS_LOAD = 1 << 7, VCT_NEEDS_CREATE = 1 << 8
 };
 
 struct vct;
@@ -86,6 +89,10 @@ void vct_warn(struct vct *t, const char *fmt, ...) VCS_PRINTF(2, 3);
 /* A line for --verbose and for the report of a failure ("walked 14 allocations"). */
 void vct_note(struct vct *t, const char *fmt, ...) VCS_PRINTF(2, 3);
 #define VCT_MUST(t, cond, ...) do { if (!(cond)) vct_fail(t, __VA_ARGS__); } while (0)
+/* The same for a rule that libvccore's loader has, too: a plugin that breaks it is not loaded, and the tool's exit status
+ * says so. */
+void vct_refuse(struct vct *t, const char *fmt, ...) VCS_PRINTF(2, 3) __attribute__((noreturn));
+#define VCT_HOLD(t, cond, ...) do { if (!(cond)) vct_refuse(t, __VA_ARGS__); } while (0)
 /* "VC_E_STATE", "VC_OK", "-99 (no code of the contract)" */
 const char *vct_code(int code);
 
@@ -174,13 +181,19 @@ int vct_pod_restore(struct vct_pod *pod, uint32_t version, const void *state, si
 /* save into *ret (malloc'ed, NUL behind it). */
 int vct_pod_save(struct vct_pod *pod, char **ret, size_t *ret_len);
 int vct_pod_check(struct vct_pod *pod, uint32_t *health);
+/* Has the plugin a probe?  Its code, and what it wrote. */
+int vct_has_probe(struct vct *t);
+int vct_pod_probe(struct vct_pod *pod, char *text, size_t size);
 int vct_pod_cleanup(struct vct_pod *pod);
 void vct_pod_close(struct vct_pod *pod);
 /* End what is left of it (processes, resources on record, directories, world), close included.  NULL is fine. */
 void vct_pod_free(struct vct_pod *pod);
 /* What pods with directories below this one have put on record and left: control groups, the only such things that do not go
  * away with the check's namespaces.  For the keeper, when nothing else runs there. */
-void vct_groups_left(const char *scratch);
+void vct_groups_left(const char *scratch, int end); /* end: what is in there, too */
+void vct_group_remove(const char *path, int end); /* one such group */
+/* The parent is told of them, too (`sign` '+' or '-'): for the case that the keeper is killed (child.c). */
+void vct_tell_group(struct vct *t, char sign, const char *path);
 /* What of it is still there: living processes, entries of its run directory, recorded resources that exist, links, sockets.
  * "" when nothing is. Text valid until the next call. */
 const char *vct_pod_left(struct vct_pod *pod);
@@ -282,6 +295,8 @@ struct vct {
     int out;                        /* pipe to the parent */
     jmp_buf end;                    /* where vct_fail goes to */
     int status;                     /* VCT_* */
+    int refused;                    /* the finding is one of vct_refuse */
+    char when[96];                  /* what was done to the plugin before the calls that come now; "" (trouble.c) */
     struct vcs_buf text;            /* of the finding */
     struct vcs_buf notes;
     void *watch;                    /* of watch.c */
@@ -290,6 +305,10 @@ struct vct {
 /* dlopen the plugin and find its entry, kind and table; fails the check when it cannot be used at all.  Calls the
  * plugin's `load` with vct_process_host. */
 void vct_load(struct vct *t);
+/* dlopen, and the entry; fails the check when one of them is not to be had. */
+const struct vc_plugin *vct_open(struct vct *t);
+/* The file is a shared object of this machine (checks-load.c). */
+void vct_must_be_elf(struct vct *t);
 /* The table for vc_plugin.load: no pod; path, spawn, res_add and res_del answer VC_E_STATE (host.c). */
 const vc_host *vct_process_host(struct vct *t);
 /* Tell the parent which call runs now; NULL: none.  For vct_enter and vct_leave (child.c does it). */

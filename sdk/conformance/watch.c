@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* watch.c: every call into the plugin: tell the parent, compare the process before and after, judge code and text. */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "conformance/watch.h"
+#include "lib/utf8.h"
 
 #define SEEN_MAX 24
 #define POISON   0xa7
@@ -98,6 +100,39 @@ const char *vct_seen(struct vct *t, const char *id)
     return text;
 }
 
+/* ---- files and sockets ---- */
+
+/* Is `path` this directory or file, or below it? */
+static int is_below(const char *path, const char *top)
+{
+    size_t n = strlen(top);
+    while (n > 1 && top[n - 1] == '/')
+        n--;
+    return n && !strncmp(path, top, n) && (!path[n] || path[n] == '/');
+}
+
+int vct_path_known(const char *path)
+{
+    char scratch[PATH_MAX];
+    if (realpath(vct_now->s->scratch, scratch) && is_below(path, scratch))
+        return 1;
+    int known = 0;
+    vct_lock();
+    for (const struct vct_pod *pod = vct_now->pods; pod && !known; pod = pod->next)
+        for (size_t i = 0; i < pod->n_res && !known; i++)
+            known = pod->res[i].type == VC_RES_PATH && is_below(path, pod->res[i].name);
+    vct_unlock();
+    return known;
+}
+
+void vct_made_outside(const char *path)
+{
+    vct_observe(vct_now, "S10",
+                "it made %s outside its run directory (VC_PATH_RUN) without telling the host: a host that is killed "
+                "never finds it again; what is outside has to be recorded by res_add before it is made",
+                path);
+}
+
 /* ---- out-parameters ---- */
 
 void vct_out(struct vct *t, void *out, size_t size, int poison)
@@ -131,26 +166,6 @@ static void look_at_outs(struct vct *t, int code)
 
 /* ---- codes and texts ---- */
 
-/* Length of the UTF-8 character at p (at most `left` bytes are there); 0: it is none. */
-static size_t utf8(const unsigned char *p, size_t left)
-{
-    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t n = *p < 0x80                 ? 1
-               : *p >= 0xc2 && *p < 0xe0 ? 2
-               : *p >= 0xe0 && *p < 0xf0 ? 3
-               : *p >= 0xf0 && *p < 0xf5 ? 4
-                                         : 0;
-    if (n <= 1 || n > left)
-        return n == 1;
-    uint32_t c = *p & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (p[i] & 0x3f);
-    }
-    return c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n;
-}
-
 /* What is wrong with the text of an error; NULL: nothing. */
 static const char *text_fault(const char *text)
 {
@@ -164,12 +179,12 @@ static const char *text_fault(const char *text)
         return why;
     }
     for (size_t i = 0, n; i < len; i += n) {
-        n = utf8(p + i, len - i);
+        n = vcs_utf8(p + i, len - i);
         if (!n)
             snprintf(why, sizeof(why), "is not UTF-8 at byte %zu (0x%02x)", i, p[i]);
         else if (p[i] == '\n' || p[i] == '\r')
             snprintf(why, sizeof(why), "has more than one line (newline at byte %zu)", i);
-        else if (p[i] < 0x20 || p[i] == 0x7f || (n == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0))
+        else if (!vcs_utf8_plain(p + i, n))
             snprintf(why, sizeof(why), "has a control byte (0x%02x) at byte %zu", p[i + n - 1], i);
         else
             continue;
@@ -195,13 +210,14 @@ static void look_at_answer(struct vct *t, const struct vct_frame *f, int code)
     if (code >= 0)
         return;
     if (sets == 0) {
-        vct_observe(t, "E2", "it answered %s without a text (err_set was not called for the call's err)",
-                    vct_code(code));
+        vct_observe(t, "E2", "it answered %s without a text (err_set was not called for the call's err)%s",
+                    vct_code(code), t->when);
         return;
     }
     const char *why = text_fault(err->text);
     if (why)
-        vct_observe(t, "E2", "it answered %s with a text that %s: \"%.200s\"", vct_code(code), why, err->text);
+        vct_observe(t, "E2", "it answered %s with a text that %s: \"%.200s\"%s", vct_code(code), why, err->text,
+                    t->when);
 }
 
 /* ---- how much stack ---- */
@@ -315,6 +331,7 @@ static void look_at_process(struct vct *t, struct vct_frame *f)
     size_t out = vct_output(t, NULL, 0);
     if (out > (size_t)f->written[0]) {
         vct_output(t, text, sizeof(text));
+        text[strcspn(text, "\r\n")] = '\0'; /* a finding is one line; all of it stands below */
         vct_observe(
             t, "E4",
             "%zu bytes were written to standard output or standard error (\"%.100s\"); these belong to the program "
@@ -339,6 +356,9 @@ static void look_at_process(struct vct *t, struct vct_frame *f)
     diff = parts & VCT_SNAP_THREADS ? vct_snap_unblocked(base, after) : "";
     if (diff[0])
         vct_observe(t, "T4", "%s: a thread of a plugin blocks all signals, else it takes those of the program", diff);
+    diff = vct_snap_new_file(f->snap, after, vct_path_known);
+    if (diff[0])
+        vct_made_outside(diff);
     vct_snap_free(after);
     vct_snap_free(f->snap);
     f->snap = NULL;

@@ -5,6 +5,7 @@
 #define VCT_WATCH_H
 
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 #include "conformance/vct.h"
 
@@ -78,11 +79,20 @@ void vct_process_mine(void); /* the process that calls it is the one of the chec
 int vct_in_plugin(void);
 /* The same without the threads of the plugin's own. */
 int vct_on_call_thread(void);
+/* A message came by recvmsg, called from there: did it bring descriptors without close-on-exec (interpose-fds.c)? */
+void vct_received(int fd, struct msghdr *msg, int flags, void *caller);
 
 /* vct_snap of some parts. */
 struct vct_snap *vct_snap_of(unsigned parts);
 /* A descriptor that is new, or another one than before, without close-on-exec; "" when there is none. */
 const char *vct_snap_no_cloexec(const struct vct_snap *before, const struct vct_snap *after);
+/* A file that is new and not `known`; "" when there is none. */
+const char *vct_snap_new_file(const struct vct_snap *before, const struct vct_snap *after,
+                              int (*known)(const char *path));
+/* The plugin made something at that path (absolute, or as vct_snap names it): is it the tool's affair, or on record? */
+int vct_path_known(const char *path);
+/* It was made outside of the run directory and not told of (S10). */
+void vct_made_outside(const char *path);
 /* A thread that is new and does not block signals; "" when there is none. */
 const char *vct_snap_unblocked(const struct vct_snap *before, const struct vct_snap *after);
 

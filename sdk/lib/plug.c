@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 #define MSG_MAX 1024 /* the contract's limit for one message */
 
 /* Format into buf; the length of what stands there, cut between characters of UTF-8. */
@@ -24,27 +26,11 @@ static size_t format(char *buf, size_t size, const char *fmt, va_list ap)
     return last + whole > len ? last : len;
 }
 
-/* Bytes of the character of UTF-8 at p; 0 when there is none.  C0 and C1 control characters count as none. */
-static size_t character(const unsigned char *p, size_t left)
-{
-    if (*p < 0x80)
-        return *p >= 0x20 && *p != 0x7f;
-    size_t n = *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
-    if (!n || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    int bad = (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
-              (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90);
-    return bad ? 0 : n;
-}
-
 /* The text of an error is one line of UTF-8 without control bytes, whatever was put into it: others become '?'. */
 static void make_plain(char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t n = character((unsigned char *)text + i, len - i);
+        size_t n = vcs_utf8_plain(text + i, len - i);
         if (!n)
             text[i] = '?';
         i += n ? n : 1;

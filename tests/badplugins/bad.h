@@ -57,6 +57,9 @@
 #ifndef BAD_STOP
 #define BAD_STOP bad_stop
 #endif
+#ifndef BAD_STATUS
+#define BAD_STATUS bad_status
+#endif
 #ifndef BAD_SAVE
 #define BAD_SAVE bad_save
 #endif
@@ -85,7 +88,14 @@ static int bad_create(const vc_host *host, const struct vc_call *call, const vc_
     if (r)
         return r;
 #endif
+#ifdef BAD_CREATE_FIRST
+    return BAD_CREATE_FIRST(host, call);
+#endif
     struct vc_inst *i = host->alloc(host, sizeof(*i));
+#ifdef BAD_CREATE_NOMEM
+    if (!i)
+        BAD_CREATE_NOMEM;
+#endif
     if (!i)
         return VC_E_NOMEM;
     i->host = host;
@@ -98,6 +108,9 @@ static int bad_restore(const vc_host *host, const struct vc_call *call, const vc
 {
     (void)state_version;
     (void)state;
+#ifdef BAD_RESTORE_FIRST
+    return BAD_RESTORE_FIRST;
+#endif
     return bad_create(host, call, cfg, pod_id, out);
 }
 
@@ -151,7 +164,7 @@ __attribute__((unused)) static int bad_stop(vc_inst *inst, const struct vc_call 
     return VC_OK;
 }
 
-static int bad_status(vc_inst *inst, const struct vc_call *call, uint32_t *state)
+__attribute__((unused)) static int bad_status(vc_inst *inst, const struct vc_call *call, uint32_t *state)
 {
     (void)inst;
     (void)call;
@@ -174,7 +187,7 @@ __attribute__((unused)) static const struct vc_proxy_ops bad_ops = {
     .size = BAD_OPS_SIZE,
     .start = bad_start,
     .stop = BAD_STOP,
-    .status = bad_status,
+    .status = BAD_STATUS,
 };
 
 static const struct vc_option bad_options[] = { BAD_OPTIONS };

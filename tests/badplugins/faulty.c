@@ -26,7 +26,7 @@
 
 struct faulty {
     const vc_host *host;
-    char fail[32], once[32], wait[32], crash[32], records[512], endpoints[4096], guest[256];
+    char fail[32], once[32], wait[32], crash[32], ends[16], records[512], endpoints[4096], guest[256];
     int cancelled; /* eventfd */
     int64_t share, process, code, binary;
     char templates[16], mark[32]; /* the options */
@@ -42,6 +42,35 @@ struct faulty {
 static struct faulty *of(vc_inst *inst)
 {
     return (struct faulty *)inst;
+}
+
+/* As deep as the stack goes, and on. */
+static unsigned overflow(volatile char *above)
+{
+    static volatile int deeper = 1;
+    volatile char here[4096];
+    here[0] = above ? above[0] : 0;
+    if (!deeper)
+        return 0;
+    return overflow(here) + (unsigned char)here[0];
+}
+
+/* End the program, or never come back, in the way that `ends` says. */
+static void end(const struct faulty *f, const char *member)
+{
+    static int *nowhere;
+    if (strcmp(f->ends, "abort") == 0)
+        abort();
+    if (strcmp(f->ends, "segv") == 0)
+        *(int *volatile)nowhere = 1;
+    if (strcmp(f->ends, "overflow") == 0)
+        f->host->log(f->host, VC_LOG_DEBUG, member, overflow(NULL) & 1);
+    if (strcmp(f->ends, "exit") == 0)
+        exit(0);
+    vcs_log(f->host, VC_LOG_DEBUG, "%s hangs", member);
+    while (strcmp(f->ends, "hang") == 0)
+        pause();
+    kill(getpid(), SIGKILL);
 }
 
 /* 0, or the failure that was ordered for this member. */
@@ -60,7 +89,7 @@ static int order(struct faulty *f, const struct vc_call *call, const char *membe
     if (f->records[0] && strcmp(member, "setup") == 0)
         f->host->res_add(f->host, VC_RES_PATH, f->records);
     if (strcmp(f->crash, member) == 0)
-        kill(getpid(), SIGKILL);
+        end(f, member);
     static int once;
     if (strcmp(f->once, member) == 0 && !once++)
         return vcs_fail(f->host, call, VC_E_PEER, 0, "%s fails once", member);
@@ -109,7 +138,9 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     snprintf(f->wait, sizeof f->wait, "%s", wait ? wait : "");
     f->cancelled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const char *crash = vcs_opt_str(host, cfg, "crash"), *records = vcs_opt_str(host, cfg, "records");
+    const char *ends = vcs_opt_str(host, cfg, "ends");
     snprintf(f->crash, sizeof f->crash, "%s", crash ? crash : "");
+    snprintf(f->ends, sizeof f->ends, "%s", ends ? ends : "");
     snprintf(f->records, sizeof f->records, "%s", records ? records : "");
     const char *endpoints = vcs_opt_str(host, cfg, "endpoints"), *guest = vcs_opt_str(host, cfg, "guest");
     snprintf(f->endpoints, sizeof f->endpoints, "%s", endpoints ? endpoints : "");
@@ -711,6 +742,7 @@ static const struct vc_option options[] = {
     { .key = "fail", .type = VC_OPT_STRING, .doc = "The member that fails." },
     { .key = "once", .type = VC_OPT_STRING, .doc = "The member that fails in each process for the first time." },
     { .key = "crash", .type = VC_OPT_STRING, .doc = "The member that ends the process." },
+    { .key = "ends", .type = VC_OPT_STRING, .doc = "How: abort, segv, overflow, exit, hang (it never comes back), or by SIGKILL." },
     { .key = "records", .type = VC_OPT_PATH, .doc = "A path that is recorded without having been made." },
     { .key = "binary", .type = VC_OPT_BOOL, .def = "false", .doc = "Save each of the 256 bytes, too, and miss none." },
     { .key = "wait", .type = VC_OPT_STRING, .doc = "The member that waits until it is cancelled." },

@@ -110,43 +110,17 @@ static uint64_t tap_caps(vc_inst *t)
 
 /* ---- the namespace ---- */
 
+static int failed(const vc_inst *t, const struct vc_call *call, int sys, const char *what)
+{
+    return vcs_fail(t->host, call, vcs_code_of(sys), sys, "cannot %s %s", what, t->netns);
+}
+
 /* On a thread of its own: 0 or the errno. */
 static void *make_netns(void *path)
 {
     if (unshare(CLONE_NEWNET) < 0 || mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) < 0)
         return (void *)(intptr_t)errno;
     return NULL;
-}
-
-static int tap_setup(vc_inst *t, const struct vc_call *call, const struct vc_net_request *req, int32_t *out_nsfd)
-{
-    if (req->netns_path)
-        return vcs_fail(t->host, call, VC_E_UNSUPPORTED, 0, "network tap adopts no namespaces, and %s was given",
-                        req->netns_path);
-    snprintf(t->netns, sizeof(t->netns), "/run/netns/vctap-%02x%02x%02x%02x", t->mac[1], t->mac[2], t->mac[3],
-             t->mac[4]);
-    if (mkdir("/run/netns", 0755) < 0 && errno != EEXIST)
-        return vcs_fail(t->host, call, VC_E_IO, errno, "cannot make /run/netns");
-    int rc = t->host->res_add(t->host, VC_RES_NETNS, t->netns);
-    if (rc < 0)
-        return vcs_fail(t->host, call, rc, 0, "cannot record %s", t->netns);
-    int file = open(t->netns, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (file < 0)
-        return vcs_fail(t->host, call, VC_E_IO, errno, "cannot make %s", t->netns);
-    close(file);
-    pthread_t thread;
-    void *sys = NULL;
-    int failed = pthread_create(&thread, NULL, make_netns, t->netns);
-    if (!failed)
-        pthread_join(thread, &sys);
-    failed = failed ? failed : (int)(intptr_t)sys;
-    if (failed)
-        return vcs_fail(t->host, call, VC_E_IO, failed, "cannot make the namespace %s", t->netns);
-    int fd = open(t->netns, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return vcs_fail(t->host, call, VC_E_IO, errno, "cannot open %s", t->netns);
-    *out_nsfd = fd;
-    return VC_OK;
 }
 
 static int tap_teardown(vc_inst *t, const struct vc_call *call)
@@ -156,12 +130,58 @@ static int tap_teardown(vc_inst *t, const struct vc_call *call)
             close(VCS_TAKE_FD(t->tap[i]));
     if (!t->netns[0])
         return VC_OK;
-    if (umount2(t->netns, MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
-        return vcs_fail(t->host, call, VC_E_IO, errno, "cannot unmount %s", t->netns);
+    if (access(t->netns, F_OK) == 0 && umount2(t->netns, MNT_DETACH) < 0 && errno != EINVAL)
+        return failed(t, call, errno, "unmount");
     if (unlink(t->netns) < 0 && errno != ENOENT)
-        return vcs_fail(t->host, call, VC_E_IO, errno, "cannot remove %s", t->netns);
+        return failed(t, call, errno, "remove");
     t->host->res_del(t->host, VC_RES_NETNS, t->netns);
     t->netns[0] = '\0';
+    return VC_OK;
+}
+
+/* Make the file and the namespace that is bound to it: its descriptor, or a code. */
+static int make(vc_inst *t, const struct vc_call *call)
+{
+    pthread_t thread;
+    void *sys = NULL;
+    int file = open(t->netns, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    if (file < 0)
+        return failed(t, call, errno, "make");
+    close(file);
+    int r = pthread_create(&thread, NULL, make_netns, t->netns);
+    if (!r)
+        pthread_join(thread, &sys);
+    r = r ? r : (int)(intptr_t)sys;
+    if (r) {
+        unlink(t->netns); /* nothing was mounted on it */
+        return failed(t, call, r, "make the namespace");
+    }
+    int fd = open(t->netns, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? failed(t, call, errno, "open") : fd;
+}
+
+static int tap_setup(vc_inst *t, const struct vc_call *call, const struct vc_net_request *req, int32_t *out_nsfd)
+{
+    if (t->netns[0])
+        return vcs_fail(t->host, call, VC_E_STATE, 0, "network tap has made %s already", t->netns);
+    if (req->netns_path)
+        return vcs_fail(t->host, call, VC_E_UNSUPPORTED, 0, "network tap adopts no namespaces, and %s was given",
+                        req->netns_path);
+    if (mkdir("/run/netns", 0755) < 0 && errno != EEXIST)
+        return vcs_fail(t->host, call, vcs_code_of(errno), errno, "cannot make /run/netns");
+    snprintf(t->netns, sizeof(t->netns), "/run/netns/vctap-%02x%02x%02x%02x", t->mac[1], t->mac[2], t->mac[3],
+             t->mac[4]);
+    int rc = t->host->res_add(t->host, VC_RES_NETNS, t->netns);
+    if (rc < 0)
+        rc = vcs_fail(t->host, call, rc, 0, "cannot record %s", t->netns);
+    else
+        rc = make(t, call);
+    if (rc < 0) {
+        struct vc_call undo = { .size = sizeof(undo) }; /* its failure must not take the place of the first one */
+        tap_teardown(t, &undo);
+        return rc;
+    }
+    *out_nsfd = rc;
     return VC_OK;
 }
 
@@ -237,11 +257,13 @@ static int tap_attach(vc_inst *t, const struct vc_call *call, const struct vc_en
         struct opening o = { .t = t, .i = (unsigned)i, .fd = -1 };
         int ns = open(t->netns, O_RDONLY | O_CLOEXEC);
         if (ns < 0)
-            return vcs_fail(t->host, call, VC_E_IO, errno, "cannot open %s", t->netns);
+            return failed(t, call, errno, "open");
         int rc = t->host->netns_run(t->host, call, ns, open_tap, &o);
         close(ns);
-        if (rc < 0 || o.fd < 0)
-            return vcs_fail(t->host, call, VC_E_IO, o.sys, "cannot make tap%d in %s", i, t->netns);
+        if (rc < 0 && !o.sys)
+            return rc; /* the host could not run it, and has said why */
+        if (rc < 0)
+            return vcs_fail(t->host, call, vcs_code_of(o.sys), o.sys, "cannot make tap%d in %s", i, t->netns);
         t->tap[i] = o.fd;
     }
     out->type = VC_DEV_NET;

@@ -2,6 +2,7 @@
 /* fakehost.c: the host table in memory. */
 #include "unit/fakehost.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -392,6 +393,45 @@ static const void *fh_ext(const vc_host *host, const char *id)
 
 /* ---- life ---- */
 
+/* Directories are called fakehost-NAMESPACE-PID-XXXXXX: what a test that failed or was killed has left is removed by the end of its
+ * process, or else by the next one. */
+static const char *base_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    return tmp && tmp[0] == '/' && strlen(tmp) < 24 ? tmp : "/tmp";
+}
+
+static unsigned long pid_namespace(void)
+{
+    struct stat st = { 0 };
+    return stat("/proc/self/ns/pid", &st) == 0 ? (unsigned long)st.st_ino : 0;
+}
+
+/* Remove those of this process (`own`), or those of processes that are gone. */
+static void sweep(int own)
+{
+    unsigned long space, here = pid_namespace();
+    vcs_autoclosedir DIR *d = opendir(base_dir());
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat st;
+        int pid, end = 0;
+        if (sscanf(e->d_name, "fakehost-%lu-%d-%*6[A-Za-z0-9]%n", &space, &pid, &end) != 2 || !end ||
+            e->d_name[end] || pid <= 0 || space != here)
+            continue;
+        int gone = own ? pid == getpid() : kill(pid, 0) < 0 && errno == ESRCH;
+        if (gone && fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid())
+            vcs_remove_tree(dirfd(d), e->d_name);
+    }
+}
+
+static pid_t sweeper;
+
+static void sweep_at_exit(void)
+{
+    if (getpid() == sweeper) /* no process that a test has forked */
+        sweep(1);
+}
+
 int fakehost_init(struct fakehost *fh, const struct vc_plugin *plugin, const char *const *config)
 {
     *fh = (struct fakehost){ .plugin = plugin, .config = config };
@@ -426,7 +466,10 @@ int fakehost_init(struct fakehost *fh, const struct vc_plugin *plugin, const cha
         .cancelled = fh_cancelled,
         .ext = fh_ext,
     };
-    snprintf(fh->dir, sizeof(fh->dir), "/tmp/fakehost-XXXXXX");
+    sweep(0);
+    if (sweeper != getpid() && atexit(sweep_at_exit) == 0)
+        sweeper = getpid();
+    snprintf(fh->dir, sizeof(fh->dir), "%s/fakehost-%lu-%d-XXXXXX", base_dir(), pid_namespace(), (int)getpid());
     if (!mkdtemp(fh->dir))
         return -1;
     static const char *const names[] = { "run", "root", "state", "plugins", "libexec", "data" };

@@ -192,6 +192,42 @@ static void test_refused(void **state)
 }
 
 /* Nesting beyond any real specification is refused, not followed. */
+/* What the host has put into the guest: sources below the shared folder, disks. */
+static void test_of_the_host(void **state)
+{
+    (void)state;
+    struct kata_spec s = { 0 };
+    const char *text =
+        "{\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"},\"mounts\":["
+        "{\"destination\":\"/a\",\"type\":\"bind\",\"source\":\"c1/mounts/0\",\"options\":[\"rbind\",\"ro\"]},"
+        "{\"destination\":\"/b\",\"type\":\"none\",\"source\":\".volumes/x\",\"options\":[\"bind\"]},"
+        "{\"destination\":\"/c\",\"type\":\"bind\",\"source\":\"/of/the/guest\"},"
+        "{\"destination\":\"/d\",\"type\":\"tmpfs\",\"source\":\"shm\"}],"
+        "\"linux\":{\"devices\":[{\"path\":\"/dev/null2\",\"type\":\"c\",\"major\":1,\"minor\":3},"
+        "{\"path\":\"/dev/disk\",\"type\":\"b\",\"major\":7,\"minor\":1,\"guestAddress\":\"03/00\"}]}}";
+    assert_int_equal(kata_spec_parse(&s, bytes(text), "c1/rootfs"), 0);
+    assert_string_equal(s.spec->mounts[0]->source, KATA_GUEST_SHARE "c1/mounts/0");
+    assert_string_equal(s.spec->mounts[1]->source, KATA_GUEST_SHARE ".volumes/x");
+    assert_string_equal(s.spec->mounts[2]->source, "/of/the/guest");
+    assert_string_equal(s.spec->mounts[3]->source, "shm");
+    assert_int_equal(s.n_devices, 1);
+    assert_string_equal(s.devices[0]->type, "blk");
+    assert_string_equal(s.devices[0]->id, "03/00");
+    assert_string_equal(s.devices[0]->container_path, "/dev/disk");
+    assert_int_equal(s.spec->linux_part->n_devices, 2);
+    kata_spec_done(&s);
+    static const char *const sources[] = { "../../etc", "a/../b", "a//b", "a/", "", "." };
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        char bad[300];
+        snprintf(bad, sizeof(bad), "{\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"},\"mounts\":[{\"destination\":\"/a\","
+                                   "\"type\":\"bind\",\"source\":\"%s\"}]}", sources[i]);
+        refused(bad, "mounts[0] has the source");
+    }
+    refused("{\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"},\"linux\":{\"devices\":[{\"path\":\"/dev/x\",\"type\":\"b\","
+            "\"guestAddress\":3}]}}",
+            "linux.devices[0] must be a string");
+}
+
 static void test_deep(void **state)
 {
     (void)state;
@@ -253,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_full),    cmocka_unit_test(test_minimal),   cmocka_unit_test(test_users),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_deep),      cmocka_unit_test(test_long_names),
         cmocka_unit_test(test_large),   cmocka_unit_test(test_resources),
+        cmocka_unit_test(test_of_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

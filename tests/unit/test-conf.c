@@ -149,6 +149,13 @@ static void refuses_with_file_and_line(void **state)
     refuses("agent = { a = 1; };", "unknown section \"agent\"");
     refuses("agent = \"a\"\nproxy == 3;", "c.conf:2: syntax error");
     refuses("agent = \"a\"; agent = \"b\";", "c.conf:1: duplicate setting name");
+    /* libconfig would make 0 of the first one, without a word. */
+    refuses("log_level = \"info\";\ncall_timeout = 4294967296;\n",
+            "c.conf:2: the number 4294967296 has more than 32 bits: write 4294967296L");
+    refuses("call_timeout=-2147483649;\n", "c.conf:1: the number -2147483649");
+    refuses("call_timeout = 0x80000000;\n", "write 0x80000000L");
+    refuses("/* 1\n */ x_y = [1, 99999999999];\n", "c.conf:2: the number 99999999999 ");
+    refuses("call_timeout = 99999999999999999999L;\n", "has more than 64 bits");
     refuses("  @include \"/etc/passwd\"\n", "c.conf:1: @include is not possible");
 }
 

@@ -56,7 +56,7 @@ fine=$so
 mkdir -p "$work/open/proxy"
 cp "$fine" "$work/open/proxy/tool.so"
 chmod 777 "$work/open/proxy/tool.so"
-run 1 --only L8 "$work/open/proxy/tool.so"
+run 3 --only L8 "$work/open/proxy/tool.so"
 says "is writable by everybody (mode 0777): hosts refuse it; chmod go-w"
 chmod 775 "$work/open/proxy/tool.so"
 run 0 --only L8 "$work/open/proxy/tool.so"
@@ -164,6 +164,13 @@ says "vc-plugin-test --only S1 --seed 5 --set 'word=a b' $so"
 says "Rule: "
 says "Remedy: "
 crash=$so
+plugin SAVE_CALLS_NULL
+run 1 --only S1 "$so"
+says "fault at address 0x0: a function was called that is NULL"
+lacks "0x0,"
+plugin RESTORE_SILENT
+run 1 --only E2 "$so"
+says "in restore: it answered VC_E_CORRUPT without a text (err_set was not called for the call's err), given a state that no plugin"
 plugin SAVE_HANGS
 run 1 --only S1 --timeout 1 "$so"
 says "HANG  S1"
@@ -213,6 +220,7 @@ assert by_id["I1"]["status"] == "PASS" and by_id["H1"]["left_out"] and "proxy" i
 assert crash["counts"]["CRASH"] >= 1 and len(crash["checks"]) >= 135
 prints = json.load(open(work + "/prints.json"))
 e4 = [c for c in prints["checks"] if c["id"] == "E4"][0]
+assert "\n" not in e4["text"], e4
 assert e4["status"] == "FAIL" and e4["output"].startswith("hello <&\"\x1b[31m\ufffd"), e4
 suite = xml.dom.minidom.parse(work + "/junit.xml").getElementsByTagName("testsuite")[0]
 assert suite.getAttribute("name") == "proxy/tool" and int(suite.getAttribute("errors")) >= 1
@@ -244,43 +252,162 @@ for mode in "" --no-namespaces; do
     run 3 $mode --only L12 --timeout 1 "$so"
     gone "the same of a plugin that hangs, $mode"
 done
+groups="/sys/fs/cgroup/vct-leftover /sys/fs/cgroup/unified/vct-leftover"
+no_groups() { # WHAT
+    for g in $groups; do
+        [ ! -d "$g" ] && ok || bad "$1: the control group $g is left"
+    done
+}
 plugin SAVE_LEAVES_GROUP
 run 1 --only S1 "$so"
 says "CRASH S1"
-for g in /sys/fs/cgroup/vct-leftover /sys/fs/cgroup/unified/vct-leftover; do
-    [ ! -d $g ] && ok || bad "the control group $g is left"
-done
+no_groups "a crash"
+
+# Start the tool on it and wait until the plugin has done what it leaves.
+come_up() { # WORD...
+    "$tool" --timeout 60 "$@" "$so" >"$work/out" 2>&1 &
+    pid=$!
+    i=0
+    until grep -sl '^vct-leftover' /proc/[0-9]*/cmdline | grep -q . || [ $i -ge 200 ]; do
+        i=$((i + 1))
+        sleep 0.05
+    done
+    [ $i -lt 200 ] && ok || bad "the plugin that is to be interrupted did not come up"
+}
+# All of it goes away soon, after its tool has gone.
+goes_away() { # WHAT
+    i=0
+    while grep -sl '^vct-leftover' /proc/[0-9]*/cmdline | grep -q . && [ $i -lt 100 ]; do
+        i=$((i + 1))
+        sleep 0.05
+    done
+    [ $i -lt 100 ] && ok || bad "$1: a process is left"
+}
 plugin LEAVES_SOMEONE_AND_HANGS
 # Interrupted, it takes everything down with it, and says so by its exit status.
-"$tool" --only L12 --timeout 60 "$so" >"$work/out" 2>&1 &
-pid=$!
-i=0
-until grep -sl '^vct-leftover' /proc/[0-9]*/cmdline | grep -q . || [ $i -ge 200 ]; do
-    i=$((i + 1))
-    sleep 0.05
-done
-[ $i -lt 200 ] && ok || bad "the plugin that is to be interrupted did not come up"
+come_up --only L12
 kill -TERM $pid
 wait $pid
 s=$?
 [ $s -eq 143 ] && ok || bad "a tool that got SIGTERM ends with $s, not 143"
 gone "interrupted"
-# Killed, the kernel does it.
-"$tool" --only L12 --timeout 60 "$so" >"$work/out" 2>&1 &
-pid=$!
-i=0
-until grep -sl '^vct-leftover' /proc/[0-9]*/cmdline | grep -q . || [ $i -ge 200 ]; do
-    i=$((i + 1))
-    sleep 0.05
+# Killed, the keeper of the check does it.
+for mode in "" --no-namespaces; do
+    # shellcheck disable=SC2086
+    come_up --only L12 $mode
+    kill -KILL $pid
+    wait $pid 2>/dev/null
+    goes_away "killed, $mode"
 done
-kill -KILL $pid
-wait $pid 2>/dev/null
-i=0
-while grep -sl '^vct-leftover' /proc/[0-9]*/cmdline | grep -q . && [ $i -lt 100 ]; do
-    i=$((i + 1))
-    sleep 0.05
+rm -rf "$TMPDIR"/vct-*
+
+# What is on record is undone when the check hangs, and whatever ends the run: also when the tool or its keeper is killed.
+plugin SAVE_LEAVES_GROUP_AND_HANGS
+run 1 --only S1 --timeout 1 "$so"
+says "HANG  S1"
+no_groups "a hang"
+for sig in INT TERM KILL; do
+    come_up --only S1
+    kill -$sig $pid
+    wait $pid 2>/dev/null
+    goes_away "SIG$sig with a control group"
+    i=0
+    while ls -d $groups >"$work/ls" 2>/dev/null || [ -s "$work/ls" ]; do
+        [ $i -lt 100 ] || break
+        i=$((i + 1))
+        sleep 0.05
+    done
+    no_groups "SIG$sig"
 done
-[ $i -lt 100 ] && ok || bad "the kernel did not end what a killed tool has left"
+rm -rf "$TMPDIR"/vct-*
+if [ "$(id -u)" -eq 0 ]; then
+    come_up --only S1
+    for keeper in $(cat /proc/$pid/task/$pid/children); do
+        kill -KILL "$keeper"
+    done
+    wait $pid
+    s=$?
+    [ $s -eq 1 ] && ok || bad "a tool whose keeper was killed ends with $s, not 1"
+    says "the process and its keeper were killed in save"
+    no_groups "the keeper was killed"
+    goes_away "the keeper was killed"
+fi
+
+# ---- one root cause is told once ----
+# The plugin's finding stands in one check, and whatever needs the same says where: no other finding, no waiting.
+once() { # STATUS ID CLASS TEXT [WORD]...
+    o_status=$1 o_id=$2 o_class=$3 o_text=$4
+    shift 4
+    run "$o_status" --timeout 3 "$@" "$so"
+    says "$o_text"
+    [ "$(grep -c -E '^  (FAIL|CRASH|HANG|LEAK|WARN)' "$work/out")" -eq 1 ] && grep -q "^  $o_class *$o_id " "$work/out" && ok ||
+        { bad "${so%/*/*}: $o_id alone tells it"; cat "$work/out"; }
+    [ "$(grep -c "^  SKIP .*: see $o_id: " "$work/out")" -ge 10 ] && ok || { bad "the others refer to $o_id"; cat "$work/out"; }
+}
+began=$(date +%s)
+plugin CREATE_HANGS
+for level in quick full; do
+    once 1 I1 HANG "still in create after 3.0 s" --level $level
+done
+[ $(($(date +%s) - began)) -le 25 ] && ok || bad "two runs on a plugin that hangs in create, of 3 s each, take $(($(date +%s) - began)) s"
+run 1 --only S3 --timeout 1 "$so"
+says "HANG  S3"
+says "still in create after 1.0 s"
+plugin CREATE_CRASHES
+once 1 I1 CRASH "SIGSEGV (Segmentation fault) in create" --level quick
+says "a host that calls it ends with the plugin"
+run 1 --only M1 "$so"
+says "SIGSEGV (Segmentation fault) in create"
+run 1 --only I1,L9,L2 --tap "$so"
+grep -q '^ok 1 - L2 ' "$work/out" && grep -q '^ok 2 - L9 ' "$work/out" && ok || bad "what needs no instance is tested all the same"
+plugin CREATE_EXITS
+once 1 I1 CRASH "exit status 0 in create" --level quick
+plugin CREATE_FAILS
+once 1 I1 FAIL "create answered VC_E_IO: the machine is not there" --level quick
+says "with the defaults of its options"
+plugin LOAD_EXITS
+once 3 L11 CRASH "exit status 0 in load"
+plugin LOAD_ABORTS
+once 3 L11 CRASH "SIGABRT (Aborted) in load"
+plugin LOAD_FAILS
+once 3 L11 FAIL "load failed with VC_E_NOTFOUND: libmissing is not installed"
+plugin CONSTRUCTOR_HANGS
+once 3 L11 HANG "still in dlopen after 3.0 s"
+# A crash that only one check's conditions bring about hides nothing else.
+plugin CREATE_CRASHES_SOMETIMES
+run 1 --only I1,I4,I2 --tap "$so"
+grep -q '^ok 1 - I1 ' "$work/out" && grep -q '^ok 2 - I2 ' "$work/out" && grep -q '^not ok 3 - I4 ' "$work/out" && ok ||
+    { bad "a crash under one check's conditions is found by that check"; cat "$work/out"; }
+
+# ---- what a host refuses ----
+plugin NO_MEMBER
+once 3 L10 FAIL "vc_proxy_ops.status is NULL; it is a required member"
+lacks "is the size of the table of kind"
+plugin SMALL_TABLE
+once 3 L6 FAIL "the size of the kind's table (vc_plugin.ops) is 16"
+plugin SMALL_DESCRIPTOR
+once 3 L6 FAIL "vc_plugin.size is 64"
+plugin OTHER_MAJOR
+once 3 L5 FAIL "vc_plugin.abi_major is 9"
+plugin OTHER_MAGIC
+once 3 L5 FAIL "vc_plugin.magic is 0x46554e4b"
+plugin OTHER_KIND
+run 3 --level quick "$so"
+says 'vc_plugin.kind is 1, hypervisor, and the file lies in the directory "proxy"; that is the size of the table of kind proxy or shim'
+mkdir -p "$work/folder/agent"
+cp "$fine" "$work/folder/agent/tool.so"
+run 3 --only L8,I1 "$work/folder/agent/tool.so"
+says 'the file lies in the directory "agent" and vc_plugin.kind is 3 (proxy)'
+says "1 PASS"
+plugin UNDEFINED
+once 3 L3 FAIL "undefined symbol: no_such_function"
+says "link with -Wl,-z,defs"
+
+# ---- what a plugin writes to a descriptor of the tool's ----
+plugin SAVE_WRITES_ASTRAY
+run 0 --only S1 "$so"
+says "WARN  S1"
+says "5 bytes were written to a descriptor of the tool's"
 
 echo "vc-plugin-test: $passed ok, $failed failed"
 [ $failed -eq 0 ]

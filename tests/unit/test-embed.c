@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 /* ---- cancelling ---- */
 
@@ -97,6 +98,17 @@ static void test_cancel(void **state)
     cancel_in("agent_faulty.wait=connect", "connect waits", START);
 }
 
+/* A process of this stack is its shim; the agent's signals go nowhere. */
+static void end_process(vc_context *ctx, const char *pod)
+{
+    struct vc_container_status *s = NULL;
+    PT_OK(vc_container_status(ctx, pod, "c0", &s, &err));
+    assert_true(s->pid > 0);
+    assert_int_equal(kill(s->pid, SIGKILL), 0);
+    vc_container_status_free(s);
+    PT_OK(vc_container_wait(ctx, pod, "c0", NULL, 10000, NULL, &err));
+}
+
 /* Cancelled before: nothing that waits is begun any more, and everything else works. */
 static void test_cancelled_before(void **state)
 {
@@ -110,6 +122,7 @@ static void test_cancelled_before(void **state)
     PT_FAILS(VC_ERR_CANCELLED, "cancelled", vc_pod_run(ctx, pt_pod(&p, "new", 1), NULL, &err));
     PT_FAILS(VC_ERR_CANCELLED, "cancelled", vc_container_wait(ctx, "old", "c0", NULL, -1, NULL, &err));
     PT_OK(vc_container_kill(ctx, "old", "c0", NULL, SIGTERM, 0, &err));
+    end_process(other, "old");
     PT_OK(vc_pod_stop(ctx, "old", 0, &err));
     PT_OK(vc_pod_delete(ctx, "old", 0, &err));
     pt_nothing_left();
@@ -132,6 +145,39 @@ static void test_cancel_wait(void **state)
     PT_OK(vc_pod_delete(ctx, "w", VC_FORCE, &err));
     pt_nothing_left();
     vc_context_free(ctx);
+}
+
+/* ---- stopping what does not answer ---- */
+
+static int64_t seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+/* Neither a guest that does not answer nor a process that outlives SIGKILL is waited for as long as there is time: the
+ * VM is ended, and with it all that is in it. */
+static void stop_takes(const char *a, const char *b, int64_t most)
+{
+    struct pt_pod p;
+    vc_context *good = pt_context("faulty", "shim_faulty.process=true", "hypervisor_faulty.process=true", NULL, NULL);
+    vc_context *ctx = pt_context("faulty", "shim_faulty.process=true", "hypervisor_faulty.process=true", a, b);
+    PT_OK(vc_pod_run(good, pt_pod(&p, "mute", 2), NULL, &err));
+    int64_t began = seconds();
+    PT_OK(vc_pod_stop(ctx, "mute", 0, &err));
+    assert_in_range(seconds() - began, 0, most);
+    PT_OK(vc_pod_delete(ctx, "mute", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+    vc_context_free(good);
+}
+
+static void test_stop_silent(void **state)
+{
+    (void)state;
+    stop_takes("agent_faulty.fail=signal", "agent_faulty.code=-8", 8);
+    stop_takes("stop_timeout=1", NULL, 20);
 }
 
 /* ---- the program around ---- */
@@ -263,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancelled_before),
         cmocka_unit_test(test_cancel_wait),
+        cmocka_unit_test(test_stop_silent),
         cmocka_unit_test(test_log_without_reader),
         cmocka_unit_test(test_sigchld_ignored),
         cmocka_unit_test(test_low_descriptors),

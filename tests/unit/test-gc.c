@@ -186,11 +186,53 @@ static void test_reboot(void **state)
     vc_context_free(ctx);
 }
 
+/* With one root of another configuration every pod looks like half of one: then nothing is touched. */
+static void test_wrong_roots(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct vc_pod_status *s = NULL;
+    char run[PATH_MAX + 128], other[PATH_MAX + 128], same[PATH_MAX + 128];
+    PT_PATH(run, "run_root=%s/other-run", pt_root);
+    PT_PATH(other, "state_root=%s/other-state", pt_root);
+    PT_PATH(same, "state_root=%s//state", pt_root);
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", NULL, NULL);
+    vc_context *wrong[] = { pt_context("faulty", run, NULL, NULL, NULL), pt_context("faulty", other, NULL, NULL, NULL) };
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "mine", 1), NULL, &err));
+    for (size_t i = 0; i < 2; i++) {
+        PT_FAILS(VC_ERR_CONFIG, i ? "/state\"; with " : "/run\"; with ", vc_gc(wrong[i], NULL, NULL, NULL, &err));
+        PT_FAILS(VC_ERR_CONFIG, "set it as it was", vc_pod_delete(wrong[i], "mine", VC_FORCE, &err));
+        PT_FAILS(VC_ERR_CONFIG, "set it as it was", vc_pod_status(wrong[i], "mine", &s, &err));
+        PT_FAILS(VC_ERR_CONFIG, "set it as it was", vc_pod_create(wrong[i], pt_pod(&p, "more", 0), NULL, &err));
+    }
+    PT_OK(vc_pod_status(ctx, "mine", &s, &err));
+    assert_string_equal(s->state, "running");
+    assert_true(s->vmm_pid > 0 && kill(s->vmm_pid, 0) == 0);
+    vc_pod_status_free(s);
+    /* The same directory under another name is the same. */
+    vc_context *alias = pt_context("faulty", same, NULL, NULL, NULL);
+    assert_int_equal(gc(alias), 0);
+    PT_OK(vc_pod_delete(alias, "mine", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(alias);
+    /* Without pods nothing binds them. */
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(gc(wrong[i]), 0);
+        PT_OK(vc_pod_create(wrong[i], pt_pod(&p, "more", 0), NULL, &err));
+        PT_OK(vc_pod_delete(wrong[i], "more", VC_FORCE, &err));
+        vc_context_free(wrong[i]);
+    }
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "again", 0), NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "again", VC_FORCE, &err));
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_owner_gone), cmocka_unit_test(test_half_made),
         cmocka_unit_test(test_damaged),       cmocka_unit_test(test_reboot),
+        cmocka_unit_test(test_wrong_roots),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

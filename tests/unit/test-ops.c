@@ -921,8 +921,8 @@ static void test_bad_update(void **state)
     static const struct {
         const char *words, *json;
     } bad[] = {
-        { "not a JSON object", "[]" },
-        { "not a JSON object", "{" },
+        { "it is not an object", "[]" },
+        { "\"json\" of struct vc_resources: ", "{" },
         { "no section", "{\"mem\":{}}" },
         { "is not an object", "{\"memory\":[]}" },
         { "is not an array", "{\"hugepageLimits\":{}}" },

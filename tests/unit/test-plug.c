@@ -8,8 +8,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/plug.h"
 #include "unit/fakehost.h"
@@ -111,6 +115,38 @@ static void paths_and_sinks(void **state)
     fakehost_done(&fh);
 }
 
+/* A test that was killed, or that ended without having tidied up, leaves no directory. */
+static void nothing_stays(void **state)
+{
+    (void)state;
+    for (int killed = 0; killed < 2; killed++) {
+        struct fakehost *fh = mmap(NULL, sizeof *fh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), mine;
+        assert_true(fh != MAP_FAILED);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            if (fakehost_init(fh, NULL, NULL) < 0 || access(fh->dir, F_OK) < 0)
+                _exit(1);
+            if (killed)
+                raise(SIGKILL);
+            exit(0);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(killed ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        if (killed) { /* then the next one tidies up, and leaves alone what is in use */
+            struct fakehost two;
+            assert_int_equal(fakehost_init(&mine, NULL, NULL), 0);
+            assert_int_equal(fakehost_init(&two, NULL, NULL), 0);
+            assert_int_equal(access(mine.dir, F_OK), 0);
+            fakehost_done(&mine);
+            fakehost_done(&two);
+        }
+        assert_int_equal(access(fh->dir, F_OK), -1);
+        munmap(fh, sizeof *fh);
+    }
+}
+
 static void codes(void **state)
 {
     (void)state;
@@ -130,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_and_logs), cmocka_unit_test(long_messages), cmocka_unit_test(reading_options),
         cmocka_unit_test(paths_and_sinks), cmocka_unit_test(codes),
+        cmocka_unit_test(nothing_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

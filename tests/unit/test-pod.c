@@ -22,6 +22,45 @@ static void assert_ctr(vc_context *ctx, const char *pod, const char *ctr, const 
     vc_container_status_free(s);
 }
 
+/* A proxy that was killed: the VM runs, and can be used for nothing.  Looking at it says so, and waits for nothing. */
+static void test_proxy_killed(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct vc_pod_status *s = NULL;
+    char *json = NULL;
+    int32_t proxy;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true",
+                                 "proxy_faulty.process=true", NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "cut", 1), NULL, &err));
+    PT_OK(vc_pod_status(ctx, "cut", &s, &err));
+    assert_string_equal(s->state, "running");
+    assert_string_equal(s->reason, "");
+    proxy = s->proxy_pid;
+    assert_true(proxy > 0 && proxy != s->vmm_pid);
+    vc_pod_status_free(s);
+    assert_int_equal(kill(proxy, SIGKILL), 0);
+    siginfo_t si;
+    assert_int_equal(waitid(P_PID, (id_t)proxy, &si, WEXITED | WNOWAIT), 0); /* a zombie is gone, too */
+    PT_OK(vc_pod_status(ctx, "cut", &s, &err));
+    assert_string_equal(s->state, "broken");
+    assert_non_null(strstr(s->reason, "its proxy (process "));
+    assert_int_equal(s->proxy_pid, 0);
+    assert_true(s->vmm_pid > 0);
+    PT_OK(vc_pod_status_json(s, &json, &err));
+    assert_non_null(strstr(json, "\"proxy_pid\":0"));
+    assert_non_null(strstr(json, "\"state\":\"broken\",\"reason\":\"its proxy"));
+    free(json);
+    vc_pod_status_free(s);
+    PT_OK(vc_pod_stop(ctx, "cut", 0, &err));
+    assert_state(ctx, "cut", "stopped");
+    PT_OK(vc_pod_start(ctx, "cut", &err));
+    assert_state(ctx, "cut", "running");
+    PT_OK(vc_pod_delete(ctx, "cut", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 static void test_life(void **state)
 {
     (void)state;
@@ -555,7 +594,8 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),          cmocka_unit_test(test_delete_ready_and_made_ids),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_proxy_killed),          cmocka_unit_test(test_delete_ready_and_made_ids),
         cmocka_unit_test(test_bad_input),     cmocka_unit_test(test_taken),
         cmocka_unit_test(test_containers),    cmocka_unit_test(test_deferred),
         cmocka_unit_test(test_rollback),      cmocka_unit_test(test_stop_in_spite),

@@ -714,11 +714,6 @@ static void plugin_kata_refuses(void **state)
         assert_int_equal(start(&g, wrong[i], &proc, uri, sizeof(uri)), VC_E_UNSUPPORTED);
         assert_non_null(strstr(g.w.fh.err.text, wrong[i][0] ? "proxy \"none\"" : "proxy \"noop\""));
     }
-    /* A channel that takes any number of clients needs no process. */
-    proc.pid = 7;
-    assert_int_equal(start(&g, "vsock://3:1024", &proc, uri, sizeof(uri)), VC_OK);
-    assert_string_equal(uri, "vsock://3:1024");
-    assert_int_equal(proc.pid, 0);
     vm_begin(&g.w, VM_ECHO);
     snprintf(uri, sizeof(uri), "serial://%s", g.w.serial);
     assert_int_equal(start(&g, uri, &proc, uri, sizeof(uri)), VC_E_NOTFOUND);
@@ -728,8 +723,9 @@ static void plugin_kata_refuses(void **state)
     static const char *const corrupt[] = { "",
                                            "1",
                                            "1 5 7",
-                                           "1 0 0\n",
+                                           "1 0 7\n",
                                            "0 5 7\n",
+                                           "2 5 7\n",
                                            "1 -5 7\n",
                                            "1 5 7\nx",
                                            "9 5 7\n",
@@ -754,6 +750,62 @@ static void plugin_kata_refuses(void **state)
     assert_int_equal(g.p->inst->restore(&g.w.fh.host, &call, fakehost_config(&g.w.fh), "pod1", 1, bytes, &out), VC_OK);
     assert_int_equal(g.p->inst->cleanup(out, &call), VC_OK);
     g.p->inst->close(out);
+    unplug(&g);
+}
+
+/* A channel that takes any number of clients needs no process; for callers it runs all the same. */
+static void plugin_kata_passes_through(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = { "vsock://3:1024", "hvsock:///run/vm.sock:1024" };
+    struct plugged g;
+    plug(&g, "kata/.libs/kata.so", NULL);
+    char uri[300], agent[200];
+    for (int i = 0; i < 2; i++) {
+        struct vc_proc proc = { .pid = 7, .start_ticks = 7 };
+        assert_int_equal(start(&g, addresses[i], &proc, uri, sizeof(uri)), VC_OK);
+        assert_string_equal(uri, addresses[i]);
+        assert_int_equal(proc.pid, 0);
+        assert_int_equal(g.w.fh.spawned, 0);
+        for (int renewed = 0; renewed < 2; renewed++) {
+            assert_int_equal(status(&g), VC_PROXY_RUNNING);
+            assert_int_equal(health(&g), VC_HEALTH_OK);
+            assert_int_equal(start(&g, addresses[i], &proc, uri, sizeof(uri)), VC_E_EXISTS);
+            assert_non_null(strstr(g.w.fh.err.text, "started already"));
+            renew(&g);
+        }
+        struct vc_call call = fakehost_call(&g.w.fh, 5000);
+        assert_int_equal(g.ops->stop(g.inst, &call), VC_OK);
+        assert_int_equal(status(&g), VC_PROXY_STOPPED);
+        assert_int_equal(health(&g), VC_HEALTH_GONE);
+    }
+
+    /* No room for the address: said so, and nothing was started. */
+    struct vc_call call = fakehost_call(&g.w.fh, 5000);
+    struct vc_proxy_params params = {
+        .size = sizeof(params), .agent_uri = addresses[0], .console_uri = "", .netns_fd = -1
+    };
+    vc_sink *sink = fakehost_sink();
+    struct vc_proc proc = { .pid = -7 };
+    sink->limit = 4;
+    assert_int_equal(g.ops->start(g.inst, &call, &params, &proc, sink), VC_E_RESOURCE);
+    assert_non_null(strstr(g.w.fh.err.text, addresses[0]));
+    assert_int_equal(proc.pid, -7);
+    assert_int_not_equal(status(&g), VC_PROXY_RUNNING);
+    fakehost_sink_free(sink);
+
+    /* After a process that was killed: it is forgotten, and what is passed through runs. */
+    vm_begin(&g.w, VM_ECHO);
+    snprintf(agent, sizeof(agent), "serial://%s", g.w.serial);
+    assert_int_equal(start(&g, agent, &proc, uri, sizeof(uri)), VC_OK);
+    assert_int_equal(vcs_proc_kill(&proc, SIGKILL), 0);
+    assert_int_equal(vcs_proc_wait(&proc, vcs_now_ns() + 5 * SECONDS, NULL), 0);
+    vm_end(&g.w);
+    assert_int_equal(start(&g, addresses[0], &proc, uri, sizeof(uri)), VC_OK);
+    assert_int_equal(g.w.fh.n_procs, 0);
+    assert_int_equal(status(&g), VC_PROXY_RUNNING);
+    assert_int_equal(health(&g), VC_HEALTH_OK);
+    assert_int_equal(access(g.w.socket, F_OK), -1);
     unplug(&g);
 }
 
@@ -812,6 +864,7 @@ int main(void)
         cmocka_unit_test(plugin_kata),
         cmocka_unit_test(plugin_kata_with_kata_proxy),
         cmocka_unit_test(plugin_kata_refuses),
+        cmocka_unit_test(plugin_kata_passes_through),
         cmocka_unit_test(plugins_without_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

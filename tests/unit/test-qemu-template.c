@@ -543,9 +543,9 @@ static void test_probe(void **state)
         int code;
         const char *text;
     } cases[] = {
-        { { NULL }, VC_OK, "templates: yes, with 1 vCPUs (up to 8) and 256 MiB (up to 8192)" },
+        { { NULL }, VC_OK, "templates: yes, with 1 vCPU (up to 8) and 256 MiB (up to 8192)" },
         { { "max_memory", "0", "max_vcpus", "0" }, VC_OK, "(up to 1) and 256 MiB (up to 256)" },
-        { { "memory", "100000001" }, VC_E_INVAL, "whole MiB" },
+        { { "memory", "100000001" }, VC_E_INVAL, "whole MiB, at least 64 MiB and at most 4 TiB; this one is to have 100000001 bytes" },
         { { "max_memory", "2T" }, VC_E_INVAL, "max_memory of hypervisor qemu can be at most 983040 MiB" },
         { { "max_memory", "2T", "cpu", "max,phys-bits=44" }, VC_OK, "templates: yes" },
         { { "kernel_params", "quiet \"" }, VC_E_CONFIG, "kernel_params" },

@@ -204,6 +204,30 @@ static void resources(void **state)
     vci_ledger_entries_free(l, n);
 }
 
+/* What is there already is not the pod's, unless the pod has it on record: undoing a wrong record would kill. */
+static void control_groups(void **state)
+{
+    (void)state;
+    char path[300];
+    snprintf(path, sizeof(path), "%s/group", tmp_dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(host->res_add(host, VC_RES_CGROUP, path), VC_E_EXISTS);
+    struct vci_ledger_entry *l = NULL;
+    size_t n = 9;
+    assert_int_equal(vci_ledger_read(&dir, &l, &n, NULL), 0);
+    assert_int_equal(n, 0);
+    vci_ledger_entries_free(l, n);
+    assert_int_equal(rmdir(path), 0);
+    /* Recorded, then made; told of once more by an instance that was restored. */
+    assert_int_equal(host->res_add(host, VC_RES_CGROUP, path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(host->res_add(host, VC_RES_CGROUP, path), 0);
+    assert_int_equal(host->res_del(host, VC_RES_CGROUP, path), 0);
+    assert_int_equal(host->res_del(host, VC_RES_CGROUP, path), 0);
+    assert_int_equal(host->res_add(host, VC_RES_CGROUP, path), VC_E_EXISTS);
+    assert_int_equal(host->res_add(host, VC_RES_PATH, path), 0); /* of a path anything can be said */
+}
+
 static void takes_no_null(void **state)
 {
     (void)state;
@@ -315,6 +339,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(logs, setup, teardown),
         cmocka_unit_test_setup_teardown(processes, setup, teardown),
         cmocka_unit_test_setup_teardown(resources, setup, teardown),
+        cmocka_unit_test_setup_teardown(control_groups, setup, teardown),
         cmocka_unit_test_setup_teardown(takes_no_null, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_pod, setup, teardown),
         cmocka_unit_test_setup_teardown(runs_in_a_namespace, setup, teardown),

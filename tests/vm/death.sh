@@ -64,6 +64,9 @@ case $err in
 *"the proxy of pod \"d\" (process $proxy) has ended"* | *'of pod "d": it is stopped'*) ok "proxy killed: says why" ;;
 *) bad "proxy killed: says only: $err" ;;
 esac
+status=$(virtc pod status d)
+has "proxy killed: the pod is broken" "$status" broken
+has "proxy killed: its status says why" "$status" "its proxy (process $proxy) has ended"
 virtc container wait --timeout 20 d c >"$work/waited" 2>&1
 is "proxy killed: the container is lost" "$(cat "$work/waited")" 255
 took=$(($(now_ms) - begin_ms))
@@ -94,4 +97,16 @@ has "silent agent: says for how long" "$err" "2.0 s"
 virtc --set call_timeout=2 pod delete --force d >/dev/null
 is "silent agent: delete --force" $? 0
 nothing_left "silent agent"
+
+# The same for a stop, which asks first: one question is enough to see it.
+begin
+kill -STOP "$(virtc --json pod status d | number vmm_pid)"
+begin_ms=$(now_ms)
+virtc --set stop_timeout=2 pod stop d >/dev/null
+is "silent guest: stop" $? 0
+took=$(($(now_ms) - begin_ms))
+[ $took -lt 15000 ] && ok "silent guest: stopped in time" || bad "silent guest: stopped only after $took ms"
+virtc pod delete d >/dev/null
+is "silent guest: delete" $? 0
+nothing_left "silent guest"
 finish

@@ -12,6 +12,7 @@
 
 #include "lib/io.h"
 #include "lib/plug.h"
+#include "lib/utf8.h"
 #include "stream.h"
 
 #define THREAD_STACK (256u * 1024)
@@ -24,44 +25,19 @@
 
 /* ---- text ---- */
 
-/* Length of the valid UTF-8 character at p, 0 when there is none. */
-static size_t utf8_len(const unsigned char *p, size_t n)
-{
-    size_t len = p[0] < 0x80                   ? 1
-                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-                 : (p[0] & 0xf0) == 0xe0       ? 3
-                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                               : 0;
-    if (!len || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if (len == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f)))
-        return 0;
-    if (len == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)))
-        return 0;
-    if (len == 2 && p[0] == 0xc2 && p[1] < 0xa0) /* C1 control characters */
-        return 0;
-    return len;
-}
-
 void kata_clean(char *out, size_t size, const char *in, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)in;
     size_t o = 0;
     for (size_t i = 0; i < n;) {
-        size_t len = utf8_len(p + i, n - i);
-        int control = len == 1 && (p[i] < 0x20 || p[i] == 0x7f);
-        size_t need = len && !control ? len : 1;
+        size_t len = vcs_utf8_plain(in + i, n - i), need = len ? len : 1;
         if (o + need >= size)
             break;
-        if (len && !control)
-            memcpy(out + o, p + i, len);
+        if (len)
+            memcpy(out + o, in + i, len);
         else
-            out[o] = p[i] == '\n' || p[i] == '\t' || p[i] == '\r' ? ' ' : '?';
+            out[o] = in[i] == '\n' || in[i] == '\t' || in[i] == '\r' ? ' ' : '?';
         o += need;
-        i += len ? len : 1;
+        i += need;
     }
     while (o && out[o - 1] == ' ')
         o--;

@@ -392,8 +392,8 @@ static int probe_template(struct qemu *q, const struct vc_call *call, const stru
 
     vcs_buf_done(&key);
     if (r == 0)
-        snprintf(line, size, "yes, with %u vCPUs (up to %u) and %llu MiB (up to %llu); a VM that is to have less boots",
-                 skeleton.vcpus, skeleton.max_vcpus, (unsigned long long)(skeleton.memory >> 20),
+        snprintf(line, size, "yes, with %u vCPU%s (up to %u) and %llu MiB (up to %llu); a VM that is to have less boots",
+                 skeleton.vcpus, skeleton.vcpus == 1 ? "" : "s", skeleton.max_vcpus, (unsigned long long)(skeleton.memory >> 20),
                  (unsigned long long)(skeleton.max_memory >> 20));
     else if (r == VC_E_UNSUPPORTED)
         snprintf(line, size, "no, VMs boot: their description is too long for a template's key");

@@ -183,10 +183,10 @@ static int grow_vcpus(struct qemu *q, struct qmp *c, uint32_t want, uint32_t *re
         r = bad_answer(q, c, "query-hotpluggable-cpus");
     else if (want && want < n)
         r = vcs_fail(q->host, c->call, VC_E_UNSUPPORTED, 0,
-                     "the VM has %u vCPUs; hypervisor qemu can add vCPUs and not take them away", n);
+                     "the VM has %u vCPU%s; hypervisor qemu can add vCPUs and not take them away", n, n == 1 ? "" : "s");
     else if (want > q->vm.max_vcpus || (want > n && want - n > n_free))
         r = vcs_fail(q->host, c->call, VC_E_RESOURCE, 0,
-                     "the VM of pod %s can have at most %u vCPUs: set max_vcpus of hypervisor qemu higher", q->pod_id,
+                     "the VM of pod %s cannot have more vCPUs than %u: set max_vcpus of hypervisor qemu higher", q->pod_id,
                      q->vm.max_vcpus < n + n_free ? q->vm.max_vcpus : n + n_free);
     for (uint32_t i = 0; r == 0 && n < want; i++)
         if ((r = add_vcpu(q, c, &places[i])) == 0) {

@@ -95,6 +95,11 @@ static void memory_identity(const struct stat *st, struct info *ret)
 
 /* ---- boot ---- */
 
+static const char *plural(uint32_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 /* What a template of this VM has: see vc/template.h and the sizes of the skeleton. */
 static int describe(struct qemu *q, const struct vc_call *call, struct qemu_vm *ret)
 {
@@ -109,17 +114,18 @@ static int describe(struct qemu *q, const struct vc_call *call, struct qemu_vm *
                         "the pod has kernel parameters of its own, which only a boot can give to a kernel");
     if (q->vm.memory < s.memory || q->vm.vcpus < s.vcpus)
         return vcs_fail(q->host, call, VC_E_UNSUPPORTED, 0,
-                        "the pod wants less (%u vCPUs, %llu MiB) than a template has (%u vCPUs, %llu MiB: vcpus and "
+                        "the pod wants less (%u vCPU%s, %llu MiB) than a template has (%u vCPU%s, %llu MiB: vcpus and "
                         "memory of hypervisor qemu)",
-                        q->vm.vcpus, (unsigned long long)(q->vm.memory >> 20), s.vcpus,
-                        (unsigned long long)(s.memory >> 20));
+                        q->vm.vcpus, plural(q->vm.vcpus), (unsigned long long)(q->vm.memory >> 20), s.vcpus,
+                        plural(s.vcpus), (unsigned long long)(s.memory >> 20));
     whole = s.memory + (q->vm.memory - s.memory + QEMU_DIMM - 1) / QEMU_DIMM * QEMU_DIMM;
     if (q->vm.max_vcpus > s.max_vcpus || q->vm.max_memory > s.max_memory || whole > q->vm.max_memory)
         return vcs_fail(
             q->host, call, VC_E_UNSUPPORTED, 0,
-            "the pod wants more (up to %u vCPUs, %llu MiB) than a VM from a template can grow to (%u vCPUs, "
+            "the pod wants more (up to %u vCPU%s, %llu MiB) than a VM from a template can grow to (%u vCPU%s, "
             "%llu MiB in pieces of %llu: max_vcpus and max_memory of hypervisor qemu)",
-            q->vm.max_vcpus, (unsigned long long)(q->vm.max_memory >> 20), s.max_vcpus,
+            q->vm.max_vcpus, plural(q->vm.max_vcpus), (unsigned long long)(q->vm.max_memory >> 20), s.max_vcpus,
+            plural(s.max_vcpus),
             (unsigned long long)(s.max_memory >> 20), (unsigned long long)(QEMU_DIMM >> 20));
     *ret = s;
     return 0;

@@ -121,7 +121,9 @@ int qemu_vm_describe(const vc_host *host, const struct vc_call *call, const stru
         return vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while describing the VM");
     }
     why = qemu_vm_invalid(&vm);
-    r = why ? vcs_fail(host, call, VC_E_INVAL, 0, "%s", why) : 0;
+    r = why ? vcs_fail(host, call, VC_E_INVAL, 0, "%s; this one is to have %llu bytes, up to %llu, and %u to %u vCPUs", why,
+                       (unsigned long long)vm.memory, (unsigned long long)vm.max_memory, vm.vcpus, vm.max_vcpus)
+            : 0;
     if (r == 0)
         r = choose(host, call, c, &vm);
     if (r == 0 && vm.accel == QEMU_ACCEL_TCG && !strcmp(c->cpu, "auto") && vm.max_memory > MAX_TCG_MEMORY)

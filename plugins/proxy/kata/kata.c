@@ -21,6 +21,8 @@
 #include "lib/io.h"
 #include "lib/plug.h"
 
+/* It carries no half close: whichever side ends its sending, it ends both directions.  Agents and shims of the field do
+ * not need one; vc-proxy carries it, as proxy.h has it. */
 #define KATA_PROXY "/usr/libexec/kata-containers/kata-proxy"
 #define START_NS   (INT64_C(15) * 1000000000) /* without a deadline: what the original gives it */
 #define TERM_NS    (INT64_C(3) * 1000000000)  /* between SIGTERM and SIGKILL */
@@ -34,8 +36,8 @@ struct vc_inst {
     char *socket; /* below it */
     int is_real;  /* a real kata-proxy */
     int debug;
-    uint32_t state; /* VC_PROXY_* by what was asked for; the process says how it is */
-    struct vc_proc proc;
+    uint32_t state; /* VC_PROXY_* by what was asked for; the process, if there is one, says how it is */
+    struct vc_proc proc; /* pid 0 while it runs: the agent's address was passed through */
     atomic_int cancelled;
 };
 
@@ -141,7 +143,7 @@ static int kata_restore(const vc_host *host, const struct vc_call *call, const v
     if (state.len == 0 || state.len >= sizeof(text) || memchr(text, 0, state.len) ||
         (text[state.len] = '\0', parse_number(&p, ' ', VC_PROXY_STOPPED, &what) < 0) ||
         parse_number(&p, ' ', INT32_MAX, &pid) < 0 || parse_number(&p, '\n', UINT64_MAX, &ticks) < 0 || *p ||
-        (what == VC_PROXY_RUNNING) != (pid != 0))
+        (pid && what != VC_PROXY_RUNNING) || (!pid && ticks))
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy kata: the stored state of pod %s cannot be read", pod_id);
     vc_inst *inst = NULL;
     int r = kata_create(host, call, cfg, pod_id, &inst);
@@ -171,10 +173,7 @@ static int kata_status(vc_inst *inst, const struct vc_call *call, uint32_t *stat
     int r = process(inst, call, &fd);
     if (r != VC_OK)
         return r;
-    if (inst->state == VC_PROXY_RUNNING)
-        *state = fd >= 0 ? VC_PROXY_RUNNING : VC_PROXY_STOPPED;
-    else
-        *state = inst->state;
+    *state = inst->proc.pid && fd < 0 ? VC_PROXY_STOPPED : inst->state;
     return VC_OK;
 }
 
@@ -184,7 +183,9 @@ static int kata_check(vc_inst *inst, const struct vc_call *call, uint32_t *healt
     int r = process(inst, call, &fd);
     if (r != VC_OK)
         return r;
-    if (fd < 0)
+    if (inst->state == VC_PROXY_RUNNING && !inst->proc.pid)
+        *health = VC_HEALTH_OK; /* the address was passed through: there is nothing that could be gone */
+    else if (fd < 0)
         *health = VC_HEALTH_GONE;
     else
         *health = access(inst->socket, F_OK) == 0 ? VC_HEALTH_OK : VC_HEALTH_BAD;
@@ -410,47 +411,78 @@ static int many_can_connect(const char *uri)
     return strncmp(uri, "vsock://", 8) == 0 || strncmp(uri, "hvsock://", 9) == 0;
 }
 
-static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
-                      struct vc_proc *proc, vc_sink *uri)
+/* Neither a process nor a socket: clients go to the agent itself.  It runs, as callers see it, until stop. */
+static int pass_through(vc_inst *inst, const struct vc_call *call, const char *agent, struct vc_proc *proc,
+                        vc_sink *uri)
+{
+    int r = vcs_put(inst->host, uri, agent);
+    if (r != VC_OK)
+        return vcs_fail(inst->host, call, r, 0, "proxy kata: cannot pass on the agent's address \"%s\"", agent);
+    vcs_log(inst->host, VC_LOG_INFO, "the agent at %s takes any number of connections; no proxy process is needed",
+            agent);
+    inst->state = VC_PROXY_RUNNING;
+    *proc = (struct vc_proc){ 0 };
+    return VC_OK;
+}
+
+/* VC_OK when it may be started: it does not run, and that kind of address can be shared. */
+static int may_start(vc_inst *inst, const struct vc_call *call, const char *agent)
 {
     const vc_host *host = inst->host;
-    const char *agent = params->agent_uri ? params->agent_uri : "";
-    const char *console = params->console_uri ? params->console_uri : "";
     if (inst->state == VC_PROXY_RUNNING) {
         vcs_autoclose int fd = -1;
         int r = process(inst, call, &fd);
         if (r != VC_OK)
             return r;
+        if (!inst->proc.pid)
+            return vcs_fail(host, call, VC_E_EXISTS, 0,
+                            "the proxy of pod %s was started already; it passes the agent's address through",
+                            inst->pod_id);
         if (fd >= 0)
             return vcs_fail(host, call, VC_E_EXISTS, 0, "the proxy of pod %s runs already as process %d", inst->pod_id,
                             inst->proc.pid);
     }
-    if (many_can_connect(agent)) {
-        vcs_log(host, VC_LOG_INFO, "the agent at %s takes any number of connections; no proxy process is needed", agent);
-        int r = vcs_put(host, uri, agent);
-        if (r == VC_OK)
-            *proc = (struct vc_proc){ 0 };
-        return r;
-    }
-    if (strncmp(agent, "serial://", 9) != 0 || !agent[9])
+    if (!many_can_connect(agent) && (strncmp(agent, "serial://", 9) != 0 || !agent[9]))
         return vcs_fail(
             host, call, VC_E_UNSUPPORTED, 0,
             agent[0] ? "proxy kata shares a serial port (serial://PATH), but the agent is at \"%s\": proxy \"none\" is right for that"
                      : "proxy kata shares a serial port (serial://PATH), but there is no agent%s: proxy \"noop\" is right for that",
             agent);
-    atomic_store(&inst->cancelled, 0);
     if (host->cancelled(host, call))
         return vcs_fail(host, call, VC_E_TIMEOUT, 0, "no time left to start the proxy of pod %s", inst->pod_id);
+    return VC_OK;
+}
+
+/* What one that was killed has left. */
+static int forget(vc_inst *inst, const struct vc_call *call)
+{
     if (unlink(inst->socket) < 0 && errno != ENOENT)
-        return vcs_fail(host, call, vcs_code_of(errno), errno, "cannot remove the old socket %s", inst->socket);
+        return vcs_fail(inst->host, call, vcs_code_of(errno), errno, "cannot remove the old socket %s", inst->socket);
     if (inst->proc.pid)
-        host->proc_done(host, &inst->proc);
+        inst->host->proc_done(inst->host, &inst->proc);
     inst->proc = (struct vc_proc){ 0 };
+    inst->state = inst->state == VC_PROXY_RUNNING ? VC_PROXY_STOPPED : inst->state;
+    return VC_OK;
+}
+
+static int kata_start(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params,
+                      struct vc_proc *proc, vc_sink *uri)
+{
+    const char *agent = params->agent_uri ? params->agent_uri : "";
+    const char *console = params->console_uri ? params->console_uri : "";
+    atomic_store(&inst->cancelled, 0);
+    int r = may_start(inst, call, agent);
+    if (r == VC_OK)
+        r = forget(inst, call);
+    if (r != VC_OK)
+        return r;
+    if (many_can_connect(agent))
+        return pass_through(inst, call, agent, proc, uri);
 
     struct start s = { .serial = agent + 9, .listen_fd = -1, .mux_fd = -1, .log_fd = -1 };
     if (strncmp(console, "unix://", 7) == 0 && console[7])
         s.console = console + 7;
-    int r = launch(inst, call, params, &s, uri);
+    r = launch(inst, call, params, &s, uri);
     vcs_cleanup_fd(&s.listen_fd);
     vcs_cleanup_fd(&s.mux_fd);
     vcs_cleanup_fd(&s.log_fd);

@@ -82,7 +82,8 @@ struct vc_host {
 
     /* [any] Report a failure: one sentence that names the thing, says what was wrong and what would
      * be right; at most 1 KiB, one line.  sys_errno is 0 or an errno.  err may be NULL.  Returns
-     * code, so that `return host->err_set (...)` works. */
+     * code, so that `return host->err_set (...)` works.  What the member answers is what counts: another
+     * code given here is forgotten, and the text stays. */
     int (*err_set)(const vc_host *host, vc_err *err, int32_t code, int32_t sys_errno, const char *msg, uint64_t len);
     /* [any] Put "msg: " before the text that is there already. */
     void (*err_context)(const vc_host *host, vc_err *err, const char *msg, uint64_t len);
@@ -133,7 +134,8 @@ struct vc_host {
 
     /* [call] Tell the host about an external thing BEFORE it is made; the host removes it, in
      * reverse order of making, when the pod is deleted or was left half-made.  res_del after it was
-     * removed.  Processes are recorded by spawn, files under VC_PATH_RUN need no record. */
+     * removed.  Processes are recorded by spawn, files under VC_PATH_RUN need no record.  VC_E_EXISTS: a control
+     * group of that name is there already and not on this pod's record, so it is somebody else's. */
     int (*res_add)(const vc_host *host, uint32_t type, const char *name);
     int (*res_del)(const vc_host *host, uint32_t type, const char *name);
 

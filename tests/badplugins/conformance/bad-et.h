@@ -3,6 +3,11 @@
  * statements at the start of members (ET_EXISTS: before a second start is refused) and are empty in the model itself. */
 #include <assert.h>
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 #define ET_CREATE(inst, out)
@@ -100,7 +105,9 @@ static void et_umask(void)
 #endif
 #ifdef BAD_T2
 #undef ET_CREATE
-#define ET_CREATE(inst, out) (inst)->cancel_fd = eventfd(0, EFD_NONBLOCK)
+/* As a library would, which the tool does not look at while it works: the descriptor stays. */
+#define ET_CREATE(inst, out) \
+    (inst)->cancel_fd = ((int (*)(unsigned, int))dlsym(dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD), "eventfd"))(0, EFD_NONBLOCK)
 #endif
 #ifdef BAD_T2_SHORT
 #undef ET_STATUS
@@ -109,6 +116,89 @@ static void et_umask(void)
 #ifdef BAD_T2_SOCKET
 #undef ET_STATUS
 #define ET_STATUS(inst, call) close(socket(AF_UNIX, SOCK_STREAM, 0))
+#endif
+#ifdef BAD_T2_CALL
+/* Made and closed at once, by whatever call BAD_T2_CALL is the number of. */
+static int et_short(vc_inst *inst)
+{
+    int number = 0, p[2] = { -1, -1 };
+    char path[] = "/tmp/model-XXXXXX";
+    sigset_t none;
+    FILE *file = NULL;
+    sigemptyset(&none);
+#define ET_MAKE(call) else if (BAD_T2_CALL == ++number) p[0] = (call)
+    if (BAD_T2_CALL <= 0)
+        return -1;
+    ET_MAKE(pipe(p) == 0 ? p[0] : -1);                                               /* 1 */
+    ET_MAKE(pipe2(p, O_NONBLOCK) == 0 ? p[0] : -1);                                  /* 2 */
+    ET_MAKE(socketpair(AF_UNIX, SOCK_STREAM, 0, p) == 0 ? p[0] : -1);                /* 3 */
+    ET_MAKE(openat(AT_FDCWD, "/", O_RDONLY | (inst->state > 1000 ? O_NONBLOCK : 0))); /* 4: fortified with -O2 */
+    ET_MAKE(dup(0));                                                                 /* 5 */
+    ET_MAKE(dup3(0, 600, 0));                                                        /* 6 */
+    ET_MAKE(fcntl(0, F_DUPFD, 3));                                                   /* 7 */
+    ET_MAKE(eventfd(0, EFD_NONBLOCK));                                               /* 8 */
+    ET_MAKE(timerfd_create(CLOCK_MONOTONIC, 0));                                     /* 9 */
+    ET_MAKE(signalfd(-1, &none, 0));                                                 /* 10 */
+    ET_MAKE(epoll_create(1));                                                        /* 11 */
+    ET_MAKE(inotify_init1(IN_NONBLOCK));                                             /* 12 */
+    ET_MAKE(memfd_create("model", 0));                                               /* 13 */
+    ET_MAKE((file = fopen("/dev/null", "r")) ? -1 : -1);                             /* 14 */
+    ET_MAKE((file = tmpfile()) ? -1 : -1);                                           /* 15 */
+    ET_MAKE(mkstemp(path));                                                          /* 16 */
+    ET_MAKE(syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0));                           /* 17 */
+    ET_MAKE(syscall(SYS_pipe2, p, 0) == 0 ? p[0] : -1);                              /* 18 */
+    ET_MAKE(open("/dev/null", inst->state > 1000 ? O_RDWR : O_RDONLY));              /* 19: fortified with -O2 */
+    ET_MAKE(creat(path, 0600));                                                      /* 20 */
+    if (number >= 16)
+        unlink(path);
+    if (file)
+        fclose(file);
+    close(p[0]);
+    return p[1] >= 0 ? close(p[1]) : 0;
+}
+#undef ET_STATUS
+#define ET_STATUS(inst, call) et_short(inst)
+#endif
+#ifdef BAD_T2_PROBE
+/* A helper that another file of the plugin could have. */
+static __attribute__((noinline)) int et_pipe(int ends[2])
+{
+    return pipe(ends);
+}
+static int et_probe(const vc_host *host, const struct vc_call *call, const vc_config *cfg, vc_sink *report)
+{
+    int ends[2];
+    if (et_pipe(ends) < 0)
+        return fail(host, call, VC_E_RESOURCE, errno, "a pipe cannot be made");
+    close(ends[0]);
+    close(ends[1]);
+    return VC_OK;
+}
+#endif
+#ifdef BAD_T2_RECEIVED
+/* A descriptor that came in a message. */
+static void et_received(void)
+{
+    int ends[2], fd = 0;
+    char room[CMSG_SPACE(sizeof(int))] = "", byte = 'x';
+    struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room) };
+    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &ends[0], sizeof(int));
+    if (sendmsg(ends[1], &msg, MSG_NOSIGNAL) == 1 && recvmsg(ends[0], &msg, 0) == 1) {
+        memcpy(&fd, CMSG_DATA(c), sizeof(int));
+        close(fd);
+    }
+    close(ends[0]);
+    close(ends[1]);
+}
+#undef ET_STATUS
+#define ET_STATUS(inst, call) et_received()
 #endif
 #ifdef BAD_T3
 #undef ET_CLOSE

@@ -31,7 +31,8 @@ done
 one() { # KIND/NAME
     line=$(awk -v p="$1" '$1 == p' "$here/in-tree.list")
     [ -n "$line" ] || { echo "FAILED: $1 is not in in-tree.list"; failed=$((failed + 1)); return; }
-    expected=" M9 ${line#*|} " # M9 needs a Valgrind that knows the system calls of the plugin
+    expected=" ${line#*|} "
+    command -v valgrind >/dev/null || expected="$expected M9 "
     line=${line%%|*}
     options=$(echo "${line#"$1"}" | sed "s|@work@|$work|g; s|@top@|$top|g")
     mkdir -p "$work/plugins/${1%/*}"

@@ -165,7 +165,7 @@ static int lcm_start(vc_inst *inst, const struct vc_call *call, const struct vc_
         return fail(inst->host, call, VC_E_INTERNAL, 0, "the proxy is not what it was thought to be");
 #endif
 #ifdef BAD_M8
-    if (r != VC_OK) { /* room for all that may still come */
+    if (r != VC_OK && r != VC_E_UNSUPPORTED) { /* room for all that may still come */
         size_t room = 64u << 20;
         void *mem = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mem != MAP_FAILED)

@@ -514,8 +514,10 @@ static int end_vmm(struct model *m, const struct vc_call *call, bool force)
     if (m->proc.pid > 0) {
         if (!force && vcs_proc_kill(&m->proc, SIGTERM) == 0 && vcs_proc_kill(&m->proc, SIGCONT) == 0)
             r = vcs_proc_wait(&m->proc, vcs_now_ns() + QUIT_TIME, NULL);
-        if (r < 0)
-            vcs_proc_kill(&m->proc, SIGKILL);
+        int killed = r < 0 ? vcs_proc_kill(&m->proc, SIGKILL) : 0;
+        if (killed < 0 && killed != -ESRCH) /* nobody else will end it: there is nothing to wait for */
+            return vcs_fail(m->host, call, vcs_code_of(killed), -killed, "the VMM of pod %s (process %d) cannot be ended",
+                            m->pod_id, m->proc.pid);
         r = vcs_proc_wait(&m->proc, deadline, NULL);
         if (r < 0)
             return vcs_fail(m->host, call, vcs_code_of(r), 0, "the VMM of pod %s (process %d) does not end", m->pod_id,

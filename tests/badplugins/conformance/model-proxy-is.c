@@ -33,6 +33,24 @@ static int gone(const vc_inst *inst)
 static vc_inst *made_here;
 #endif
 
+#ifdef BAD_S10_SOCKET
+/* Beside the run directory, with a name of its own; taken back by stop and cleanup. */
+static void control_socket(const vc_inst *inst, int make)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    snprintf(un.sun_path, sizeof(un.sun_path), "/var/tmp/model-%d.%p", (int)getpid(), (const void *)inst);
+    if (!make) {
+        unlink(un.sun_path);
+        return;
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        bind(fd, (struct sockaddr *)&un, sizeof(un));
+        close(fd);
+    }
+}
+#endif
+
 static int bad_create(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                       vc_inst **out)
 {
@@ -218,6 +236,9 @@ static int bad_cleanup(vc_inst *inst, const struct vc_call *call)
     snprintf(name, sizeof(name), "made-by-%d", (int)getpid());
     unlink(name);
 #endif
+#ifdef BAD_S10_SOCKET
+    control_socket(inst, 0);
+#endif
     return bad_stop(inst, call);
 }
 
@@ -323,6 +344,9 @@ static int bad_start(vc_inst *inst, const struct vc_call *call, const struct vc_
     if (helper == 0)
         for (;;)
             pause();
+#endif
+#ifdef BAD_S10_SOCKET
+    control_socket(inst, 1);
 #endif
 #ifdef BAD_S10_FILE
     char name[64];

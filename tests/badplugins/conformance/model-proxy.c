@@ -2,9 +2,9 @@
 /* model-proxy.c: a small correct proxy plugin with a real process; compiled with -DBAD_<CHECK> it breaks just that
  * rule.
  *
- * Its process is this very file: a shared object with an interpreter and an entry point (_start, at the end), so
- * nothing else has to be installed.  It takes connections on PROXY.SOCK and joins each with a connection of its own to
- * the agent. */
+ * Its process is this very file: a shared object with an interpreter and an entry point (_start in
+ * model-proxy-serve.h), so nothing else has to be installed.  It takes connections on PROXY.SOCK and joins each with a
+ * connection of its own to the agent. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -245,7 +245,11 @@ static int model_restore(const vc_host *host, const struct vc_call *call, const 
     if (state.len > 0 && state.len < sizeof(text) && !memchr(state.data, 0, (size_t)state.len))
         memcpy(text, state.data, (size_t)state.len);
     if (number(&p, ' ', VC_PROXY_STOPPED, &what) < 0 || number(&p, ' ', INT32_MAX, &pid) < 0 ||
-        number(&p, '\n', UINT64_MAX, &ticks) < 0 || *p || (pid && what != VC_PROXY_RUNNING))
+        number(&p, '\n', UINT64_MAX, &ticks) < 0 || *p ||
+#ifdef BAD_P4_RESTORE
+        (!pid && what == VC_PROXY_RUNNING) ||
+#endif
+        (pid && what != VC_PROXY_RUNNING))
         return fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %.64s cannot be read", pod_id);
     vc_inst *inst = NULL;
     int r = model_create(host, call, cfg, pod_id, &inst);
@@ -291,7 +295,13 @@ static int model_check(vc_inst *inst, const struct vc_call *call, uint32_t *heal
     int r = process(inst, call, &fd);
     if (r != VC_OK)
         return r;
-    *health = fd < 0 ? VC_HEALTH_GONE : access(inst->socket, F_OK) == 0 ? VC_HEALTH_OK : VC_HEALTH_BAD;
+    if (inst->state == VC_PROXY_RUNNING && !inst->proc.pid)
+        *health = VC_HEALTH_OK; /* the address was passed through */
+    else
+        *health = fd < 0 ? VC_HEALTH_GONE : access(inst->socket, F_OK) == 0 ? VC_HEALTH_OK : VC_HEALTH_BAD;
+#ifdef BAD_P4_HEALTH
+    *health = fd < 0 ? VC_HEALTH_GONE : VC_HEALTH_OK;
+#endif
     if (fd >= 0)
         close(fd);
     return VC_OK;
@@ -425,6 +435,21 @@ static int launch(vc_inst *inst, const struct vc_call *call, const struct vc_pro
     return r;
 }
 
+#ifdef BAD_P4_STRANGER
+/* A process that runs, and that nobody has asked the host to start. */
+static struct vc_proc myself(void)
+{
+    char text[1024] = "";
+    int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    char *at = n > 0 ? strrchr(text, ')') : NULL;
+    close(fd);
+    for (int i = 0; at && i < 20; i++)
+        at = strchr(at + 1, ' ');
+    return (struct vc_proc){ .pid = getpid(), .start_ticks = at ? strtoull(at + 1, NULL, 10) : 0 };
+}
+#endif
+
 /* Any number can connect to it: nothing is needed in between. */
 static int pass_through(vc_inst *inst, const struct vc_call *call, const char *agent, struct vc_proc *proc,
                         vc_sink *uri)
@@ -437,6 +462,12 @@ static int pass_through(vc_inst *inst, const struct vc_call *call, const char *a
         return fail(inst->host, call, r, 0, "cannot pass on the agent's address %.128s", agent);
     inst->state = VC_PROXY_RUNNING;
     *proc = (struct vc_proc){ 0 };
+#ifdef BAD_P4_STRANGER
+    *proc = myself();
+#endif
+#ifdef BAD_P4_STATUS
+    inst->state = VC_PROXY_NONE;
+#endif
     return VC_OK;
 }
 
@@ -456,6 +487,10 @@ static int model_start(vc_inst *inst, const struct vc_call *call, const struct v
 #ifdef BAD_P5
     running = -1;
 #endif
+#ifdef BAD_P4_AGAIN
+    if (inst->state == VC_PROXY_RUNNING && !inst->proc.pid)
+        inst->state = VC_PROXY_NONE;
+#endif
     if (running >= 0 || (inst->state == VC_PROXY_RUNNING && !inst->proc.pid)) {
         ET_EXISTS(inst, call);
         return fail(host, call, VC_E_EXISTS, 0, "the proxy runs already, process %d", inst->proc.pid);
@@ -465,9 +500,15 @@ static int model_start(vc_inst *inst, const struct vc_call *call, const struct v
                     "there was no time to start the proxy");
     if (strncmp(agent, "vsock://", 8) == 0 || strncmp(agent, "hvsock://", 9) == 0)
         return pass_through(inst, call, agent, proc, uri);
-    if (strncmp(agent, "unix://", 7) != 0 && strncmp(agent, "serial://", 9) != 0 && *agent)
-        return fail(host, call, VC_E_INVAL, 0, "the agent's address \"%.128s\" is no unix://PATH or serial://PATH",
+#ifndef BAD_P8_PORT
+    if (strncmp(agent, "serial://", 9) == 0)
+        return fail(host, call, VC_E_UNSUPPORTED, 0,
+                    "the agent is at %.128s, which takes one connection, and each client needs one here: proxy = "
+                    "\"kata\" is right for that",
                     agent);
+#endif
+    if (strncmp(agent, "unix://", 7) != 0 && strncmp(agent, "serial://", 9) != 0 && *agent)
+        return fail(host, call, VC_E_INVAL, 0, "the agent's address \"%.128s\" is no unix://PATH", agent);
     agent = *agent ? strchr(agent, ':') + 3 : agent;
     if (strlen(agent) >= PATH_SIZE || strchr(agent, '\n'))
         return fail(host, call, VC_E_INVAL, 0, "the agent's path is too long or has a line break");
@@ -542,100 +583,12 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .option_stride = sizeof(struct vc_option),
     .state_version = STATE_VERSION,
     .state_version_min = STATE_VERSION,
+#ifdef BAD_T2_PROBE
+    .probe = et_probe,
+#endif
     .inst = &model_inst,
     .ops = &model_ops,
 };
 #endif
 
-/* ---- the proxy's process: 3 is its socket, 4 the channel to the plugin ---- */
-
-#if defined(__x86_64__)
-#define INTERPRETER "/lib64/ld-linux-x86-64.so.2"
-#elif defined(__aarch64__)
-#define INTERPRETER "/lib/ld-linux-aarch64.so.1"
-#elif defined(__i386__)
-#define INTERPRETER "/lib/ld-linux.so.2"
-#else
-#error "the model plugins know no dynamic loader of this machine"
-#endif
-static const char interpreter[] __attribute__((section(".interp"), used)) = INTERPRETER;
-
-#define PAIRS 64
-
-/* Move what is there from one end to the other: 0, or -1 when either is done. */
-static int move(int from, int to)
-{
-    char buf[16384];
-    ssize_t n = read(from, buf, sizeof(buf));
-    for (ssize_t done = 0; done < n;) {
-        ssize_t w = send(to, buf + done, (size_t)(n - done), MSG_NOSIGNAL);
-        if (w <= 0)
-            return -1;
-        done += w;
-    }
-    return n > 0 ? 0 : -1;
-}
-
-static int take_client(struct pollfd *pf, const char *agent)
-{
-    int client = accept4(3, NULL, NULL, SOCK_CLOEXEC);
-    int guest = client >= 0 && *agent ? unix_socket(agent, 0, 0) : -1;
-#ifdef BAD_LIE_PROXY
-    if (guest >= 0)
-        return 0; /* nothing is carried */
-#endif
-    if (guest < 0) {
-        if (client >= 0)
-            close(client);
-        return 0;
-    }
-    pf[0] = (struct pollfd){ .fd = client, .events = POLLIN };
-    pf[1] = (struct pollfd){ .fd = guest, .events = POLLIN };
-    return 2;
-}
-
-static int serve(const char *agent)
-{
-    struct pollfd pf[1 + 2 * PAIRS] = { { .fd = 3, .events = POLLIN } };
-    int n = 1;
-    for (;;) {
-        if (poll(pf, (nfds_t)n, -1) < 0)
-            return 1;
-        for (int i = 1; i < n; i += 2) {
-            if ((!pf[i].revents || move(pf[i].fd, pf[i + 1].fd) == 0) &&
-                (!pf[i + 1].revents || move(pf[i + 1].fd, pf[i].fd) == 0))
-                continue;
-            close(pf[i].fd);
-            close(pf[i + 1].fd);
-            n -= 2;
-            pf[i] = pf[n];
-            pf[i + 1] = pf[n + 1];
-            i -= 2;
-        }
-        if (pf[0].revents && n + 2 <= 1 + 2 * PAIRS)
-            n += take_client(&pf[n], agent);
-    }
-}
-
-void _start(void) __attribute__((visibility("hidden")));
-
-#if defined(__x86_64__) || defined(__i386__)
-__attribute__((force_align_arg_pointer))
-#endif
-void _start(void)
-{
-    static char hello[PATH_SIZE + 600];
-    size_t len = 0;
-    char ready = READY, *end;
-    while (!(end = memchr(hello, '\n', len)) || !memchr(end + 1, '\n', (size_t)(hello + len - end - 1))) {
-        ssize_t n = len < sizeof(hello) - 1 ? read(4, hello + len, sizeof(hello) - 1 - len) : 0;
-        if (n <= 0)
-            _exit(1);
-        len += (size_t)n;
-    }
-    *end = '\0';
-    if (write(4, &ready, 1) != 1)
-        _exit(1);
-    close(4);
-    _exit(serve(hello));
-}
+#include "model-proxy-serve.h"

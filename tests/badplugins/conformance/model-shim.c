@@ -229,8 +229,11 @@ static uint64_t model_caps(vc_inst *inst)
 /* Kill it and wait for its end. */
 static int end(vc_inst *inst, const struct vc_call *call, struct shim *s)
 {
-    int fd = process(inst, s);
-    if (fd >= 0) {
+    int32_t fd = -1;
+    int found = inst->host->proc_fd(inst->host, &s->proc, &fd);
+    if (found != VC_OK && found != VC_E_NOTFOUND) /* it cannot be killed: there is nothing to wait for */
+        return fail(inst->host, call, found, 0, "the shim, process %d, cannot be ended", s->proc.pid);
+    if (found == VC_OK) {
         if (syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0u) < 0 && errno != ESRCH) {
             int sys = errno;
             close(fd);

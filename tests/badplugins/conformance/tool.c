@@ -12,7 +12,9 @@
 #include <vc/proxy.h>
 
 #define BAD_NAME "tool"
-#if defined(TOOL_SAVE_CRASHES) || defined(TOOL_SAVE_HANGS) || defined(TOOL_SAVE_LEAVES_GROUP)
+#if defined(TOOL_SAVE_CRASHES) || defined(TOOL_SAVE_HANGS) || defined(TOOL_SAVE_LEAVES_GROUP) || \
+    defined(TOOL_SAVE_LEAVES_GROUP_AND_HANGS) || defined(TOOL_SAVE_WRITES_ASTRAY) || \
+    defined(TOOL_SAVE_CALLS_NULL)
 #define BAD_SAVE tool_save
 #define BAD_SAVE_OWN
 static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out);
@@ -65,9 +67,65 @@ static void __attribute__((constructor)) at_load(void)
     (void)leave_someone;
 }
 
+#if defined(TOOL_LOAD_EXITS) || defined(TOOL_LOAD_ABORTS) || defined(TOOL_LOAD_FAILS)
+#define BAD_LOAD tool_load
+static int tool_load(const vc_host *host, vc_err *err)
+{
+#if defined(TOOL_LOAD_EXITS)
+    syscall(SYS_exit_group, 0);
+#elif defined(TOOL_LOAD_ABORTS)
+    signal(SIGABRT, SIG_DFL);
+    syscall(SYS_kill, getpid(), SIGABRT);
+#else
+    host->err_set(host, err, VC_E_NOTFOUND, 0, "libmissing is not installed", 27);
+    return VC_E_NOTFOUND;
+#endif
+    return VC_OK;
+}
+#endif
+
+/* What create does, when it does not just make an instance. */
+#if defined(TOOL_CREATE_HANGS) || defined(TOOL_CREATE_CRASHES) || defined(TOOL_CREATE_EXITS) || defined(TOOL_CREATE_FAILS)
+#define BAD_CREATE_FIRST tool_create
+static int tool_create(const vc_host *host, const struct vc_call *call)
+{
+#if defined(TOOL_CREATE_HANGS)
+    for (;;)
+        pause();
+#elif defined(TOOL_CREATE_CRASHES)
+    *(volatile int *)8 = 1;
+#elif defined(TOOL_CREATE_EXITS)
+    syscall(SYS_exit_group, 0);
+#endif
+    host->err_set(host, call->err, VC_E_IO, 0, "the machine is not there", 24);
+    return VC_E_IO;
+}
+#elif defined(TOOL_CREATE_CRASHES_SOMETIMES)
+/* Only where memory fails. */
+#define BAD_CREATE_NOMEM (*(volatile int *)8 = 1)
+#endif
+#if defined(TOOL_NO_MEMBER)
+#define BAD_STATUS NULL
+#elif defined(TOOL_RESTORE_SILENT)
+#define BAD_RESTORE_FIRST VC_E_CORRUPT
+#elif defined(TOOL_SMALL_TABLE)
+#define BAD_OPS_SIZE 16
+#elif defined(TOOL_SMALL_DESCRIPTOR)
+#define BAD_DESC_SIZE 64
+#elif defined(TOOL_OTHER_KIND)
+#define BAD_KIND VC_KIND_HYPERVISOR
+#elif defined(TOOL_OTHER_MAJOR)
+#define BAD_MAJOR 9
+#elif defined(TOOL_UNDEFINED)
+#define BAD_STOP no_such_function
+int no_such_function(vc_inst *inst, const struct vc_call *call);
+#elif defined(TOOL_OTHER_MAGIC)
+#define BAD_MAGIC 0x46554e4b
+#endif
+
 #include "../bad.h"
 
-#ifdef TOOL_SAVE_LEAVES_GROUP
+#if defined(TOOL_SAVE_LEAVES_GROUP) || defined(TOOL_SAVE_LEAVES_GROUP_AND_HANGS)
 /* A control group on record, and a process in it. */
 static void leave_group(const vc_host *host, const char *root)
 {
@@ -95,11 +153,23 @@ static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
     (void)out;
 #if defined(TOOL_SAVE_CRASHES)
     *(volatile int *)8 = 1;
-#elif defined(TOOL_SAVE_LEAVES_GROUP)
+#elif defined(TOOL_SAVE_LEAVES_GROUP) || defined(TOOL_SAVE_LEAVES_GROUP_AND_HANGS)
     leave_group(inst->host, "/sys/fs/cgroup");
     leave_group(inst->host, "/sys/fs/cgroup/unified");
     poll(NULL, 0, 50); /* until it is in there */
+#ifdef TOOL_SAVE_LEAVES_GROUP_AND_HANGS
+    leave_someone(); /* from now on the test sees that it has come here */
+    for (;;)
+        pause();
+#endif
     *(volatile int *)8 = 1;
+#elif defined(TOOL_SAVE_CALLS_NULL)
+    void (*volatile nothing)(void) = NULL;
+    nothing();
+#elif defined(TOOL_SAVE_WRITES_ASTRAY)
+    /* A number that it takes for its own: that of the tool's messages. */
+    if (write(200, "lost\n", 5) < 0)
+        return VC_E_IO;
 #elif defined(TOOL_SAVE_HANGS)
     for (;;)
         pause();
