@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "pod.h"
 
 #define KEY_MAX   1024
@@ -16,7 +17,7 @@ static int value_ok(const char *s)
 {
     for (;;) {
         size_t n = strcspn(s, "\n\r\t");
-        if (!vci_text_ok(s, n))
+        if (!vcs_utf8_line(s, n))
             return 0;
         if (!s[n])
             return 1;
@@ -51,7 +52,7 @@ int vci_annotations_check(const char *const *list, vc_error **err)
         if (key > KEY_MAX)
             return vci_fail(err, VC_ERR_INVAL, 0, "the key of the annotation \"%.60s...\" is longer than %d bytes", *at,
                             KEY_MAX);
-        if (!vci_text_ok(*at, key) || !value_ok(*at + key + 1))
+        if (!vcs_utf8_line(*at, key) || !value_ok(*at + key + 1))
             return vci_fail(err, VC_ERR_INVAL, 0, "the annotation \"%.200s\" holds a control byte or is not UTF-8",
                             *at);
     }

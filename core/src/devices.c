@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define HOST_PATH     "hostPath"     /* in linux.devices of the stored specification */
 #define GUEST_ADDRESS "guestAddress" /* in that of the agent: see struct vc_ctr of the contract */
@@ -122,7 +123,7 @@ static int by_path(const struct vc_device_info *d, struct node *n, vc_error **er
 
 static int is_plain(const char *path)
 {
-    if (*path != '/' || !path[1] || strlen(path) >= PATH_MAX || !vci_text_ok(path, strlen(path)))
+    if (*path != '/' || !path[1] || strlen(path) >= PATH_MAX || !vcs_utf8_line(path, strlen(path)))
         return 0;
     for (const char *p = path; *p;) {
         size_t n = strcspn(++p, "/");

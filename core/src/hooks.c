@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hooks.c: lists of hooks: taken from a configuration or an OCI specification, kept in a pod's record. */
+#include "lib/utf8.h"
 #include "hooks.h"
 
 #include <json-c/json.h>
@@ -49,7 +50,7 @@ static int utf8(const char *s)
         size_t n = 0;
         while ((unsigned char)s[n] >= ' ' && s[n] != 0x7f)
             n++;
-        if (n && !vci_text_ok(s, n))
+        if (n && !vcs_utf8_line(s, n))
             return 0;
         s += n;
         s += *s != '\0';

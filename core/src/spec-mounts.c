@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spec-mounts.c: the mounts of a specification: those of a configuration laid over it, what comes from the host found in
  * it, and put in its place for the guest. */
+#include "lib/utf8.h"
 #include "mounts.h"
 
 #include <errno.h>
@@ -274,7 +275,7 @@ static int add_mount(json_object *list, const struct vc_mount *m, size_t i, vc_e
                         m->destination ? m->destination : "");
     if (!destination)
         return no_memory(err);
-    if (!vci_text_ok(destination, strlen(destination)))
+    if (!vcs_utf8_line(destination, strlen(destination)))
         return vci_fail(err, VC_ERR_INVAL, 0, "the destination of mount %zu holds a control byte or is not UTF-8", i);
     const char *type = m->type && *m->type ? m->type : "bind";
     json_object *o = json_object_new_object(), *options = json_object_new_array();

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lib/io.h"
+#include "lib/utf8.h"
 
 #define MAX_VOLUMES 1024
 #define TAG_MAX     31
@@ -69,7 +70,7 @@ static int take_one(struct vci_pod *pod, const struct vc_volume *v, vc_error **e
                         "cannot use %s as volume \"%s\"", v->host_path, v->tag);
     if (!S_ISDIR(st.st_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "cannot use %s as volume \"%s\": it is not a directory", v->host_path, v->tag);
-    if (!vci_text_ok(path, strlen(path)))
+    if (!vcs_utf8_line(path, strlen(path)))
         return vci_fail(err, VC_ERR_INVAL, 0, "the path of volume \"%s\" holds a control byte or is not UTF-8", v->tag);
     return add(pod, v->tag, path, v->readonly) < 0 ? vci_fail(err, VC_ERR_NOMEM, 0, "out of memory") : 0;
 }

@@ -387,6 +387,108 @@ static void test_volumes_refused(void **state)
     vc_context_free(ctx);
 }
 
+/* A hypervisor that plugs nothing, with a guest of its own: no disks, and of the host's devices only what every kernel has. */
+static void test_devices_of_guests(void **state)
+{
+    (void)state;
+    char image[PATH_MAX + 96], node[PATH_MAX + 96];
+    vc_context *ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    PT_PATH(image, "%s/f", dir);
+    PT_PATH(node, "%s/d/node", dir);
+    struct config *k = config(NULL);
+    struct vc_pod_config *c = with_volumes("v", 0);
+    dev(k, "/dev/disk", image, "b", 0, 0);
+    p.ctr[0].devices = k->devices;
+    p.ctr[0].n_devices = 1;
+    pod_fails(ctx, c, VC_ERR_UNSUPPORTED, "plugs nothing");
+    if (mknod(node, S_IFCHR | 0600, makedev(188, 0)) == 0) {
+        k->d[0].host_path = node;
+        k->d[0].type = NULL;
+        pod_fails(ctx, c, VC_ERR_UNSUPPORTED, "188:0");
+        assert_int_equal(unlink(node), 0);
+    }
+    k->d[0].host_path = NULL; /* one of the guest */
+    k->d[0].type = "c";
+    k->d[0].major = 188;
+    PT_OK(vc_pod_create(ctx, c, NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "v", 0, &err));
+    k->d[0].host_path = "/dev/fuse";
+    k->d[0].type = NULL;
+    if (access("/dev/fuse", F_OK) == 0) {
+        PT_OK(vc_pod_create(ctx, c, NULL, &err));
+        PT_OK(vc_pod_delete(ctx, "v", 0, &err));
+    }
+    vc_context_free(ctx);
+}
+
+/* Records of disks and volumes: ids are shared by containers that have the same disk, and survive the way to disk. */
+static void test_records(void **state)
+{
+    (void)state;
+    char image[PATH_MAX + 96], other[PATH_MAX + 96];
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_PATH(image, "%s/f", dir);
+    PT_PATH(other, "%s/vccore.conf", pt_root);
+    struct config *k = config(NULL);
+    struct vc_pod_config *c = with_volumes("r", 1);
+    vols[0].readonly = 1;
+    dev(k, "/dev/a", image, "b", 0, 0);
+    dev(k, "/dev/b", other, "b", 0, 0);
+    dev(k, "/dev/c", image, "b", 0, 0)->file_mode = 0400; /* read-only is another disk */
+    p.ctr[0].devices = k->devices;
+    p.ctr[0].n_devices = 3;
+    c->n_containers = 2;
+    VC_INIT(&p.ctr[1]);
+    p.ctr[1].id = "c1";
+    p.ctr[1].rootfs = p.rootfs;
+    p.ctr[1].process = &p.process;
+    p.ctr[1].devices = k->devices;
+    p.ctr[1].n_devices = 2;
+    p.list[1] = &p.ctr[1];
+    PT_OK(vc_pod_create(ctx, c, NULL, &err));
+    struct vci_pod pod;
+    vc_error *err = NULL;
+    assert_int_equal(vci_pod_open(&pod, ctx, "r", VCI_LOCK_NONE, &err), 0);
+    assert_int_equal(pod.n_volumes, 1);
+    assert_string_equal(pod.volumes[0].tag, "first");
+    assert_string_equal(pod.volumes[0].path, dir);
+    assert_int_equal(pod.volumes[0].readonly, 1);
+    const struct vci_ctr *one = pod.ctrs[0], *two = pod.ctrs[1];
+    assert_int_equal(one->n_disks, 3);
+    assert_int_equal(two->n_disks, 2);
+    assert_string_equal(one->disks[0].id, "disk0");
+    assert_string_equal(one->disks[1].id, "disk1");
+    assert_string_equal(one->disks[2].id, "disk2");
+    assert_int_equal(one->disks[2].readonly, 1);
+    assert_string_equal(two->disks[0].id, "disk0");
+    assert_string_equal(two->disks[1].id, "disk1");
+    assert_string_equal(two->disks[1].path, other);
+    vci_pod_close(&pod);
+    PT_OK(vc_pod_delete(ctx, "r", 0, &err));
+    vc_context_free(ctx);
+    /* What cannot be used is told. */
+    static const struct {
+        const char *text, *words;
+    } bad[] = {
+        { "[{\"tag\":\"a/b\",\"path\":\"/x\"}]", "volume" },
+        { "[{\"tag\":\"a\",\"path\":\"x\"}]", "volume" },
+        { "[{\"tag\":\"a\"}]", "volume" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_object *o = parse(bad[i].text);
+        vci_pod_init(&pod, NULL);
+        assert_non_null(strstr(vci_volumes_parse(&pod, o), bad[i].words));
+        vci_volumes_free(&pod);
+        json_object_put(o);
+    }
+    struct vci_ctr ctr = { .id = NULL };
+    json_object *o = parse("[{\"id\":\"disk0\",\"path\":\"/x\"},{\"id\":\"-x\",\"path\":\"/x\"}]");
+    assert_non_null(strstr(vci_disks_parse(&ctr, o), "disk"));
+    assert_int_equal(ctr.n_disks, 1);
+    vci_disks_free(&ctr);
+    json_object_put(o);
+}
+
 /* What is mounted below the run directory, as "PLACE FLAGS\n" sorted by the time of mounting. */
 static const char *mounted(void)
 {
@@ -524,6 +626,7 @@ int main(void)
         cmocka_unit_test(test_order),           cmocka_unit_test(test_bind_text),
         cmocka_unit_test(test_refused),         cmocka_unit_test(test_read),
         cmocka_unit_test(test_devices),         cmocka_unit_test(test_devices_refused),
+        cmocka_unit_test(test_devices_of_guests), cmocka_unit_test(test_records),
         cmocka_unit_test(test_volumes_refused), cmocka_unit_test(test_effects),
         cmocka_unit_test(test_unmount_goes_on), cmocka_unit_test(test_source_swapped),
     };
