@@ -163,7 +163,7 @@ static int one_of(vc_context *ctx, const char *id, const char *ctr, int need_ctr
     size_t n = 0, len = strlen(key);
     while (list[n])
         n++;
-    size_t at = find_key(list, n, key, len);
+    size_t at = strchr(key, '=') ? n : find_key(list, n, key, len);
     if (at == n)
         rc = vci_fail(err, VC_ERR_NOTFOUND, 0, "%s \"%s\" has no annotation \"%.200s\"", need_ctr ? "container" : "pod",
                       need_ctr ? ctr : id, key);

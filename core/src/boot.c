@@ -512,6 +512,9 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
     int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout"); /* its own: a slow one must not cost the others theirs */
     if (!pod->inst[kind].handle && !pod->saved[kind])
         return;
+    /* What it remembers of processes may be strangers' by now.  Only networks have what outlasts a reboot (addresses). */
+    if (!pod->boot_same && kind != VC_KIND_NETWORK)
+        return;
     if (!begin_ending(pod, kind)) {
         vci_log(
             pod->ctx, VC_LOG_WARN, pod->dir.id,

@@ -81,6 +81,10 @@ static int check_user(const struct vc_process_config *c, vc_error **err)
     if (c->group && c->user && strchr(c->user, ':'))
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "the user \"%s\" brings a group, and \"group\" of struct vc_process_config is given, too", c->user);
+    if (c->process_json && (c->group || c->capabilities))
+        return vci_fail(err, VC_ERR_INVAL, 0,
+                        "\"%s\" of struct vc_process_config is given together with \"process_json\", which says it already",
+                        c->group ? "group" : "capabilities");
     if (c->caps && c->capabilities)
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "\"caps\" and \"capabilities\" of struct vc_process_config are both given: one of them says which "

@@ -276,6 +276,8 @@ static int wait_shim(const struct vci_pod *pod, const struct vc_proc *shim, int6
                      vc_error **err)
 {
     vcs_autoclose int fd = vcs_proc_fd(shim);
+    if (fd < 0 && fd != -ESRCH) /* no descriptor, say: that does not mean that it has ended */
+        return vci_fail(err, vci_code_of(fd), fd, "cannot wait for process %d of pod \"%s\"", shim->pid, pod->dir.id);
     while (fd >= 0) {
         struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = pod->ctx->cancel_fd, .events = POLLIN } };
         int n = poll(p, 2, vcs_poll_timeout(deadline));

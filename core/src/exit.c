@@ -22,7 +22,7 @@ static ssize_t read_text(const struct vci_pod_dir *dir, const char *ctr, const c
 {
     char name[300];
     vci_exit_name(name, sizeof name, ctr, exec_id);
-    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
     text[n > 0 ? n : 0] = '\0';
     return n;
@@ -33,7 +33,7 @@ int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *ex
     char text[16] = "", *end = NULL;
     ssize_t n = read_text(dir, ctr, exec_id, text, sizeof text);
     long v = n > 0 ? strtol(text, &end, 10) : -1;
-    return n > 0 && end != text && v >= 0 && v <= 255 ? (int)v : -1;
+    return n > 0 && end != text && *end == '\n' && v >= 0 && v <= 255 ? (int)v : -1; /* without its end it may be half a number */
 }
 
 int vci_exit_oom(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id)

@@ -452,8 +452,10 @@ size_t vci_hooks_end_strays(struct vci_pod *pod)
         char what[512];
         if (entries[i].type != VCI_RES_HOOK)
             continue;
-        int r = vci_undo_one(&pod->dir, entries[i].type, entries[i].name, vci_pod_deadline(pod->ctx, "call_timeout"),
-                             what, sizeof what, NULL);
+        int r = vci_ledger_is_past(&entries[i])
+                    ? 0
+                    : vci_undo_one(&pod->dir, entries[i].type, entries[i].name,
+                                   vci_pod_deadline(pod->ctx, "call_timeout"), what, sizeof what, NULL);
         ended += r > 0;
         if (r >= 0)
             vci_ledger_del(&pod->dir, entries[i].n, NULL);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/utf8.h"
 
 #define NUMBER_MAX 64 /* characters of a number */
 
@@ -52,28 +53,10 @@ int vci_json_fail(const struct vci_json_path *p, vc_error **err, const char *fmt
     return vci_fail(err, VC_ERR_INVAL, 0, "%s: %s", p->len ? p->text : "the document", text);
 }
 
-/* ---- UTF-8 ---- */
-
-/* Length of the well-formed character at s, which has n bytes; 0 when it is none. */
-static size_t utf8_length(const unsigned char *s, size_t n)
-{
-    size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
-    if (!len || len > n)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    /* Not the shortest form, a half of a pair, or beyond the last character. */
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-        (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return len;
-}
-
 int vci_utf8_ok(const char *text, size_t len)
 {
     for (size_t i = 0, n; i < len; i += n)
-        if (!(n = utf8_length((const unsigned char *)text + i, len - i)))
+        if (!(n = vcs_utf8(text + i, len - i)))
             return 0;
     return 1;
 }
@@ -179,7 +162,7 @@ static int string(struct parser *p, struct vcs_buf *b)
     for (p->at++;;) {
         const char *from = p->at;
         while (p->at < p->end && *p->at != '"' && *p->at != '\\') {
-            size_t n = utf8_length((const unsigned char *)p->at, (size_t)(p->end - p->at));
+            size_t n = vcs_utf8(p->at, (size_t)(p->end - p->at));
             if (!n)
                 return wrong(p, "a string is not UTF-8");
             if ((unsigned char)*p->at < 0x20)

@@ -128,14 +128,12 @@ static void unescape(char *s)
     *to = '\0';
 }
 
-/* Take off whatever is mounted below the shared directory, wherever a guest has moved the mount points to. */
-static int unmount_shared(const struct vci_pod_dir *dir)
+char **vci_mount_points(const char *below)
 {
     vcs_autofclose FILE *f = fopen("/proc/self/mountinfo", "re");
-    size_t room = 0, len = strlen(dir->run_path);
-    char *line = NULL;
-    int found = 0;
-    while (f && getline(&line, &room, f) > 0) {
+    size_t room = 0, n = 0, len = strlen(below);
+    char *line = NULL, **list = calloc(1, sizeof *list);
+    while (f && list && getline(&line, &room, f) > 0) {
         char *p = line;
         for (int field = 1; field < 5 && p; field++) {
             p = strchr(p, ' ');
@@ -145,10 +143,35 @@ static int unmount_shared(const struct vci_pod_dir *dir)
             continue;
         p[strcspn(p, " ")] = '\0';
         unescape(p);
-        if (strncmp(p, dir->run_path, len) == 0 && strncmp(p + len, "/" VCI_SHARED "/", sizeof("/" VCI_SHARED "/") - 1) == 0)
-            found |= unmount_inside(dir, p + len + 1) > 0;
+        if (strncmp(p, below, len) != 0 || p[len] != '/')
+            continue;
+        char **more = realloc(list, (n + 2) * sizeof *list);
+        if (!more)
+            break;
+        list = more;
+        list[n] = strdup(p);
+        n += list[n] != NULL;
+        list[n] = NULL;
     }
     free(line);
+    return list;
+}
+
+/* Take off whatever is mounted below the shared directory, wherever a guest has moved the mount points to. */
+static int unmount_shared(const struct vci_pod_dir *dir)
+{
+    vcs_autofree char *shared = NULL;
+    int found = 0;
+    if (asprintf(&shared, "%s/" VCI_SHARED, dir->run_path) < 0) {
+        shared = NULL;
+        return 0;
+    }
+    char **list = vci_mount_points(shared);
+    for (size_t i = 0; list && list[i]; i++) {
+        found |= unmount_inside(dir, list[i] + strlen(dir->run_path) + 1) > 0;
+        free(list[i]);
+    }
+    free(list);
     return found;
 }
 

@@ -11,5 +11,8 @@ int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name,
 
 /* SIGKILL for that very process and all of the process group that it leads; -ESRCH when it has ended. */
 int vci_kill_group(const struct vc_proc *leader);
+/* What is mounted below a directory, in the order of mounting, NULL-terminated; each and the list are free(3)d.  NULL
+ * without memory. */
+char **vci_mount_points(const char *below);
 
 #endif

@@ -5,6 +5,7 @@
  *   {"add":TYPE,"owner":"hypervisor","name":"..."}   an entry; its number is the offset of the line
  *   {"del":NUMBER}                                   it was removed
  *   {"del_type":TYPE,"name":"..."}                   the latest entry of that type and name was removed
+ *   {"boot":"ID"}                                    what follows was written during that boot of the host
  * A caller that is killed while it writes leaves a line without its end: its thing was not made. */
 #include "store.h"
 
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vc/host.h>
 
 #include "instance.h"
@@ -59,6 +61,7 @@ static int failed(const struct vci_pod_dir *dir, int sys, vc_error **err)
 struct list {
     struct vci_ledger_entry *e;
     size_t n, room;
+    int old_boot; /* of the lines that are read now */
 };
 
 static void drop(struct list *l, size_t i)
@@ -88,11 +91,20 @@ static int get_number(struct json_object *o, const char *key, uint32_t *ret)
     return 1;
 }
 
+int vci_ledger_is_past(const struct vci_ledger_entry *e)
+{
+    return e->old_boot && e->type != VC_RES_PATH && e->type != VCI_RES_MOUNTPOINT;
+}
+
 /* Apply one line.  1 when it makes no sense, -ENOMEM. */
 static int apply(struct list *l, struct json_object *o, unsigned offset)
 {
     uint32_t v;
-    const char *name = get_text(o, "name"), *owner = get_text(o, "owner");
+    const char *name = get_text(o, "name"), *owner = get_text(o, "owner"), *boot = get_text(o, "boot");
+    if (boot) {
+        l->old_boot = strcmp(boot, vci_store_boot_id()) != 0;
+        return 0;
+    }
     if (get_number(o, "add", &v) && name && owner) {
         if (l->n == l->room) {
             size_t room = l->room ? l->room * 2 : 16;
@@ -102,7 +114,7 @@ static int apply(struct list *l, struct json_object *o, unsigned offset)
             l->e = more;
             l->room = room;
         }
-        struct vci_ledger_entry e = { .n = offset, .type = v, .owner = strdup(owner), .name = strdup(name) };
+        struct vci_ledger_entry e = { .n = offset, .type = v, .old_boot = l->old_boot, .owner = strdup(owner), .name = strdup(name) };
         l->e[l->n++] = e;
         if (!e.owner || !e.name)
             return -ENOMEM;
@@ -132,6 +144,13 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
 {
     vcs_autofree char *text = NULL;
     size_t size = 0;
+    struct stat st;
+    /* What it names is killed and removed: a file from elsewhere is not read. */
+    if (dir->run_fd >= 0 && fstatat(dir->run_fd, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & 022))
+        return vci_fail(err, VC_ERR_PERM, 0,
+                        "pod \"%s\": %s/ledger must be a plain file of root or of the caller that nobody else may write to",
+                        dir->id, dir->run_path);
     int r = dir->run_fd < 0 ? -ENOENT : vcs_read_file(dir->run_fd, "ledger", LEDGER_MAX, &text, &size);
     *ret_size = 0;
     if (r == -ENOENT)
@@ -185,8 +204,12 @@ static int compact(struct vci_pod_dir *dir, vc_error **err)
     struct vcs_buf b = { 0 };
     size_t size;
     int r = load(dir, &l, &size, err), bad = 0;
-    for (size_t i = 0; r == 0 && i < l.n; i++)
+    /* Those of the last boot are found first, and "x" is no boot. */
+    for (size_t i = 0, old = 0; r == 0 && i < l.n; old = (size_t)l.e[i++].old_boot) {
+        if (l.e[i].old_boot != (int)old)
+            bad |= vcs_buf_printf(&b, "{\"boot\":\"%s\"}\n", l.e[i].old_boot ? "x" : vci_store_boot_id()) < 0;
         bad |= put_add(&b, l.e[i].type, l.e[i].owner, l.e[i].name) < 0;
+    }
     if (r == 0)
         bad = bad ? -ENOMEM : vcs_write_file_atomic(dir->run_fd, "ledger", vcs_buf_data(&b), b.len, 0600, 0);
     if (r == 0 && bad < 0)
@@ -198,7 +221,7 @@ static int compact(struct vci_pod_dir *dir, vc_error **err)
 
 static int open_ledger(struct vci_pod_dir *dir)
 {
-    int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     int fd = openat(dir->run_fd, "ledger", flags, 0600);
     return fd < 0 ? -errno : fd;
 }
@@ -229,6 +252,21 @@ static int prepare(struct vci_pod_dir *dir, vc_error **err)
         return failed(dir, sys, err);
     }
     dir->ledger_fd = fd;
+    dir->boot_noted = 0;
+    return 0;
+}
+
+/* Before the line, in the same write: which boot this is. */
+static int put_boot(struct vcs_buf *line, vc_error **err)
+{
+    struct vcs_buf both = { 0 };
+    if (vcs_buf_printf(&both, "{\"boot\":\"%s\"}\n", vci_store_boot_id()) < 0 ||
+        vcs_buf_append(&both, vcs_buf_data(line), line->len) < 0) {
+        vcs_buf_done(&both);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    vcs_buf_done(line);
+    *line = both;
     return 0;
 }
 
@@ -237,6 +275,9 @@ static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n
 {
     pthread_mutex_lock(&ledger_mutex);
     int r = prepare(dir, err);
+    size_t len = line->len; /* of the line itself, without the one about the boot */
+    if (r == 0 && !dir->boot_noted)
+        r = put_boot(line, err);
     if (r == 0) {
         ssize_t n;
         do
@@ -254,7 +295,9 @@ static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n
         if (n < 0)
             r = failed(dir, errno, err);
         else if (ret_n)
-            *ret_n = (unsigned)((size_t)lseek(dir->ledger_fd, 0, SEEK_CUR) - line->len);
+            *ret_n = (unsigned)((size_t)lseek(dir->ledger_fd, 0, SEEK_CUR) - len);
+        if (n >= 0)
+            dir->boot_noted = 1;
     }
     pthread_mutex_unlock(&ledger_mutex);
     vcs_buf_done(line);
@@ -307,7 +350,7 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
         const struct vci_ledger_entry *e = &l.e[i];
         vci_autoerror vc_error *why = NULL;
         char what[512];
-        int r = vci_undo_one(dir, e->type, e->name, deadline_ns, what, sizeof(what), &why);
+        int r = vci_ledger_is_past(e) ? 0 : vci_undo_one(dir, e->type, e->name, deadline_ns, what, sizeof(what), &why);
         vci_fault_point("ledger-undone");
         if (r > 0 && report) /* 1: it was there */
             report(arg, dir->id, what);
@@ -317,8 +360,11 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
             vc_error_free(VCS_TAKE_PTR(why));
             r = 0;
         }
-        if (r >= 0)
-            r = vci_ledger_del(dir, e->n, &why);
+        if (r >= 0 && (r = vci_ledger_del(dir, e->n, &why)) == VC_ERR_RESOURCE) {
+            /* The disk is full.  That it is gone need not be noted: it would only be looked for once more. */
+            vc_error_free(VCS_TAKE_PTR(why));
+            r = 0;
+        }
         if (r) {
             left++;
             vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s", vc_error_text(why));
@@ -333,6 +379,7 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
     /* Nothing stands in it any more: begin afresh. */
     if (!first && !left && dir->ledger_fd >= 0 && ftruncate(dir->ledger_fd, 0) < 0)
         first = failed(dir, errno, err);
+    dir->boot_noted = 0;
     vci_ledger_entries_free(l.e, l.n);
     return first;
 }

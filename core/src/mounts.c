@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ledger-undo.h"
 #include "lib/io.h"
 
 /* Not in every libc of the machines this is built on. */
@@ -75,6 +77,35 @@ static int open_place(int parent, const char *name, int file)
     return vcs_open_beneath(parent, name, O_PATH | (file ? 0 : O_DIRECTORY), 0);
 }
 
+/* A tree that holds the run directory has brought a copy of the shared folders of all pods along: as long as such a copy
+ * stands, the pod that it is of could not remove its directory. */
+static void drop_own(const struct vci_pod *pod, const char *target, const char *source)
+{
+    size_t len = strlen(target);
+    if (!vci_path_below(pod->ctx->run_root, source))
+        return;
+    vcs_autoclose int top = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    char **list = top < 0 ? NULL : vci_mount_points(target);
+    size_t n = 0;
+    while (list && list[n])
+        n++;
+    while (n-- > 0) {
+        char *inside = list[n] + len + 1, via[64 + NAME_MAX], *name = strrchr(inside, '/'), *full = NULL;
+        int own = asprintf(&full, "%s/%s", strcmp(source, "/") == 0 ? "" : source, inside) >= 0 &&
+                  vci_path_below(full, pod->ctx->run_root);
+        free(full);
+        if (own && name && strlen(name) <= NAME_MAX) {
+            *name++ = '\0';
+            vcs_autoclose int dir = vcs_open_beneath(top, inside, O_PATH | O_DIRECTORY, 0);
+            snprintf(via, sizeof via, "/proc/self/fd/%d/%s", dir, name);
+            if (dir >= 0)
+                umount2(via, MNT_DETACH | UMOUNT_NOFOLLOW);
+        }
+        free(list[n]);
+    }
+    free(list);
+}
+
 int vci_bind_attach(struct vci_pod *pod, int parent, const char *inside, const char *name, int tree, int file,
                     const char *source, vc_error **err)
 {
@@ -94,6 +125,7 @@ int vci_bind_attach(struct vci_pod *pod, int parent, const char *inside, const c
     if (syscall(SYS_move_mount, tree, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot mount %s on %s", source, target);
     vci_fault_point("mounted");
+    drop_own(pod, target, source);
     return 0;
 }
 

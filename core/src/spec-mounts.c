@@ -361,6 +361,8 @@ int vci_spec_set_mounts(json_object *spec, const struct vc_container_config *con
     if (!json_object_object_get_ex(spec, "mounts", &list) || !list) {
         list = usual_mounts();
         json_object_object_add(spec, "mounts", list);
+        if (!VCI_GIVEN(config, n_mounts))
+            return 0;
     }
     if (!json_object_is_type(list, json_type_array))
         return vci_fail(err, VC_ERR_INVAL, 0, "\"mounts\" of the specification is not an array");

@@ -185,7 +185,7 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
     s->created_ns = pod->created_ns;
     s->from_pool = lives && pod->from_pool;
     s->proxy_pid = pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->proxy) ? pod->proxy.pid : 0;
-    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
+    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
     for (; s->n_containers < pod->n_ctrs; s->n_containers++) {
         if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers]))) {
             vc_pod_status_free(s);

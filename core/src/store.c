@@ -55,6 +55,14 @@ static const char *state_file(const struct vci_pod_dir *d)
     return d->pool ? "vm.json" : "pod.json";
 }
 
+/* The whole name of its state file, for messages. */
+static const char *state_path(const struct vci_pod_dir *d, char buf[PATH_MAX])
+{
+    snprintf(buf, PATH_MAX, "%s/%s/%s/%s", d->pool ? d->ctx->run_root : d->ctx->state_root, d->pool ? "pool" : "pods",
+             d->id, state_file(d));
+    return buf;
+}
+
 /* mkdir -p, mode 0700 for what is new. */
 static int make_parents(const char *path)
 {
@@ -294,6 +302,16 @@ int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_di
     return create_in(ctx, 1, id, ret, err);
 }
 
+static int check_stat(const struct vci_pod_dir *d, const struct stat *st, const char *path, vc_error **err)
+{
+    if ((st->st_uid == 0 || st->st_uid == geteuid()) && !(st->st_mode & 022))
+        return 0;
+    return vci_fail(err, VC_ERR_PERM, 0,
+                    "pod \"%s\": %s belongs to user %u with mode %o; it must belong to root or to the caller, and nobody "
+                    "else may write to it",
+                    d->id, path, st->st_uid, st->st_mode & 07777);
+}
+
 /* What stands in these directories is acted on (processes killed, paths removed), so nobody else may have made it. */
 static int check_owner(const struct vci_pod_dir *d, int fd, const char *path, vc_error **err)
 {
@@ -302,12 +320,7 @@ static int check_owner(const struct vci_pod_dir *d, int fd, const char *path, vc
         return 0;
     if (fstat(fd, &st) < 0)
         return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s", d->id, path);
-    if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & 022))
-        return 0;
-    return vci_fail(err, VC_ERR_PERM, 0,
-                    "pod \"%s\": %s belongs to user %u with mode %o; it must belong to root or to the caller, and nobody "
-                    "else may write to it",
-                    d->id, path, st.st_uid, st.st_mode & 07777);
+    return check_stat(d, &st, path, err);
 }
 
 /* One try of vci_store_open; 1: begin again. */
@@ -587,7 +600,7 @@ static void read_boot_id(void)
     boot_id[strcspn(boot_id, "\n")] = '\0';
 }
 
-static const char *this_boot(void)
+const char *vci_store_boot_id(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, read_boot_id);
@@ -626,7 +639,7 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     const char *text =
         json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
     struct vcs_buf buf = { 0 };
-    if (!text || vcs_buf_printf(&buf, "{\"version\":%d,\"boot_id\":\"%s\",\"data\":", STATE_VERSION, this_boot()) < 0 ||
+    if (!text || vcs_buf_printf(&buf, "{\"version\":%d,\"boot_id\":\"%s\",\"data\":", STATE_VERSION, vci_store_boot_id()) < 0 ||
         vcs_buf_append(&buf, text, len) < 0 || vcs_buf_append(&buf, "}\n", 2) < 0) {
         vcs_buf_done(&buf);
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
@@ -639,6 +652,7 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
                         "their annotations",
                         dir->id, len, STATE_MAX);
     }
+    char path[PATH_MAX];
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
     int r = 0;
     vcs_autoclose int fd =
@@ -654,23 +668,35 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     if (r < 0) {
         if (fd >= 0)
             unlinkat(dir->state_fd, STATE_TMP, 0);
-        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write its %s", dir->id, state_file(dir));
+        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s", dir->id, state_path(dir, path));
     }
     vci_fault_point("store-state-renamed");
     return 0;
 }
 
+/* Is it a plain file that nobody else may have written?  A set-aside or planted one is not acted on. */
+static int check_state_file(const struct vci_pod_dir *dir, int fd, vc_error **err)
+{
+    struct stat st;
+    char path[PATH_MAX];
+    if (fstat(fd, &st) < 0)
+        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s", dir->id, state_path(dir, path));
+    if (!S_ISREG(st.st_mode))
+        return vci_store_corrupt(dir, "it is no plain file", err);
+    return check_stat(dir, &st, state_path(dir, path), err);
+}
+
 int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
 {
-    return vci_fail(err, VC_ERR_CORRUPT, 0,
-                    "%s \"%s\": %s/%s/%s/%s cannot be used: %s; %s", dir->pool ? "VM of the pool" : "pod", dir->id,
-                    dir->pool ? dir->ctx->run_root : dir->ctx->state_root, dir->pool ? "pool" : "pods", dir->id,
-                    state_file(dir), why, dir->pool ? "gc or draining the pool ends it" : "delete the pod with force");
+    char path[PATH_MAX];
+    return vci_fail(err, VC_ERR_CORRUPT, 0, "%s \"%s\": %s cannot be used: %s; %s",
+                    dir->pool ? "VM of the pool" : "pod", dir->id, state_path(dir, path), why, dir->pool ? "gc or draining the pool ends it" : "delete the pod with force");
 }
 
 /* The whole file into buf. */
 static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **err)
 {
+    char path[PATH_MAX];
     vcs_autoclose int fd =
         dir->state_fd < 0 ? -1 : openat(dir->state_fd, state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT) && dir->lock_fd < 0 && dir->run_fd >= 0) {
@@ -684,7 +710,10 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
         return vci_fail(err, VC_ERR_NOTFOUND, 0,
                         "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
     if (fd < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open its %s", dir->id, state_file(dir));
+        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open %s", dir->id, state_path(dir, path));
+    int r = check_state_file(dir, fd, err);
+    if (r)
+        return r;
     for (size_t want = 16384;; want *= 2) {
         unsigned char *at = vcs_buf_reserve(buf, want);
         if (!at)
@@ -693,7 +722,7 @@ static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **e
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read its %s", dir->id, state_file(dir));
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, state_path(dir, path));
         vcs_buf_commit(buf, (size_t)n);
         if ((size_t)n < want) /* of a regular file: that was its end */
             return 0;
@@ -714,7 +743,7 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
     struct json_object *all = tok ? json_tokener_parse_ex(tok, (const char *)vcs_buf_data(&buf), (int)buf.len) : NULL;
     struct json_object *version = NULL, *boot = NULL, *data = NULL;
     enum json_tokener_error je = tok ? json_tokener_get_error(tok) : json_tokener_success;
-    char why[160];
+    char why[160], path[PATH_MAX];
     if (!tok) {
         r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     } else if (je != json_tokener_success) {
@@ -727,8 +756,8 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
         r = vci_store_corrupt(dir, "it is no state of a pod (it has no version)", err);
     } else if (json_object_get_int64(version) > STATE_VERSION) {
         r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
-                     "pod \"%s\": its state was written by a newer release (version %lld; this one reads up to %d)",
-                     dir->id, (long long)json_object_get_int64(version), STATE_VERSION);
+                     "pod \"%s\": %s was written by a newer release (version %lld; this one reads up to %d)",
+                     dir->id, state_path(dir, path), (long long)json_object_get_int64(version), STATE_VERSION);
     } else if (json_object_get_int64(version) < 1 || !json_object_object_get_ex(all, "boot_id", &boot) ||
                !json_object_is_type(boot, json_type_string) || !json_object_object_get_ex(all, "data", &data) ||
                !json_object_is_type(data, json_type_object)) {
@@ -736,7 +765,7 @@ int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *
     } else {
         *ret_data = json_object_get(data);
         if (ret_boot_same)
-            *ret_boot_same = !strcmp(json_object_get_string(boot), this_boot());
+            *ret_boot_same = !strcmp(json_object_get_string(boot), vci_store_boot_id());
     }
     json_object_put(all);
     if (tok)

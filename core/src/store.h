@@ -29,6 +29,7 @@ struct vci_pod_dir {
     int lock_fd;          /* holds the flock; -1 when opened without */
     int ledger_fd;        /* O_APPEND; -1 until the first entry */
     int drop_wrong;       /* a forced delete: recorded paths that cannot be removed are forgotten, with a warning */
+    int boot_noted;       /* the ledger was told which boot this is */
     int fresh;            /* made by vci_store_create: there is no ledger yet */
     int pool;             /* a VM of the pool: below RUN_ROOT/pool, both directories are one */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
@@ -70,6 +71,8 @@ int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc
  * version is UNSUPPORTED.  *ret_boot_same: was it written since this boot? */
 int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err);
 int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err);
+/* The id of this boot. */
+const char *vci_store_boot_id(void);
 /* CORRUPT: the file cannot be used, because of that. */
 int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err);
 
@@ -84,7 +87,8 @@ enum {
 struct vci_ledger_entry {
     unsigned n; /* where its line stands in the file */
     uint32_t type;
-    char *owner; /* "core", "hypervisor", ... */
+    int old_boot; /* recorded before the last reboot, which only paths survive */
+    char *owner;  /* "core", "hypervisor", ... */
     char *name;
 };
 /* Append (before the thing is made): *ret_n names it. */
@@ -94,6 +98,8 @@ int vci_ledger_del(struct vci_pod_dir *dir, unsigned n, vc_error **err);
 int vci_ledger_del_name(struct vci_pod_dir *dir, uint32_t type, const char *name, vc_error **err);
 /* What stands in it now, oldest first. A half-written last line counts as an entry whose thing was not made. */
 int vci_ledger_read(struct vci_pod_dir *dir, struct vci_ledger_entry **ret, size_t *ret_n, vc_error **err);
+/* Is it something that a reboot has ended, whatever has its name now? */
+int vci_ledger_is_past(const struct vci_ledger_entry *e);
 void vci_ledger_entries_free(struct vci_ledger_entry *entries, size_t n);
 /* Remove everything in it in reverse order: processes are killed (identity checked) and waited for, mounts
  * detached, paths unlinked, namespaces and links removed.  Entries that could not be removed stay, and the

@@ -260,6 +260,10 @@ static void test_cgroup(void **state)
     assert_non_null(resp->cgroup_stats->cpu_stats->cpu_usage);
     assert_true(resp->cgroup_stats->cpu_stats->cpu_usage->total_usage > 0);
     assert_non_null(resp->cgroup_stats->memory_stats);
+    size_t ooms = 0;
+    for (size_t i = 0; i < resp->cgroup_stats->memory_stats->n_stats; i++)
+        ooms += strcmp(resp->cgroup_stats->memory_stats->stats[i]->key, "oom_kill") == 0;
+    assert_int_equal(ooms, 1);
     assert_non_null(resp->cgroup_stats->pids_stats);
     agent__stats_container_response__free_unpacked(resp, NULL);
 

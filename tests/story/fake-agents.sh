@@ -88,6 +88,42 @@ for mode in oversized truncated alien dying bad-payload; do
     nothing_left "$mode WaitProcess"
 done
 
+# The questions about a container that runs (there is no shim, so it runs until it is stopped): each failure is one sentence
+# in time, and neither state nor record have changed.
+sed "s|^plugin_dir = .*|plugin_dir = \"$plugins\";|" "$VCCORE_CONFIG" >"$work/ops.conf"
+printf 'hypervisor = "fake"; proxy = "none"; shim = "noop"; create_timeout = 2; call_timeout = 1; log_level = "error";
+hypervisor_fake = { agent = "%s"; };\n' "$sock" >>"$work/ops.conf"
+chmod 644 "$work/ops.conf"
+ops="env VCCORE_CONFIG=$work/ops.conf $VC_BUILD_DIR/tests/vm/ops"
+asks() { # MODE METHOD PART STATE-AFTERWARDS CALL ARGUMENT...: of container c of pod fake
+    a_mode=$1 a_method=$2 a_part=$3 a_state=$4 a_call=$5
+    shift 5
+    begin_agent "$a_mode" "$a_method"
+    $v --set shim=noop pod create --name fake >/dev/null
+    $v --set shim=noop container create --name c --rootfs "$root" fake -- anything >/dev/null
+    $v --set shim=noop pod start fake >/dev/null
+    a_spec=$(cat "$state_root/pods/fake/spec-c.json")
+    a_begin=$(now_ms)
+    refuses "$a_mode $a_method" 1 "$a_part" $ops "$a_call" fake c "$@"
+    a_took=$(($(now_ms) - a_begin))
+    [ "$a_took" -lt 8000 ] && ok "$a_mode $a_method: ends in time" || bad "$a_mode $a_method: took $a_took ms"
+    is "$a_mode $a_method: state" "$($ops list fake)" "c $a_state -1 oom=0"
+    is "$a_mode $a_method: specification" "$(cat "$state_root/pods/fake/spec-c.json")" "$a_spec"
+    virtc --set "plugin_dir=$plugins" pod delete --force fake >/dev/null 2>&1
+    end_agent
+    nothing_left "$a_mode $a_method"
+}
+for mode in silent oversized truncated bad-payload dying; do
+    part=agent
+    [ $mode = silent ] && part="did not answer"
+    asks $mode StatsContainer "$part" running stats
+    asks $mode ListProcesses "$part" running ps json
+done
+asks silent UpdateContainer "did not answer" running update memory=1000000
+asks oversized UpdateContainer "agent" running update memory=1000000
+asks silent PauseContainer "did not answer" running pause
+asks dying PauseContainer "closed the connection" running pause # it is undone by a new connection
+
 # An agent that falls silent later: delete --force still removes everything.
 begin_agent silent DestroySandbox
 is "create" "$($create)" fake

@@ -125,13 +125,15 @@ static void test_process(void **state)
         { "Capabilities", "\"Capabilities\":{\"Effective\":[\"CAP_KILL\"],\"Permitted\":[\"CAP_CHOWN\"],\"Inheritable\":[\"CAP_FOWNER\"]}",
           "\"effective\":[\"CAP_KILL\"],\"permitted\":[\"CAP_CHOWN\"],\"inheritable\":[\"CAP_FOWNER\"],\"ambient\":[]", 0 },
         { "Capabilities", "\"Capabilities\":[\"CAP_KILL\"]",
-          "\"bounding\":[\"CAP_KILL\"],\"effective\":[\"CAP_KILL\"],\"permitted\":[\"CAP_KILL\"],\"inheritable\":[\"CAP_KILL\"],\"ambient\":[\"CAP_KILL\"]", 0 },
+          "\"capabilities\":{\"bounding\":[\"CAP_KILL\"],\"effective\":[\"CAP_KILL\"],\"permitted\":[\"CAP_KILL\"],"
+          "\"inheritable\":[\"CAP_KILL\"],\"ambient\":[\"CAP_KILL\"]}", 0 },
         { "Capabilities", "\"Capabilities\":[]", "\"capabilities\":{\"bounding\":[],\"effective\":[],\"permitted\":[]", 0 },
         { "Capabilities", "\"Capabilities\":{\"Bounding\":[\"KILL\"]}", "\"KILL\" is not a capability", VC_ERR_INVAL },
         { "Foreground", "\"Foreground\":true", "\"args\":[\"true\"]", 0 }, /* and test-pod-settings */
         { "Rows", "\"Interactive\":true,\"Rows\":30,\"Columns\":100", "\"consoleSize\":{\"height\":30,\"width\":100}", 0 },
         { "Columns", "\"Interactive\":true,\"Rows\":3,\"Columns\":10", "\"width\":10", 0 },
         { "OCIProcess", "\"OCIProcess\":{\"args\":[\"x\"],\"cwd\":\"/y\"}", "\"args\":[\"x\"],\"cwd\":\"/y\"", 0 },
+        { "OCIProcess", "\"PrimaryGroup\":\"g\",\"OCIProcess\":{\"args\":[\"x\"]}", "\"group\" of struct vc_process_config is given together", VC_ERR_INVAL },
         { "OCIProcess", "\"OCIProcess\":{\"args\":[]}", "there is no program to run", VC_ERR_INVAL },
     };
     check_covered(&vci_shape_process, rows, sizeof rows / sizeof *rows);

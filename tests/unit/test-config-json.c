@@ -448,6 +448,8 @@ static void test_round_trip(void **state)
     round_trip("{\"Containers\":[{\"Cmd\":{\"Capabilities\":[],\"Envs\":[],\"Args\":[]}}]}",
                "{\"Containers\":[{\"Cmd\":{\"Args\":[],\"Envs\":[],\"Capabilities\":[]}}]}");
     round_trip("{\"Hooks\":{}}", "{\"Hooks\":{}}");
+    round_trip("{\"Containers\":[{\"Cmd\":{\"OCIProcess\":{},\"Console\":\"/dev/pts/1\"}}]}",
+               "{\"Containers\":[{\"Cmd\":{\"Console\":\"/dev/pts/1\",\"OCIProcess\":{}}}]}");
     round_trip("{\"ID\":\"\\u007f\\u0001\\\"\\\\/\\n\"}", NULL);
     /* Everything, in the order in which it is written: the same text comes back. */
     snprintf(json, sizeof json,
@@ -456,7 +458,7 @@ static void test_round_trip(void **state)
              "\"Volumes\":[{\"MountTag\":\"t\",\"HostPath\":\"/v\",\"ReadOnly\":true}],\"Containers\":[{\"ID\":\"c\",\"RootFs\":\"/r\","
              "\"ReadonlyRootfs\":true,\"Cmd\":{\"Args\":[\"a\"],\"Envs\":[{\"Var\":\"A\",\"Value\":\"b\"}],\"WorkDir\":\"/\",\"User\":\"u\","
              "\"PrimaryGroup\":\"g\",\"SupplementaryGroups\":[\"s\"],\"Interactive\":true,\"Detach\":true,\"NoNewPrivileges\":true,"
-             "\"Capabilities\":{\"Bounding\":[\"CAP_KILL\"]},\"Foreground\":true,\"Rows\":2,\"Columns\":3,\"OCIProcess\":{}},"
+             "\"Capabilities\":{\"Bounding\":[\"CAP_KILL\"]},\"Foreground\":true,\"Rows\":2,\"Columns\":3},"
              "\"Annotations\":{\"k\":\"v\"},\"Mounts\":[{\"Source\":\"/s\",\"Destination\":\"/d\",\"Type\":\"bind\",\"Options\":[\"ro\"],"
              "\"ReadOnly\":true}],\"DeviceInfos\":[{\"HostPath\":\"/dev/a\",\"ContainerPath\":\"/dev/b\",\"DevType\":\"c\",\"Major\":1,"
              "\"Minor\":3,\"FileMode\":420,\"UID\":1,\"GID\":2}],\"Resources\":{\"CPUQuota\":1,\"CPUPeriod\":2,\"CPUShares\":3,"

@@ -202,6 +202,8 @@ static void check_nothing(const char *name, int at)
                  name, at, dirs, user, mounts, procs);
 }
 
+static void (*after_each)(const char *name); /* what else must be true then; NULL = nothing */
+
 static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(vc_context *), int lives)
 {
     int at = 1;
@@ -219,10 +221,14 @@ static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(v
         if (lives && pt_count("state/pods"))
             assert_int_equal(in_child(do_delete, 0), 0);
         check_nothing(name, at);
+        if (after_each)
+            after_each(name);
     }
     if (pt_count("state/pods"))
         assert_int_equal(in_child(do_delete, 0), 0);
     check_nothing(name, 0);
+    if (after_each)
+        after_each(name);
     assert_in_range(at, 3, MAX_POINTS - 1);
     print_message("%s: killed at each of %d points, nothing left\n", name, at - 1);
 }
@@ -262,6 +268,98 @@ static void test_walk(void **state)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
         walk(walks[i].name, walks[i].prepare, walks[i].victim, walks[i].lives);
+}
+
+/* ---- hooks: one that runs when its caller is killed does not go on, and for each prestart there is a poststop ---- */
+
+static struct {
+    struct vc_hooks set;
+    struct vc_hook pre, stop, *pre_list[1], *stop_list[1];
+    char pre_text[PATH_MAX + 100], stop_text[PATH_MAX + 100];
+    const char *pre_args[4], *stop_args[4];
+} hooks[2]; /* of the pod, of the container */
+
+static void set_hook(struct vc_hook *h, const char **args, const char *text)
+{
+    VC_INIT(h);
+    h->path = "/bin/sh";
+    args[0] = "sh";
+    args[1] = "-c";
+    args[2] = text;
+    args[3] = NULL;
+    h->args = args;
+}
+
+static struct vc_hooks *set_hooks(size_t i)
+{
+    VC_INIT(&hooks[i].set);
+    PT_PATH(hooks[i].pre_text, "echo + >>%s/hook-%zu; exec /bin/sleep 0.02", pt_root, i);
+    PT_PATH(hooks[i].stop_text, "echo - >>%s/hook-%zu", pt_root, i);
+    set_hook(&hooks[i].pre, hooks[i].pre_args, hooks[i].pre_text);
+    set_hook(&hooks[i].stop, hooks[i].stop_args, hooks[i].stop_text);
+    hooks[i].pre_list[0] = &hooks[i].pre;
+    hooks[i].stop_list[0] = &hooks[i].stop;
+    hooks[i].set.prestart = hooks[i].set.poststart = hooks[i].pre_list;
+    hooks[i].set.poststop = hooks[i].stop_list;
+    hooks[i].set.n_prestart = hooks[i].set.n_poststart = hooks[i].set.n_poststop = 1;
+    return &hooks[i].set;
+}
+
+static int run_hooked(vc_context *ctx)
+{
+    pt_pod(&p, "k", 1);
+    p.pod.hooks = set_hooks(0);
+    p.ctr[0].hooks = set_hooks(1);
+    return vc_pod_run(ctx, &p.pod, NULL, NULL);
+}
+
+static int run_hooked_stopped(vc_context *ctx)
+{
+    return run_hooked(ctx) < 0 ? -1 : do_stop(ctx);
+}
+
+static int create_hooked(vc_context *ctx)
+{
+    pt_pod(&p, NULL, 2);
+    p.ctr[1].hooks = set_hooks(1);
+    return vc_container_create(ctx, "k", &p.ctr[1], NULL, NULL);
+}
+
+/* Once all is cleared away, each of the two has said good-bye last, or nothing at all. */
+static void check_goodbye(const char *name)
+{
+    for (size_t i = 0; i < 2; i++) {
+        char path[PATH_MAX + 64], text[65536] = "";
+        PT_PATH(path, "%s/hook-%zu", pt_root, i);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+        if (fd >= 0)
+            close(fd);
+        if (n > 0 && strcmp(text + n - 2, "-\n") != 0)
+            fail_msg("%s: hooks %zu: a prestart or poststart without a poststop: %s", name, i, text);
+        unlink(path);
+    }
+}
+
+static void test_hooks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int (*prepare)(vc_context *), (*victim)(vc_context *);
+    } walks[] = {
+        { "pod run with hooks", make_nothing, run_hooked },
+        { "pod start with hooks", run_hooked_stopped, do_start },
+        { "pod stop with hooks", run_hooked, do_stop },
+        { "pod delete with hooks", run_hooked, do_delete },
+        { "container create with hooks", make_running, create_hooked },
+        { "container delete with hooks", run_hooked, do_ctr_delete },
+    };
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
+        after_each = check_goodbye;
+        walk(walks[i].name, walks[i].prepare, walks[i].victim, 1);
+        after_each = NULL;
+    }
 }
 
 /* After a killed exec or container creation, gc alone ends what was begun: the pod goes on with what it had. */
@@ -465,7 +563,7 @@ static void test_templates(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors),
-                                        cmocka_unit_test(test_pause_again),
+                                        cmocka_unit_test(test_pause_again), cmocka_unit_test(test_hooks),
                                         cmocka_unit_test(test_templates) };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

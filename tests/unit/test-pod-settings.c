@@ -3,6 +3,7 @@
  * were built with an older header. */
 #include "podtest.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -22,6 +23,28 @@ static int setup(void **state)
         pt_copy(from, to);
     }
     return 0;
+}
+
+/* After a failed test, too, nothing stays. */
+static int teardown(void **state)
+{
+    char line[PATH_MAX + 512], path[64], pids[4096];
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    while (f && fgets(line, sizeof line, f)) {
+        char *at = strstr(line, pt_root);
+        if (at && (at[strcspn(at, " ")] = '\0', umount2(at, MNT_DETACH)) < 0)
+            print_message("cannot unmount %s\n", at);
+    }
+    if (f)
+        fclose(f);
+    PT_PATH(path, "/proc/self/task/%d/children", (int)getpid());
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, pids, sizeof pids - 1);
+    close(fd);
+    pids[n > 0 ? n : 0] = '\0';
+    for (char *at = pids, *end; (end = strchr(at, ' ')); at = end + 1)
+        kill((pid_t)strtol(at, NULL, 10), SIGKILL);
+    return pt_teardown(state);
 }
 
 static void check_plugins(vc_context *ctx, const char *id, const char *const *wanted)
@@ -445,5 +468,5 @@ int main(void)
         cmocka_unit_test(test_kept),    cmocka_unit_test(test_template), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_console), cmocka_unit_test(test_old_sizes),
     };
-    return cmocka_run_group_tests(tests, setup, pt_teardown);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -184,8 +184,6 @@ static void test_refused(void **state)
     c.rlimits = NULL;
     c.spec_json = "[1]";
     fails(&c, VC_ERR_INVAL, "JSON");
-    c.spec_json = "{\"hooks\":{\"prestart\":[{\"path\":\"/bin/true\"}]}}";
-    fails(&c, VC_ERR_UNSUPPORTED, "prestart");
     c.spec_json = NULL;
     p.process_json = "{\"args\":[]}";
     fails(&c, VC_ERR_INVAL, "program");

@@ -209,7 +209,7 @@ static void bad_states(void **state)
         { "{\"version\":1,\"boot_id\":\"x\",\"data\":[]}", VC_ERR_CORRUPT, "no state of a pod" },
         { "{\"version\":1,\"data\":{}}", VC_ERR_CORRUPT, "no state of a pod" },
         { "{\"version\":2,\"boot_id\":\"x\",\"data\":{}}", VC_ERR_UNSUPPORTED,
-          "written by a newer release (version 2; this one reads up to 1)" },
+          "pod.json was written by a newer release (version 2; this one reads up to 1)" },
         { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", VC_ERR_CORRUPT, "at byte" },
     };
     struct vci_pod_dir d;
@@ -248,7 +248,7 @@ static void bad_states(void **state)
     vc_error *err = NULL;
     unlink(tmp_path("state/pods/a/pod.json"));
     assert_int_equal(symlink("/etc/passwd", tmp_path("state/pods/a/pod.json")), 0);
-    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_INVAL, "cannot open its pod.json");
+    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_INVAL, "state/pods/a/pod.json");
     vci_store_close(&d);
 }
 

@@ -104,6 +104,21 @@ no "an unknown option" "\"frobnicate\"" mount="/m:$data/dir:bind:frobnicate"
 no "shared propagation" "cannot be shared" mount="/m:$data/dir:bind:rbind,rshared"
 no "two mounts for one place" "/m" mount="/m:$data/dir" mount="/m/:$data/other"
 no "a device as the source of a mount" "device" mount="/m:/dev/zero"
+"$with" listen "$data/sock" >"$work/heard" &
+listener=$!
+until [ -S "$data/sock" ]; do sleep 0.05; done
+if [ "$hypervisor" = ns ]; then
+    install "$VC_BUILD_DIR/tests/vm/in-guest" "$root/bin/in-guest"
+    "$with" container pod s "$root" mount="/run/sock:$data/sock" -- sleep 1000000 >/dev/null && virtc container start pod s >/dev/null
+    is "a socket" "$(virtc container exec pod s -- in-guest socket) $(wait $listener; cat "$work/heard")" "socket: ok hello"
+    virtc container delete --force pod s >/dev/null
+    rm "$root/bin/in-guest"
+    no "a file as a disk, where there are no disks" "no disks" device="/dev/disk:$data/file:b"
+else
+    no "a socket" "is a socket" mount="/run/sock:$data/sock"
+    kill $listener
+fi
+rm "$data/sock"
 refuses "a tag with a slash" 1 "a/b" "$with" pod no volume=a/b:"$data/vol"
 refuses "two volumes of one tag" 1 "two volumes" "$with" pod no volume=a:"$data/vol" volume=a:"$data/dir"
 refuses "a volume that is a file" 1 "not a directory" "$with" pod no volume=a:"$data/file"

@@ -104,18 +104,27 @@ static void vm_boot(struct vm *vm)
 }
 
 /* Write the state, forget the instance, make it again: as another process would. */
-static void vm_reopen(struct vm *vm)
+static char *vm_save(struct vm *vm)
 {
     vc_sink *sink = fakehost_sink();
-    char *state;
 
     OK(vm, plugin->inst->save(vm->inst, &call, sink));
-    state = text_of(sink);
+    return text_of(sink);
+}
+
+/* Another process, with what was saved then; the text is freed. */
+static void vm_restore(struct vm *vm, char *state)
+{
     plugin->inst->close(vm->inst);
     vm->inst = NULL;
     OK(vm, plugin->inst->restore(&vm->fh.host, &call, fakehost_config(&vm->fh), "pod1", plugin->state_version,
                                  (struct vc_bytes){ state, strlen(state) }, &vm->inst));
     free(state);
+}
+
+static void vm_reopen(struct vm *vm)
+{
+    vm_restore(vm, vm_save(vm));
 }
 
 static struct vc_proc vm_proc(struct vm *vm)
@@ -352,6 +361,40 @@ static void test_devices(void **state)
     /* The names are free again, in the plugin and in QEMU. */
     OK(&vm, ops->device_add(vm.inst, &call, &d, &res));
     assert_string_equal(res.guest_addr, "10/00");
+    OK(&vm, ops->vm_stop(vm.inst, &call, 0));
+    vm_close(&vm);
+}
+
+/* bug-15: a caller who is killed before the state with his disk was saved costs neither the disk nor the slot: it is
+ * known by its id, and a slot that is free by the record is made so. */
+static void test_lost_disk(void **state)
+{
+    struct vm vm;
+    char disk[160], *before;
+    struct vc_device_result res = { .size = sizeof(res) };
+    struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "lost", .path = disk };
+
+    (void)state;
+    vm_boot(&vm);
+    await_guest(&vm);
+    snprintf(disk, sizeof(disk), "%s/disk", vm.fh.dir);
+    assert_int_equal(vcs_write_file_atomic(AT_FDCWD, disk, kernel, sizeof(kernel), 0600, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        before = vm_save(&vm);
+        OK(&vm, ops->device_add(vm.inst, &call, &d, &res));
+        assert_string_equal(res.guest_addr, "10/00");
+        vm_restore(&vm, before);
+        OK(&vm, ops->device_del(vm.inst, &call, "lost"));
+        FAILS(&vm, 5000, VC_E_NOTFOUND, ops->device_del(vm.inst, &call, "lost"));
+    }
+    before = vm_save(&vm);
+    OK(&vm, ops->device_add(vm.inst, &call, &d, &res));
+    vm_restore(&vm, before);
+    d.id = "next";
+    OK(&vm, ops->device_add(vm.inst, &call, &d, &res));
+    assert_string_equal(res.guest_addr, "10/00");
+    FAILS(&vm, 5000, VC_E_NOTFOUND, ops->device_del(vm.inst, &call, "lost"));
+    OK(&vm, ops->device_del(vm.inst, &call, "next"));
     OK(&vm, ops->vm_stop(vm.inst, &call, 0));
     vm_close(&vm);
 }
@@ -678,7 +721,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),    cmocka_unit_test(test_killed),    cmocka_unit_test(test_frozen),
-        cmocka_unit_test(test_devices), cmocka_unit_test(test_bad_start), cmocka_unit_test(test_template),
+        cmocka_unit_test(test_devices), cmocka_unit_test(test_lost_disk), cmocka_unit_test(test_bad_start),
+        cmocka_unit_test(test_template),
         cmocka_unit_test(test_grow),    cmocka_unit_test(test_corrupt),   cmocka_unit_test(test_key),
     };
     const char *filter = getenv("VC_TEST_FILTER");

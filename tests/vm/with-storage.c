@@ -3,6 +3,7 @@
  * the shell.
  *   with-storage pod ID [volume=TAG:PATH[:ro]]...                      prints the pod's id
  *   with-storage container POD ID ROOTFS [WORD]... -- PROGRAM [ARG]...  prints the container's id
+ *   with-storage listen FILE    a socket, and what the first one says who connects to it
  * with these words:
  *   mount=DESTINATION:SOURCE:TYPE:OPTION,OPTION...   what is at the end may be left out; "-" stands for NULL
  *   mount-ro=...                                     with `readonly` of struct vc_mount
@@ -14,6 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define MAX 64
 
@@ -122,8 +126,24 @@ static int make_container(vc_context *ctx, char **argv, char **args, char **ret,
     return vc_container_create(ctx, argv[2], &c, ret, err);
 }
 
+static int listen_at(const char *file)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    char text[64];
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", file);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), c = -1;
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 1) == 0)
+        c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    ssize_t n = c < 0 ? -1 : read(c, text, sizeof text);
+    if (n > 0)
+        fwrite(text, 1, (size_t)n, stdout);
+    return n < 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "listen") == 0)
+        return listen_at(argv[2]);
     int pod = argc >= 3 && strcmp(argv[1], "pod") == 0, at = pod ? 3 : 5;
     vc_context *ctx = NULL;
     vc_error *err = NULL;

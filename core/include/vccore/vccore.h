@@ -202,21 +202,25 @@ struct vc_process_config {
     uint32_t use_stdio;        /* 0: all three are /dev/null */
     uint32_t rows, cols;       /* size of the terminal at start; 0 = 24 x 80 */
     const char *process_json;  /* OCI `process` object; when given, it is used instead of the fields above
-                                  except terminal and stdio */
+                                  except terminal and stdio.  Not together with `capabilities` and `group` */
     const struct vc_capabilities *capabilities; /* all five sets, instead of `caps` */
     const char *group;         /* primary group, by name or number; with it `user` has no ":group".  NULL = as `user` says */
     const char *console;       /* a terminal device of the host: stdin, stdout and stderr of its shim, as if it had been
                                   opened by the caller and given in `stdio` with VC_STDIO_CONSOLE.  Implies terminal.
-                                  Not together with use_stdio.  NULL = none */
+                                  Not together with use_stdio.  Used once: when the pod is started again, /dev/null
+                                  takes its place.  NULL = none */
 };
 
-/* A file system in a container, beside its root. */
+/* A file system in a container, beside its root.  One whose destination is above that of others is mounted before them;
+ * else the order is that of the list.  A bind mount takes along what is mounted below its source ("rbind"), unless its
+ * options have "bind" alone; "slave" also lets it see what is mounted there later.  "shared" is UNSUPPORTED. */
 struct vc_mount {
     uint32_t size;
     uint32_t readonly;          /* 1: read-only; for "bind" and "volume" enforced on the host */
     const char *destination;    /* absolute path in the container */
-    const char *source;         /* "bind": directory, file or socket of the host; "volume": the tag of one of the pod;
-                                   else what mount(2) gets in the guest; NULL = the type's name */
+    const char *source;         /* "bind": directory, file or socket of the host (sockets only where the guest runs on the
+                                   host's kernel); "volume": the tag of one of the pod; else what mount(2) gets in the
+                                   guest; NULL = the type's name */
     const char *type;           /* NULL = "bind"; "volume"; or a file system that the guest makes: "tmpfs", "proc", ... */
     const char *const *options; /* NULL-terminated, as of mount(8): "ro" "nosuid" "size=64m" ...; NULL = none */
 };
@@ -229,11 +233,13 @@ struct vc_volume {
     const char *host_path; /* absolute */
 };
 
-/* A device node in a container. */
+/* A device node in a container.  A block device of the host, or a file when type is "b", is plugged into the VM as a
+ * disk: read-only when file_mode has no bit for writing.  A character device named by host_path must be one that every
+ * kernel has, such as /dev/fuse or /dev/net/tun: the host's hardware is not in the VM (UNSUPPORTED, as /dev/vfio/N). */
 struct vc_device_info {
     uint32_t size;
     uint32_t file_mode;         /* permission bits; 0 = as host_path has, else 0666 */
-    const char *host_path;      /* NULL: type, major and minor say which device it is */
+    const char *host_path;      /* NULL: type, major and minor say which device it is: "b" one of the host, "c" of the guest */
     const char *container_path; /* absolute; NULL = host_path */
     const char *type;           /* "c", "u" (the same), "b", "p"; NULL = as host_path is */
     int64_t major, minor;       /* used when host_path is NULL */
