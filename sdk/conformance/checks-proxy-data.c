@@ -56,21 +56,29 @@ static void slow_reader(struct vct_lanes *l, int way, const char *stuck, const c
     w->held = 0;
     w->gulp = 3000;
     w->goal = w->sent + 4 * MIB;
-    ends(l, p, then);
+    vct_lanes_must(l, then);
+    ends(l, p, "both sides end their sending");
 }
 
-/* One side ends its sending; the answer still comes whole. */
-static void half_close(struct vct_lanes *l, int first, const char *when, const char *then)
+/* One side ends its sending; the answer still comes whole.  This should be so, and is not asked of every proxy: comes
+ * last, as nothing can be carried after it went wrong.  0 when it did. */
+static int half_close(struct vct_lanes *l, int first, const char *when, const char *then)
 {
     struct vct_lane *p = vct_lanes_dial(l, 0);
     vct_lane_more(p, first, 100 * KIB);
     vct_lane_end(p, first);
-    vct_lanes_must(l, when);
-    /* A proxy that makes more of it does so now, or as soon as it is asked to carry the answer. */
-    vct_lane_more(p, !first, 300 * KIB);
-    vct_lane_end(p, !first);
-    vct_lanes_must(l, then);
-    VCT_MUST(l->t, vct_lane_over(p), "%s: the connection is not over", then);
+    int r = vct_lanes_pump(l, VCT_LANES_MS);
+    if (r > 0) { /* a proxy that makes more of it does so now, or as soon as it is asked to carry the answer */
+        when = then;
+        vct_lane_more(p, !first, 300 * KIB);
+        vct_lane_end(p, !first);
+        r = vct_lanes_pump(l, VCT_LANES_MS);
+    }
+    if (r > 0 && vct_lane_over(p))
+        return 1;
+    vct_warn(l->t, "%s: %s; agents whose clients end their sending with the request cannot be used with this proxy", when,
+             r < 0 ? l->wrong : "the answer, or the end of the connection, does not come");
+    return 0;
 }
 
 void vct_proxy_p7(struct vct *t)
@@ -98,13 +106,13 @@ void vct_proxy_p7(struct vct *t)
     both(p, 4 * MIB);
     vct_lanes_must(l, "4 MiB both ways at once");
     ends(l, p, "both sides end their sending");
-    half_close(l, VCT_OUT, "a client ends its sending with its request (shutdown)",
-               "the agent answers a client that has ended its sending");
-    half_close(l, VCT_IN, "the agent ends its sending", "a client goes on after the agent has ended its sending");
     slow_reader(l, VCT_IN, "the agent sends, and the client does not read",
                 "the client reads slowly what the agent has sent");
     slow_reader(l, VCT_OUT, "a client sends, and the agent does not read",
                 "the agent reads slowly what the client has sent");
+    if (half_close(l, VCT_OUT, "a client ends its sending with its request (shutdown)",
+                   "the agent answers a client that has ended its sending"))
+        half_close(l, VCT_IN, "the agent ends its sending", "a client goes on after the agent has ended its sending");
     vct_lanes_free(l);
 }
 
@@ -253,9 +261,9 @@ static void guest(struct vct_lanes *l, int i)
     } else if (i % 5 == 1) {
         vct_lane_drop(l, p);
     } else {
+        /* Both, and one of them first. */
         vct_lane_end(p, i % 5 == 2 ? VCT_OUT : VCT_IN);
-        vct_lanes_must(l, "one side ends its sending");
-        ends(l, p, "the other side ends its sending, too");
+        ends(l, p, "both sides end their sending");
     }
     vct_lanes_must(l, "a client comes, talks and goes");
 }

@@ -24,10 +24,10 @@ struct vc_proxy_params {
 /* What a proxy that has a process carries.  Each connection to `uri` is a stream of its own between that client and the
  * agent: its bytes come whole, once and in order, both ways, and any number of clients is served at once.  Who takes
  * nothing, client or agent, holds up nobody else; what it does not take is held back at its source and not stored
- * without limit.  When one side ends its sending (shutdown), the other sees that end after all that was sent, and what
- * it sends itself still comes.  A client that goes, in whatever way, ends its stream at the agent, harms no other, and
- * leaves no descriptor, thread or process behind once the agent has ended it too.  A serial:// port is connected to
- * once. */
+ * without limit.  When one side ends its sending (shutdown), the other should see that end after all that was sent, and
+ * what it sends itself should still come; a proxy that makes of it the end of both serves only agents whose clients
+ * never do that.  A client that goes, in whatever way, ends its stream at the agent, harms no other, and leaves no
+ * descriptor, thread or process behind once the agent has ended it too.  A serial:// port is connected to once. */
 struct vc_proxy_ops {
     uint32_t size;
     uint32_t reserved; /* 0 */

@@ -46,6 +46,9 @@ static int lcm_restore(const vc_host *host, const struct vc_call *call, const vc
 #elif defined(BAD_L8_TEXT)
 #undef LCM_ABOUT
 #define LCM_ABOUT "A small \033[31mred\033[0m proxy."
+#elif defined(BAD_L8_OVERLONG)
+#undef LCM_ABOUT
+#define LCM_ABOUT "A small \xe0\x80\xafproxy."
 #elif defined(BAD_L9)
 #undef LCM_CAPS
 #define LCM_CAPS UINT64_C(1) << 50

@@ -89,7 +89,10 @@ struct vc_agent_ops {
     uint32_t size;
     uint32_t reserved; /* 0 */
 
-    /* Connect to the agent and wait until it answers (deadline).  The URI is the proxy's. */
+    /* Connect to the agent and wait until it answers (deadline).  The URI is the proxy's.  Nobody
+     * listening yet is no failure before the deadline: the guest still boots.  A socket that is not
+     * there at all need not be waited for (VC_E_NOTFOUND or VC_E_PEER at once): vm_start and the proxy's
+     * start have made it before they answer VC_OK. */
     int (*connect)(vc_inst *inst, const struct vc_call *call, const char *uri);
     /* Drop the connection; the guest goes on.  Idempotent. */
     int (*disconnect)(vc_inst *inst, const struct vc_call *call);

@@ -5,7 +5,12 @@
  * a fake one in a test included, can run any plugin.  Each instance gets a table of its own (its
  * `ctx` tells the host which pod is meant); it is valid from create/restore until close returns.
  * The table given to vc_plugin.load is valid for the life of the process and has no pod: there,
- * path, spawn, res_add and res_del answer VC_E_STATE.
+ * path, spawn, res_add and res_del answer VC_E_STATE.  Of the members below only `ext` may be NULL.
+ *
+ * Errors: spawn, proc_wait and netns_run fill in call->err themselves when they fail, so a plugin that just
+ * passes their code on has said what was wrong (but for what fn answered in netns_run).
+ * All others answer a code and no text: write, cfg_*, path, sink_*, proc_fd, proc_done, res_add, res_del, and so does
+ * every service for a NULL argument or, where it needs a pod, without one.  There the plugin calls err_set.
  *
  * Tags: [any] may be called from any thread at any time.  [call] only on the thread of a call that
  * the host made into this instance, while that call lasts. */
@@ -25,7 +30,8 @@ enum {
     VC_PATH_RUN_ROOT = 2,   /* the host's run root, e.g. /run/vccore */
     VC_PATH_STATE_ROOT = 3, /* the host's state root, e.g. /var/lib/vccore */
     VC_PATH_PLUGIN_ROOT = 4, /* where the plugins lie: PLUGINROOT/KIND/NAME.so */
-    VC_PATH_LIBEXEC = 5,    /* helper programs of the host's installation (vc-proxy, vc-shim) */
+    VC_PATH_LIBEXEC = 5,    /* helper programs of the host's installation (vc-proxy, vc-shim); a vendor's own are
+                               elsewhere, named by an option of type PATH that has a default */
     VC_PATH_DATA = 6,       /* read-only data of the host's installation (guest kernel, initramfs) */
     VC_PATH_CONFIG = 7      /* the configuration file in use; empty when there is none */
 };
@@ -76,7 +82,8 @@ struct vc_host {
 
     /* [any] Report a failure: one sentence that names the thing, says what was wrong and what would
      * be right; at most 1 KiB, one line.  sys_errno is 0 or an errno.  err may be NULL.  Returns
-     * code, so that `return host->err_set (...)` works. */
+     * code, so that `return host->err_set (...)` works.  What the member answers is what counts: another
+     * code given here is forgotten, and the text stays. */
     int (*err_set)(const vc_host *host, vc_err *err, int32_t code, int32_t sys_errno, const char *msg, uint64_t len);
     /* [any] Put "msg: " before the text that is there already. */
     void (*err_context)(const vc_host *host, vc_err *err, const char *msg, uint64_t len);
@@ -86,7 +93,7 @@ struct vc_host {
     void *(*alloc)(const vc_host *host, uint64_t size);
     void (*free)(const vc_host *host, void *mem);
 
-    /* [call] Append to a result.  Returns VC_OK, VC_E_NOMEM or VC_E_RESOURCE (too long). */
+    /* [call] Append to a result.  Returns VC_OK, VC_E_NOMEM or VC_E_RESOURCE (too long); no error is reported. */
     int (*write)(const vc_host *host, vc_sink *sink, const void *data, uint64_t len);
 
     /* [call, within create, restore and probe] Read the section of this plugin.  Only declared keys;
@@ -107,29 +114,34 @@ struct vc_host {
 
     /* [call] Start a process.  The host writes it to the pod's ledger before the program is
      * executed, so it is found again whatever happens to the caller.  Returns after the program was
-     * executed (or could not be: VC_E_NOTFOUND, VC_E_PERM, VC_E_IO with the path in the text). */
+     * executed (or could not be: VC_E_NOTFOUND, VC_E_PERM, VC_E_IO with the path in the text).  call->err is
+     * filled in.  One that ends by itself stays a zombie of this process until proc_wait has reaped it. */
     int (*spawn)(const vc_host *host, const struct vc_call *call, const struct vc_spawn *spawn, struct vc_proc *out);
     /* [any] A pidfd of the process, CLOEXEC, owned by the caller.  VC_E_NOTFOUND when it is gone, is
-     * a zombie, or another process has its pid now. */
+     * a zombie, or another process has its pid now.  To signal it, pidfd_send_signal by this descriptor, or
+     * vcs_proc_kill of the helpers: both are right. */
     int (*proc_fd)(const vc_host *host, const struct vc_proc *proc, int32_t *pidfd);
     /* [any] Wait until the process has ended (reaping it when it is a child of this process).
-     * *status is the wait(2) status when it was a child, else -1; `status` may be NULL. */
+     * *status is the wait(2) status when it was a child, else -1; `status` may be NULL.  Returns at once for one
+     * that has ended already, by itself or killed: call it for those too, before proc_done.  Fills in call->err. */
     int (*proc_wait)(const vc_host *host, const struct vc_call *call, const struct vc_proc *proc, int32_t *status);
-    /* [any] Forget a process that has ended: takes it from the ledger. */
+    /* [any] Forget a process that has ended: takes it from the ledger.  It does not reap: proc_wait comes before. */
     int (*proc_done)(const vc_host *host, const struct vc_proc *proc);
 
-    /* [call] Run fn(arg) on a thread that is inside the network namespace; returns what fn does. */
+    /* [call] Run fn(arg) on a thread that is inside the network namespace; returns what fn does.  That thread is
+     * not the call's: fn uses [any] services only, and leaves results in arg. */
     int (*netns_run)(const vc_host *host, const struct vc_call *call, int32_t netns_fd, int (*fn)(void *), void *arg);
 
     /* [call] Tell the host about an external thing BEFORE it is made; the host removes it, in
      * reverse order of making, when the pod is deleted or was left half-made.  res_del after it was
-     * removed.  Processes are recorded by spawn, files under VC_PATH_RUN need no record. */
+     * removed.  Processes are recorded by spawn, files under VC_PATH_RUN need no record.  VC_E_EXISTS: a control
+     * group of that name is there already and not on this pod's record, so it is somebody else's. */
     int (*res_add)(const vc_host *host, uint32_t type, const char *name);
     int (*res_del)(const vc_host *host, uint32_t type, const char *name);
 
     /* [any] 1 when the call was cancelled or its deadline has passed. */
     int (*cancelled)(const vc_host *host, const struct vc_call *call);
-    /* [any] An optional service by id "vc.NAME/REV"; NULL when unknown. */
+    /* [any] An optional service by id "vc.NAME/REV"; NULL when unknown.  The only member that may be NULL: VC_HAS. */
     const void *(*ext)(const vc_host *host, const char *id);
 };
 

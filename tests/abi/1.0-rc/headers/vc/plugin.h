@@ -19,7 +19,8 @@
  * with create, never with restore.
  *
  * Files.  A plugin's file and every directory above it belong to root or to the caller, nobody else can
- * write to them, and none is a symbolic link.  Install by rename, never by writing over a file in use.
+ * write to them, and none is a symbolic link.  (A directory of root with the sticky bit, like /tmp, may be writable
+ * by all: what lies in it cannot be replaced by others.)  Install by rename, never by writing over a file in use.
  *
  * Ownership.  (1) Descriptor, tables and options: static, for the life of the process.  (2) Pointers
  * passed into a call: valid until it returns.  (3) Results of variable size go to a vc_sink.
@@ -74,7 +75,9 @@ struct vc_inst_ops {
     /* Write what `restore` needs, at most 64 KiB.  Pure; may be called at any time. */
     int (*save)(vc_inst *inst, const struct vc_call *call, vc_sink *out);
     /* Look at the world and say how the instance is (VC_HEALTH_*).  Pure, quick, never waits for a
-     * guest. */
+     * guest.  What the instance stands for counts, not whether this process is connected to it: a
+     * restored agent that has not asked its guest yet answers VC_HEALTH_OK while the guest's address
+     * is there, and VC_HEALTH_BAD when a connection it had is broken. */
     int (*check)(vc_inst *inst, const struct vc_call *call, uint32_t *health);
     /* Remove every trace from the system: processes, sockets, links.  Idempotent; works on a fresh,
      * half-made, half-removed or dead instance. */

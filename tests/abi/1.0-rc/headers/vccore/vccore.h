@@ -15,7 +15,12 @@
  *     "the default".  Result structs start with `size` too, and are reached through pointers only.
  *   - Threads: any number of threads and processes may call any function at once; a vc_context may be
  *     shared by threads.  Operations on one pod are serialised by its lock.
- *   - The library never prints, never exits and changes no process-wide state. */
+ *   - The library never prints, never exits and changes no process-wide state.
+ *   - Plugins run in the caller's process.  Each call of a plugin is told its deadline, and keeps it by itself: a call that
+ *     does not come back cannot be ended from outside without leaving the process in pieces, so the library waits for it.
+ *     Neither does it survive a plugin that crashes.  A program that must go on whatever a plugin does, calls the library
+ *     in a process of its own and kills that: this is safe at any moment, since whatever is made outside stands on record
+ *     before it is made, and the next vc_gc or forced vc_pod_delete removes it.  vc_plugin_calls names the plugin. */
 #ifndef VCCORE_H
 #define VCCORE_H
 
@@ -101,7 +106,7 @@ VC_API void vc_context_free(vc_context *ctx);
  * with what it began undone: vc_pod_create, vc_pod_run, vc_pod_start, vc_container_wait and the vc_process_ calls.
  * All others go on working, so that the same context can stop and delete.  It cannot be taken back.  Returns when
  * each call into a plugin that runs for one of those has ended; a plugin that cannot be cancelled holds it up until
- * the deadline of its call. */
+ * the deadline of its call, and one that ignores that, too, for as long as it likes (see "Plugins" above). */
 VC_API void vc_context_cancel(vc_context *ctx);
 /* Load the five configured plugins and check their sections and whether they can work here; the first
  * problem is the error.  *ret_report (may be NULL): what each found, for people. */
@@ -124,6 +129,13 @@ VC_API int vc_plugin_list(vc_context *ctx, const char *kind, struct vc_plugin_in
 VC_API void vc_plugin_list_free(struct vc_plugin_info **list, size_t n);
 /* Its options as text for people, or as JSON. `name` may be "KIND/NAME" or NAME (all kinds that have it). */
 VC_API int vc_plugin_help(vc_context *ctx, const char *name, int json, char **ret_text, vc_error **err);
+/* Which calls into plugins are going on in this process (with VC_CALLS_OF_THREAD: on the calling thread), as in
+ *   hypervisor plugin "qemu" (/usr/lib/vccore/hypervisor/qemu.so) in its call vm_start; ...
+ * cut to fit buf.  Returns how many.  A plugin is code in this process: when it crashes, ends the program or never comes
+ * back, the library cannot help, and installs no handlers; a program can say with this what it was that did so.  For
+ * handlers of signals and of the program's end: async-signal-safe, takes no memory and no lock. */
+VC_API size_t vc_plugin_calls(uint32_t flags, char *buf, size_t size);
+enum { VC_CALLS_OF_THREAD = 1u << 0 };
 
 /* ---- containers and processes: configuration -------------------------------------------------- */
 enum {
@@ -220,8 +232,8 @@ struct vc_container_status {
 struct vc_pod_status {
     uint32_t size;
     int32_t vmm_pid;             /* 0 = none */
-    const char *id, *state;      /* also "making", and "broken": it cannot be read, or an
-                                    operation on it was interrupted; `reason` says more */
+    const char *id, *state;      /* also "making", and "broken": it cannot be read, an operation on it was
+                                    interrupted, or its proxy has ended; `reason` says more */
     const char *reason;          /* why it is stopped or broken; "" when there is nothing to say */
     const char *hypervisor, *agent, *proxy, *shim, *network;
     const char *hostname;
@@ -231,6 +243,8 @@ struct vc_pod_status {
     const char *template_id;     /* the template its VM came from; "" = it was booted, or there is none */
     uint32_t from_pool;          /* 1: its VM waited in the pool */
     uint32_t reserved;
+    int32_t proxy_pid;           /* 0 = none that lives */
+    uint32_t reserved_2;
 };
 /* Look, without changing or waiting for anything; works with the VMM's files gone. */
 VC_API int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err);
