@@ -558,15 +558,33 @@ void vci_vm_drop(struct vci_pod *pod, uint32_t kind)
     }
 }
 
+/* The VMM and the proxy, which the pod's record knows as well as the ledger: one of the two files may be damaged. */
+static int end_recorded(struct vci_pod *pod, vc_error **err)
+{
+    for (size_t i = 0; pod->boot_same && i <= pod->n_vmm; i++) {
+        const struct vc_proc *p = i < pod->n_vmm ? &pod->vmm[i] : &pod->proxy;
+        if (p->pid <= 0 || vcs_proc_kill(p, 9) == -ESRCH)
+            continue;
+        int r = vcs_proc_wait(p, vci_pod_deadline(pod->ctx, "call_timeout"), NULL);
+        if (r < 0)
+            return vci_fail(err, vci_code_of(r), r, "process %d of pod \"%s\" was killed but has not ended", p->pid,
+                            pod->dir.id);
+    }
+    return 0;
+}
+
 int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
 {
     pod->dir.cancellable = 0;
     if (vci_pod_has_hooks(pod))
         vci_hooks_end_strays(pod); /* before what they work on is taken away */
     static const uint32_t order[] = { VC_KIND_HYPERVISOR, VC_KIND_PROXY, VC_KIND_AGENT, VC_KIND_SHIM, VC_KIND_NETWORK };
+    vci_phase(pod->ctx, pod->dir.id, graceful ? "stopping-containers" : "ending-vm");
     if (graceful)
         ask_to_end(pod, vci_pod_deadline(pod->ctx, "stop_timeout"));
     vci_fault_point("asked-to-end");
+    if (graceful)
+        vci_phase(pod->ctx, pod->dir.id, "ending-vm");
     for (size_t k = 0; k < sizeof order / sizeof *order; k++) {
         vci_vm_end(pod, order[k], graceful);
         vci_fault_point("instance-ended");
@@ -581,6 +599,8 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     }
     vci_fault_point("unmounted");
     int rc = vci_ledger_undo(&pod->dir, vci_pod_deadline(pod->ctx, "call_timeout"), NULL, NULL, err);
+    if (rc == 0)
+        rc = end_recorded(pod, err);
     if (rc < 0)
         return rc;
     for (uint32_t k = 1; k <= VCI_KINDS; k++)

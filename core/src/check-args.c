@@ -216,8 +216,11 @@ int vci_check_pod_config(const struct vc_pod_config *config, vc_error **err)
         r = check_hooks(c.hooks, err);
     if (r == 0)
         r = check_list("container", c.containers, c.n_containers, err);
-    for (size_t i = 0; r == 0 && i < c.n_containers; i++)
+    for (size_t i = 0; r == 0 && i < c.n_containers; i++) {
         r = vci_check_container_config(c.containers[i], err);
+        if (r < 0)
+            vci_context(err, "container %zu of the pod", i);
+    }
     return r;
 }
 

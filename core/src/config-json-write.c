@@ -135,11 +135,13 @@ static int put_caps(struct writer *w, const struct vci_field *f, const struct vc
     int rc = put(w, o, f->name, sets);
     if (rc == 0)
         rc = write_object(w, &vci_shape_caps, p->capabilities, sets);
+    if (rc < 0)
+        return rc;
     int any = 0;
     json_object_object_foreach(sets, key, v)
         any |= key && json_object_array_length(v) > 0;
     /* Five empty sets would be read as nothing said; an empty list says that there are none. */
-    return rc == 0 && !any ? put(w, o, f->name, json_object_new_array()) : rc;
+    return any ? 0 : put(w, o, f->name, json_object_new_array());
 }
 
 static int put_number(struct writer *w, const struct vci_field *f, const char *at, json_object *o)

@@ -2,6 +2,7 @@
 /* container.c: containers of a pod: create, start, stop, delete. */
 #include <errno.h>
 #include <fcntl.h>
+#include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,11 +44,25 @@ int vci_ctr_load_spec(const struct vci_pod *pod, struct vci_ctr *c, vc_error **e
     if (c->spec)
         return 0;
     spec_name(name, sizeof name, c->id);
+    struct stat st;
+    if (fstatat(pod->dir.state_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) && !S_ISFIFO(st.st_mode) &&
+        (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & 022))
+        return vci_fail(err, VC_ERR_PERM, 0,
+                        "%s/pods/%s/%s must be a plain file of root or of the caller that nobody else may write to",
+                        pod->ctx->state_root, pod->dir.id, name);
     int r = vcs_read_file(pod->dir.state_fd, name, SPEC_MAX, &c->spec, &len);
     if (r < 0)
-        return vci_fail(err, r == -ENOENT ? VC_ERR_CORRUPT : vci_code_of(-r), -r, "cannot read %s/pods/%s/%s",
-                        pod->ctx->state_root, pod->dir.id, name);
-    return 0;
+        return vci_fail(err, r == -ENOENT || r == -EISDIR || r == -EINVAL ? VC_ERR_CORRUPT : vci_code_of(-r), -r,
+                        "cannot read %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id, name);
+    json_object *o = json_tokener_parse(c->spec);
+    int whole = json_object_is_type(o, json_type_object);
+    json_object_put(o);
+    if (whole)
+        return 0;
+    free(VCS_TAKE_PTR(c->spec));
+    return vci_fail(err, VC_ERR_CORRUPT, 0,
+                    "%s/pods/%s/%s cannot be used: it is cut off or damaged; delete container \"%s\" and make it again",
+                    pod->ctx->state_root, pod->dir.id, name, c->id);
 }
 
 /* ---- steps ---- */

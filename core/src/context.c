@@ -95,6 +95,8 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
                                                                               : VC_LOG_FORMAT_JSON;
     ctx->progress = o.progress;
     ctx->progress_arg = o.progress_arg;
+    ctx->phase = o.phase;
+    ctx->phase_arg = o.phase_arg;
     const char *file = vci_conf_file(ctx->conf);
     ctx->run_root = root_path(ctx->conf, "run_root");
     ctx->state_root = root_path(ctx->conf, "state_root");

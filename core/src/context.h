@@ -21,6 +21,8 @@ struct vc_context {
     char *template_dir;                                                              /* likewise */
     void (*progress)(void *arg, const char *text); /* NULL = nobody listens */
     void *progress_arg;
+    void (*phase)(void *arg, const char *pod, const char *phase); /* likewise */
+    void *phase_arg;
 
     /* vc_context_cancel */
     pthread_mutex_t running_mutex;

@@ -142,6 +142,8 @@ void vci_log(const vc_context *ctx, uint32_t level, const char *pod, const char 
 
 void vci_phase(const vc_context *ctx, const char *pod, const char *phase)
 {
+    if (ctx->phase)
+        ctx->phase(ctx->phase_arg, pod, phase);
     if (!vci_log_on(ctx, VC_LOG_DEBUG))
         return;
     int saved = errno;

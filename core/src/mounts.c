@@ -79,26 +79,26 @@ static int open_place(int parent, const char *name, int file)
 
 /* A tree that holds the run directory has brought a copy of the shared folders of all pods along: as long as such a copy
  * stands, the pod that it is of could not remove its directory. */
-static void drop_own(const struct vci_pod *pod, const char *target, const char *source)
+static void drop_own(const struct vci_pod *pod, int parent, const char *name, const char *target, const char *source)
 {
-    size_t len = strlen(target);
+    size_t len = strlen(target), n = 0;
     if (!vci_path_below(pod->ctx->run_root, source))
         return;
-    vcs_autoclose int top = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    vcs_autoclose int top = vcs_open_beneath(parent, name, O_PATH | O_DIRECTORY, 0);
     char **list = top < 0 ? NULL : vci_mount_points(target);
-    size_t n = 0;
     while (list && list[n])
         n++;
     while (n-- > 0) {
-        char *inside = list[n] + len + 1, via[64 + NAME_MAX], *name = strrchr(inside, '/'), *full = NULL;
-        int own = asprintf(&full, "%s/%s", strcmp(source, "/") == 0 ? "" : source, inside) >= 0 &&
-                  vci_path_below(full, pod->ctx->run_root);
-        free(full);
-        if (own && name && strlen(name) <= NAME_MAX) {
-            *name++ = '\0';
-            vcs_autoclose int dir = vcs_open_beneath(top, inside, O_PATH | O_DIRECTORY, 0);
-            snprintf(via, sizeof via, "/proc/self/fd/%d/%s", dir, name);
-            if (dir >= 0)
+        char *inside = list[n] + len + 1, *slash = strrchr(inside, '/'), via[64 + NAME_MAX];
+        vcs_autofree char *full = NULL;
+        if (asprintf(&full, "%s/%s", strcmp(source, "/") == 0 ? "" : source, inside) < 0)
+            full = NULL;
+        if (full && vci_path_below(full, pod->ctx->run_root)) {
+            if (slash)
+                *slash = '\0';
+            vcs_autoclose int dir = vcs_open_beneath(top, slash ? inside : ".", O_PATH | O_DIRECTORY, 0);
+            int fits = snprintf(via, sizeof via, "/proc/self/fd/%d/%s", dir, slash ? slash + 1 : inside) < (int)sizeof via;
+            if (dir >= 0 && fits)
                 umount2(via, MNT_DETACH | UMOUNT_NOFOLLOW);
         }
         free(list[n]);
@@ -125,7 +125,7 @@ int vci_bind_attach(struct vci_pod *pod, int parent, const char *inside, const c
     if (syscall(SYS_move_mount, tree, "", at, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot mount %s on %s", source, target);
     vci_fault_point("mounted");
-    drop_own(pod, target, source);
+    drop_own(pod, parent, name, target, source);
     return 0;
 }
 

@@ -261,20 +261,16 @@ static int ctr_delete(struct virtc *vt, int argc, char **argv)
     return with_args(vt, argc, argv, &argp, &a, do_delete);
 }
 
-static void print_container(const struct vc_container_status *c, int json)
+/* Without a line end; 0 or an exit code. */
+static int print_json(struct virtc *vt, const struct vc_container_status *c)
 {
-    if (!json)
-        return;
-    fputs("{\"id\":", stdout);
-    virtc_json_string(c->id);
-    fputs(",\"state\":", stdout);
-    virtc_json_string(c->state);
-    fputs(",\"rootfs\":", stdout);
-    virtc_json_string(c->rootfs);
-    /* As vc_pod_status_json has it: null while there is none. */
-    printf(c->exit_status >= 0 ? ",\"pid\":%d,\"exit_status\":%d" : ",\"pid\":%d,\"exit_status\":null", c->pid, c->exit_status);
-    printf(",\"created_ns\":%lld,\"started_ns\":%lld,\"finished_ns\":%lld}", (long long)c->created_ns,
-           (long long)c->started_ns, (long long)c->finished_ns);
+    vc_error *err = NULL;
+    char *text = NULL;
+    if (vc_container_status_json(c, &text, &err) < 0)
+        return virtc_error(vt, err, VIRTC_FAILED);
+    fputs(text, stdout);
+    free(text);
+    return 0;
 }
 
 /* CONTAINER ID, STATE, PID, EXIT, ROOTFS. */
@@ -303,14 +299,13 @@ static int do_status(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
     struct vc_container_status *st = NULL;
     if (vc_container_status(ctx, a->pod, a->container, &st, &err) < 0)
         return virtc_error(vt, err, VIRTC_FAILED);
-    if (vt->json) {
-        print_container(st, 1);
-        putchar('\n');
-    } else {
+    int rc = 0;
+    if (!vt->json)
         print_table(&st, 1);
-    }
+    else if ((rc = print_json(vt, st)) == 0)
+        putchar('\n');
     vc_container_status_free(st);
-    return 0;
+    return rc;
 }
 
 static int ctr_status(struct virtc *vt, int argc, char **argv)
@@ -326,19 +321,20 @@ static int do_list(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
     struct vc_pod_status *st = NULL;
     if (vc_pod_status(ctx, a->pod, &st, &err) < 0)
         return virtc_error(vt, err, VIRTC_FAILED);
+    int rc = 0;
     if (vt->json) {
         putchar('[');
-        for (size_t i = 0; i < st->n_containers; i++) {
+        for (size_t i = 0; rc == 0 && i < st->n_containers; i++) {
             if (i)
                 putchar(',');
-            print_container(st->containers[i], 1);
+            rc = print_json(vt, st->containers[i]);
         }
         puts("]");
     } else {
         print_table(st->containers, st->n_containers);
     }
     vc_pod_status_free(st);
-    return 0;
+    return rc;
 }
 
 static int ctr_list(struct virtc *vt, int argc, char **argv)

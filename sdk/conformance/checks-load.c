@@ -538,7 +538,8 @@ static const struct member proxy_members[] = {
     MUST(vc_proxy_ops, start), MUST(vc_proxy_ops, stop), MUST(vc_proxy_ops, status), { 0 }
 };
 static const struct member shim_members[] = {
-    MUST(vc_shim_ops, start), MUST(vc_shim_ops, stop), MUST(vc_shim_ops, status), { 0 }
+    MUST(vc_shim_ops, start), MUST(vc_shim_ops, stop), MUST(vc_shim_ops, status),
+    WITH(vc_shim_ops, attach, VC_SHIM_CAP_ATTACH), { 0 }
 };
 static const struct member network_members[] = { MUST(vc_network_ops, setup),
                                                  MUST(vc_network_ops, teardown),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* checks-shim.c: X1 to X7: a shim's process stands for one inside the VM, from its streams to its end. */
+/* checks-shim.c: X1 to X8: a shim's process stands for one inside the VM, from its streams to its end. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -349,6 +349,167 @@ static void x7(struct vct *t)
     done(pod);
 }
 
+/* ---- X8: others who see and write to the streams ---- */
+
+/* One who attaches: [0] to write to, [1] to read from; -1 = not wanted. */
+struct visitor {
+    int in, out;
+};
+
+static int attach(struct vct_pod *pod, struct visitor *v, int with_stdin)
+{
+    const struct vc_shim_ops *ops = vct_kind_ops(pod->t);
+    struct vct_shim_world *w = world(pod);
+    int in[2] = { -1, -1 }, out[2];
+    VCT_MUST(pod->t, pipe2(out, O_CLOEXEC) == 0 && (!with_stdin || pipe2(in, O_CLOEXEC) == 0), "no pipes");
+    fcntl(out[1], F_SETFL, O_NONBLOCK);
+    const int32_t fds[3] = { in[0], out[1], -1 };
+    vct_peer_sync(pod);
+    int r = VCT(pod->t, ops->attach, pod->inst, vct_call(pod->t, 5000), w->ctr, "", fds);
+    close(out[1]);
+    if (with_stdin)
+        close(in[0]);
+    *v = (struct visitor){ in[1], out[0] };
+    if (r != VC_OK) {
+        close(v->out);
+        if (v->in >= 0)
+            close(v->in);
+    }
+    return r;
+}
+
+/* So much comes within 5 s, or the end; how much it was. */
+static size_t drain(int fd, size_t want, int *ended)
+{
+    static char drop[65536];
+    struct pollfd pf = { .fd = fd, .events = POLLIN };
+    size_t n = 0;
+    *ended = 0;
+    while (n < want && poll(&pf, 1, 5000) == 1) {
+        ssize_t got = read(fd, drop, want - n < sizeof(drop) ? want - n : sizeof(drop));
+        if (got <= 0) {
+            *ended = 1;
+            break;
+        }
+        n += (size_t)got;
+    }
+    return n;
+}
+
+static void must_see(struct vct_pod *pod, int fd, size_t want, const char *who, const char *what)
+{
+    int ended;
+    size_t n = drain(fd, want, &ended);
+    VCT_MUST(pod->t, n == want, "%s got %zu of %zu bytes that %s%s", who, n, want, what,
+             ended ? ", and then its end" : "");
+}
+
+/* 256 KiB through the shim's own streams, while one who is attached reads nothing. */
+static void leave_behind(struct vct_pod *pod, struct visitor *lazy)
+{
+    enum { PIECE = 2048, PIECES = 128 };
+    char piece[PIECE];
+    int ended;
+    memset(piece, 'z', sizeof(piece));
+    for (int i = 0; i < PIECES; i++) {
+        VCT_MUST(pod->t, vcs_write_full(world(pod)->in, piece, PIECE) == 0, "the shim's own input is closed");
+        size_t n = drain(world(pod)->out, PIECE, &ended);
+        VCT_MUST(pod->t, n == PIECE,
+                 "while one who attached reads nothing, only %zu of %d bytes came to the shim's own output: it has to "
+                 "let go of who does not keep up",
+                 (size_t)i * PIECE + n, PIECES * PIECE);
+    }
+    drain(lazy->out, (size_t)PIECE * PIECES * 2, &ended);
+    VCT_MUST(pod->t, ended,
+             "one who attached and did not keep up lost output in the middle, and was not let go: it has to see its end");
+    close(lazy->out);
+}
+
+static void visitors(struct vct_pod *pod)
+{
+    struct vct *t = pod->t;
+    struct visitor a, b;
+    must_echo(pod, world(pod)->in, world(pod)->out, "before\n", "pipes");
+    int r = attach(pod, &a, 1);
+    VCT_MUST(t, r == VC_OK, "attach answered %s: %s", vct_code(r), t->err.text);
+    must_echo(pod, world(pod)->in, world(pod)->out, "its own\n", "own pipes, with one attached,");
+    must_see(pod, a.out, 8, "one who attached", "the process put out");
+    VCT_MUST(t, vcs_write_full(a.in, "typed\n", 6) == 0, "one who attached cannot write: %s", strerror(errno));
+    must_see(pod, a.out, 6, "one who attached", "came back from a process inside that is cat");
+    must_see(pod, world(pod)->out, 6, "the shim's own output", "were typed by one who attached");
+    r = attach(pod, &b, 0);
+    VCT_MUST(t, r == VC_OK, "attach answered %s for a second one: %s", vct_code(r), t->err.text);
+    close(a.in);
+    close(a.out);
+    leave_behind(pod, &b);
+    must_echo(pod, world(pod)->in, world(pod)->out, "after\n", "pipes, after those who attached have gone,");
+}
+
+/* What is left open when the shim's own stdin has ended. */
+static void closed_stdin(struct vct *t, uint32_t flags, int want)
+{
+    struct vct_pod *pod = fresh(t);
+    struct vc_proc proc = { 0 };
+    struct visitor v;
+    int out[2];
+    VCT_MUST(t, pipe2(out, O_CLOEXEC) == 0, "no pipe");
+    const int stdio[3] = { -1, out[1], out[1] };
+    int r = vct_shim_start(pod, vct_call(t, 5000), stdio, flags, &proc);
+    close(out[1]);
+    VCT_MUST(t, r == VC_OK, "start without a stdin answered %s: %s", vct_code(r), t->err.text);
+    world(pod)->proc = proc;
+    world(pod)->started = 1;
+    pod->state = VCT_ST_UP;
+    need_inside(pod);
+    for (int i = 0; i < 500 && (r = attach(pod, &v, 1)) == VC_OK && want != VC_OK; i++) { /* it sees the end soon */
+        close(v.in);
+        close(v.out);
+        usleep(10000);
+    }
+    VCT_MUST(t, r == want, "attach with a stdin answered %s to a process whose stdin %s; %s is right", vct_code(r),
+             want == VC_OK ? "is kept open (VC_SHIM_KEEP_STDIN)" : "has ended", vct_code(want));
+    if (r == VC_OK) {
+        VCT_MUST(t, vcs_write_full(v.in, "kept\n", 5) == 0, "one who attached cannot write: %s", strerror(errno));
+        must_see(pod, v.out, 5, "one who attached to a kept stdin", "came back from a process inside that is cat");
+        close(v.in);
+        close(v.out);
+    }
+    close(out[0]);
+    done(pod);
+}
+
+static void x8(struct vct *t)
+{
+    struct vct_pod *pod = up(t);
+    struct visitor v, late;
+    int ended;
+    if (!(pod->caps & VC_SHIM_CAP_ATTACH))
+        vct_skip(t, "this shim claims no VC_SHIM_CAP_ATTACH");
+    if (vct_fact_wait(pod, fact_name(pod, "attaches"), NULL, 100) < 0)
+        vct_skip(t,
+                 "what stands in for the shim's program serves nobody who attaches: a scenario is needed that keeps "
+                 "the fact %s (--scenario)",
+                 fact_name(pod, "attaches"));
+    struct sigaction ignore = { .sa_handler = SIG_IGN };
+    sigaction(SIGPIPE, &ignore, NULL);
+    visitors(pod);
+    int r = attach(pod, &v, 0);
+    VCT_MUST(t, r == VC_OK, "attach answered %s: %s", vct_code(r), t->err.text);
+    vct_fact_set(pod, fact_name(pod, "exit"), "0");
+    must_end(pod, &world(pod)->proc, "the process inside has ended");
+    drain(v.out, 1 << 20, &ended);
+    VCT_MUST(t, ended,
+             "the process has ended, and one who was attached does not see its end: somebody keeps a copy of what "
+             "attach was given");
+    close(v.out);
+    r = attach(pod, &late, 0);
+    VCT_MUST(t, r == VC_E_NOTFOUND, "attach to a process that has ended answered %s; VC_E_NOTFOUND is right",
+             vct_code(r));
+    done(pod);
+    closed_stdin(t, 0, VC_E_STATE);
+    closed_stdin(t, VC_SHIM_KEEP_STDIN, VC_OK);
+}
+
 const struct vct_check vct_checks_shim[] = {
     { "X1", "shim.h, plugin.h Processes", VCT_SH, VCT_FULL, 0, "it survives the process that started it",
       "A runtime's `start` command ends at once; the shim stands for the container for days.",
@@ -378,5 +539,8 @@ const struct vct_check vct_checks_shim[] = {
       "The reader of the container's output waits for its end; one forgotten copy in the host hangs the pipeline for "
       "ever.",
       "Hand stdio to spawn and nowhere else; close what was duplicated before start returns.", x7 },
+    { "X8", "shim.h attach", VCT_SH, VCT_FULL, 0, "who attaches sees and writes to the streams, and holds up nobody",
+      "Somebody looks at a container that has run for days; his terminal, or his slowness, must not touch it.",
+      "Copy to write ends that do not block; close one that took less than all. Answer only when it is in place.", x8 },
     { .id = NULL },
 };

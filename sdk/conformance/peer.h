@@ -68,9 +68,9 @@
  *     EXEC is "-" for the first process.  The processes that the checks run are `/bin/sh -c "exit N"`, `/bin/sh -c
  *     "kill -N $$"`, `/bin/cat` (ends with 0 when its input does), `/bin/sleep 1000`, /no/such/program (VC_E_NOCMD)
  *     and /etc/passwd (VC_E_NOEXEC).
- *   shim: attached:ID, signal:ID NUMBER, winsize:ID ROWSxCOLS; what the shim writes to the process comes back.  The
- *   tool sets, and
- *     the peer acts on: exit:ID STATUS (the process inside ends so), exit_file:ID PATH, signals:ID.
+ *   shim: attached:ID, signal:ID NUMBER, winsize:ID ROWSxCOLS; attaches:ID when `attach` leads to its streams; what
+ *     the shim writes to the process comes back.  The tool sets, and the peer acts on: exit:ID STATUS (the process
+ *     inside ends so), exit_file:ID PATH, signals:ID.
  *   hypervisor: running yes|no, device.ID, memory, vcpus. */
 #ifndef VCT_PEER_H
 #define VCT_PEER_H

@@ -25,10 +25,13 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t n)
 {
     struct kata_spec s = { 0 };
     struct vc_bytes json = { data, n };
-    if (kata_spec_parse(&s, json, "c/rootfs") == 0)
+    if (kata_spec_parse(&s, json, "c/rootfs") == 0) {
         use(&s.spec->base);
-    else if (!s.error[0])
+        for (size_t i = 0; i < s.n_devices; i++)
+            use(&s.devices[i]->base);
+    } else if (!s.error[0]) {
         abort();
+    }
     kata_spec_done(&s);
     if (kata_spec_parse_process(&s, json) == 0)
         use(&s.process->base);

@@ -219,14 +219,14 @@ j() { # WHAT PATH WANTED COMMAND...
 mj="$m --json"
 j "pod list" "#" 3 $mj pod list
 j "pod list: an id" 1.id one $mj pod list
-for key in id state hypervisor agent proxy shim network hostname reason created_ns vmm_pid template_id from_pool containers; do
+for key in id state hypervisor agent proxy shim network hostname reason created_ns vmm_pid template_id from_pool containers annotations; do
     $mj pod status one | "$json" $key >/dev/null && ok "json: pod status has $key" || bad "json: pod status has no $key"
 done
 j "pod status: containers" containers.0.id c1 $mj pod status one
 j "container list" 0.rootfs "$root" $mj container list one
 j "container status" state ready $mj container status one c1
 is "json: the same container in both commands" "$($mj container status one c1 | tr ',' '\n' | tr -d '{}[]' | sort)" \
-    "$($mj pod status one | sed 's/.*"containers":\[//' | tr ',' '\n' | tr -d '{}[]' | sort)"
+    "$($mj pod status one | sed 's/.*"containers":\[//; s/}\],.*/}/' | tr ',' '\n' | tr -d '{}[]' | sort)"
 j "container create" "" "" $mj container create --name 'c2' --rootfs "$root" one -- true
 j "pod create" "" "" $mj pod create --name three
 j "pod start" "" "" $mj pod start three

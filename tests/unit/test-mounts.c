@@ -593,6 +593,33 @@ static void test_unmount_goes_on(void **state)
     vc_context_free(ctx);
 }
 
+/* A tree that holds the run directory brings no copies of what pods have mounted there: they could not be removed. */
+static void test_own_tree(void **state)
+{
+    (void)state;
+    need_root();
+    vc_context *ctx = share_context();
+    struct config *k = config(NULL);
+    struct pt_pod neighbour;
+    PT_OK(vc_pod_create(ctx, pt_pod(&neighbour, "n", 1), NULL, &err));
+    size_t before = pt_mounts();
+    struct vc_pod_config *c = with_volumes("m", 1);
+    vols[0].host_path = "/";
+    mnt(k, "/host", pt_root, NULL, NULL);
+    mnt(k, "/all", "first", "volume", NULL);
+    p.ctr[0].mounts = k->mounts;
+    p.ctr[0].n_mounts = 2;
+    PT_OK(vc_pod_create(ctx, c, NULL, &err));
+    assert_null(strstr(mounted(), "/run/pods/"));
+    assert_non_null(strstr(mounted(), "c0/mounts/0\n"));
+    PT_OK(vc_pod_delete(ctx, "n", 0, &err));
+    PT_OK(vc_pod_delete(ctx, "m", 0, &err));
+    assert_in_range(before, 2, 2);
+    assert_int_equal(pt_mounts(), 0);
+    assert_int_equal(pt_count("run/pods"), 0);
+    vc_context_free(ctx);
+}
+
 /* A source that has been replaced by a link since the container was made is not followed. */
 static void test_source_swapped(void **state)
 {
@@ -627,7 +654,7 @@ int main(void)
         cmocka_unit_test(test_devices),         cmocka_unit_test(test_devices_refused),
         cmocka_unit_test(test_devices_of_guests), cmocka_unit_test(test_records),
         cmocka_unit_test(test_volumes_refused), cmocka_unit_test(test_effects),
-        cmocka_unit_test(test_unmount_goes_on), cmocka_unit_test(test_source_swapped),
+        cmocka_unit_test(test_unmount_goes_on), cmocka_unit_test(test_source_swapped), cmocka_unit_test(test_own_tree),
     };
     return cmocka_run_group_tests(tests, setup, pt_teardown);
 }

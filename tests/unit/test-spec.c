@@ -145,6 +145,11 @@ static void test_base(void **state)
     HAS(text, "\"maskedPaths\":[]");
     HAS(text, "\"x\":{\"y\":1}");
     free(text);
+    /* Hooks run on the host: the guest, which could not run them, is not told of them. */
+    c.spec_json = "{\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/\"},\"hooks\":{\"prestart\":[{\"path\":\"/bin/hook\"}]}}";
+    text = build(&c);
+    assert_null(strstr(text, "hook"));
+    free(text);
     p.process_json = "{\"args\":[\"/bin/y\"],\"cwd\":\"/\",\"terminal\":true}";
     text = build(&c);
     HAS(text, "/bin/y");

@@ -99,13 +99,14 @@ END
 chmod 755 "$work/my-shim"
 : >"$work/shims"
 create >"$work/out" 2>&1 <<END
-{ "ID": "set", "ShimConfig": { "Path": "$work/my-shim" }, "Settings": { "agent.share_msize": "8192" },
+{ "ID": "set", "ShimConfig": { "Path": "$work/my-shim" }, "ProxyConfig": { "Debug": $([ "$hypervisor" = ns ] && echo false || echo true) }, "Settings": { "agent.share_msize": "8192" },
   "Containers": [ { "ID": "c", "RootFs": "$root", "Cmd": { "Args": [ "sleep", "1000000" ], "Detach": true } } ] }
 END
 is "a pod with options of its own" "$(cat "$work/out")" set
 virtc pod start set >/dev/null
 is "its shim is its own" "$(grep -c -- '--container c' "$work/shims")" 1
 is "a process that another program runs has it, too" "$(virtc container exec set c -- echo hello) $(wc -l <"$work/shims")" "hello 2"
+[ "$hypervisor" = ns ] || is "its proxy's option" "$(test -s "$run_root/pods/set/proxy/proxy.log" && echo yes)" yes
 [ "$hypervisor" = ns ] || has "its agent's option" "$(virtc container exec set c -- grep ' / ' /proc/mounts; virtc container exec set c -- cat /proc/self/mountinfo)" "msize=8192"
 virtc pod stop set >/dev/null
 : >"$work/shims"
@@ -170,6 +171,8 @@ END
     done
     is "it has one template, and the others have theirs" "$(virtc --json template list | grep -c '"id"')" 2
     is "a pod without them has no such parameter" "$(virtc run --rm --rootfs "$root" -- grep -c vctest /proc/cmdline)" 0
+    virtc gc >/dev/null
+    is "gc keeps it, though no pod of the configuration comes from it" "$(virtc --json template list | grep -c '"problem": *null')" 2
     own=$(virtc --json template list | tr -d ' \n' | sed 's/},{/\n/g' | grep vctest | sed 's/.*"id":"\([0-9a-f]*\)".*/\1/')
     virtc template delete "$own" >/dev/null
     is "its template can be removed" $? 0

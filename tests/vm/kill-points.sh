@@ -9,6 +9,7 @@ root=$work/rootfs
 make_rootfs "$root"
 before=$(snapshot "$root")
 with=$VC_BUILD_DIR/tests/vm/with-storage
+ops=$VC_BUILD_DIR/tests/vm/ops
 data=$work/data
 mkdir -p "$data/d"
 echo keep | tee "$data/f" >"$data/d/keep"
@@ -78,6 +79,16 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
         walk "container delete with mounts" "$step" "$volumes && $mounted" "$v container delete k c"
         walk "pod stop with mounts" "$step" "$volumes && $mounted && $v pod start k" "$v pod stop k"
     fi
+    if [ "$stack" != mock ]; then # standing still and going on
+        paused="$running && $ops pod-pause k"
+        walk "pod pause" "$step" "$running" "$ops pod-pause k"
+        walk "pod resume" "$step" "$paused" "$ops pod-resume k"
+        walk "pod stop --force of a paused one" "$step" "$paused" "$v pod stop --force k"
+        walk "pod delete --force of a paused one" "$step" "$paused" "$v pod delete --force k"
+        walk "container pause" "$step" "$running" "$ops pause k c"
+        walk "container resume" "$step" "$running && $ops pause k c" "$ops resume k c"
+    fi
+    [ "$stack" != qemu ] || walk "container update" "$step" "$running" "$ops update k c memory=100000000"
     [ "$stack" != ns ] || continue # it has no templates, and so no pool
     walk "pool fill" "$step" true "$v pool fill 1"
     walk "pod create from the pool" "$step" "$v pool fill 1" "$create"

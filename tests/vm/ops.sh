@@ -190,7 +190,7 @@ is "new limit" "$(value m eats memory_limit)" 33554432
 virtc container exec m eats -- touch /tmp/go
 is "killed for want of memory" "$(virtc container wait m eats)" 137
 has "and the status says so" "$($ops list m)" "eats stopped 137 oom=1"
-has "in JSON, too" "$($ops status m eats)" '"oom_killed":true'
+has "in JSON, too" "$(virtc --json container status m eats)" '"oom_killed":true'
 virtc container kill m plain KILL
 is "killed by a signal" "$(virtc container wait m plain)" 137
 has "is another thing" "$($ops list m)" "plain stopped 137 oom=0"

@@ -125,6 +125,14 @@ refuses "a volume that is a file" 1 "not a directory" "$with" pod no volume=a:"$
 refuses "a volume that is not there" 1 "$data/nothing" "$with" pod no volume=a:"$data/nothing"
 is "none of them is left" "$(virtc container list pod | grep -c '^no ') $(virtc pod list | grep -c '^no ')" "0 0"
 
+# ---- a tree that holds the run directory, and with it what other pods have ----
+virtc pod create --name neighbour >/dev/null
+"$with" container pod all "$root" mount-ro=/host:/ -- sleep 1000000 >/dev/null && virtc container start pod all >/dev/null
+is "the host's root" "$(virtc container exec pod all -- cat "/host$data/vol/v")" vol
+virtc pod delete --force neighbour >/dev/null
+is "another pod can be deleted meanwhile" "$? $(virtc pod list | grep -c neighbour)" "0 0"
+virtc container delete --force pod all >/dev/null
+
 # ---- stop, start again, delete ----
 virtc pod stop pod >/dev/null
 is "after pod stop nothing is mounted" "$? $(grep -c -F "$run_root/pods/pod/" /proc/self/mountinfo)" "0 0"
@@ -142,5 +150,26 @@ is "the root is as it was: mount points are gone" "$(snapshot "$root")" "$before
 # bug-14: what was mounted is all there
 is "the user's files are as they were left" "$(cd "$data" && find . | sort | tr '\n' ' ')" \
     ". ./dir ./dir/made ./dir/one ./dir/sub ./dir/sub/below ./dir/three ./dir/two ./file ./link ./other ./other/l ./other/n ./rovol ./rovol/v ./vol ./vol/c ./vol/d ./vol/v "
+
+# ---- a VM that waited for its pod, and a given specification ----
+if [ "$hypervisor" = qemu ]; then
+    virtc pool fill 1 >/dev/null
+    "$with" pod pooled volume=data:"$data/vol" >/dev/null
+    cat >"$work/config.json" <<END
+{"ociVersion":"1.0.2","process":{"args":["sleep","1000000"],"cwd":"/","user":{"uid":0,"gid":0}},"mounts":[
+{"destination":"/proc","type":"proc","source":"proc"},
+{"destination":"/given","type":"none","source":"$data/dir","options":["rbind","ro"]},
+{"destination":"/data","type":"volume","source":"data"}]}
+END
+    "$VC_BUILD_DIR/tests/vm/create-from-spec" pooled c "$root" "$work/config.json" >/dev/null
+    virtc pod start pooled >/dev/null
+    has "it came from the pool" "$(virtc --json pod status pooled)" '"from_pool":true'
+    is "its volumes, and mounts of a given specification" "$(virtc container exec pooled c -- cat /data/v /given/one | tr '\n' ' ')" "vol one "
+    virtc container exec pooled c -- touch /given/x 2>/dev/null
+    is "read-only, too" "$? $(ls "$data/dir/x" 2>/dev/null)" "1 "
+    virtc pod delete --force pooled >/dev/null
+    virtc pool drain >/dev/null
+    nothing_left "after that"
+fi
 unmount
 finish

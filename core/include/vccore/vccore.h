@@ -130,6 +130,10 @@ struct vc_context_options {
      * as that a template is being made.  It must not call the library.  NULL = nobody. */
     void (*progress)(void *arg, const char *text);
     void *progress_arg;
+    /* Told, on the thread of the call, of each step that a long operation has reached, such as "vmm-started", "agent-ready"
+     * or "stopping-containers"; for people: names come and go.  It must not call the library.  NULL = nobody. */
+    void (*phase)(void *arg, const char *pod, const char *phase);
+    void *phase_arg;
 };
 /* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
 VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);

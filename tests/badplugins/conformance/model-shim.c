@@ -223,7 +223,7 @@ static int model_check(vc_inst *inst, const struct vc_call *call, uint32_t *heal
 static uint64_t model_caps(vc_inst *inst)
 {
     (void)inst;
-    return 0;
+    return VC_SHIM_CAP_ATTACH;
 }
 
 /* Kill it and wait for its end. */
@@ -317,7 +317,7 @@ static int launch(vc_inst *inst, const struct vc_call *call, const struct vc_shi
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
         return fail(inst->host, call, VC_E_RESOURCE, errno, "no channel to the shim");
-    const char *argv[] = { "model-shim", p->container_id, p->flags & VC_SHIM_TERMINAL ? "t" : "p",
+    const char *argv[] = { "model-shim", p->container_id, p->flags & VC_SHIM_TERMINAL ? "t" : p->flags & VC_SHIM_KEEP_STDIN ? "k" : "p",
                            p->exit_file ? p->exit_file : "", NULL };
     const int32_t fds[] = { guest, pair[1] };
     struct vc_spawn spawn = { .size = sizeof(spawn),
@@ -434,6 +434,9 @@ static int model_status(vc_inst *inst, const struct vc_call *call, const char *c
     return VC_OK;
 }
 
+static int carry_in(int from);
+#include "model-shim-attach.h"
+
 /* ---- the descriptor ---- */
 
 static const struct vc_inst_ops model_inst = {
@@ -452,6 +455,7 @@ static const struct vc_shim_ops model_ops = {
     .start = model_start,
     .stop = model_stop,
     .status = model_status,
+    .attach = model_attach,
 };
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {
@@ -465,6 +469,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .version = "1.0",
     .description = "A small shim that carries streams as lines.",
     .option_stride = sizeof(struct vc_option),
+    .caps_max = VC_SHIM_CAP_ATTACH,
     .state_version = STATE_VERSION,
     .state_version_min = STATE_VERSION,
     .inst = &model_inst,
@@ -509,11 +514,11 @@ static void tell_window(const char *ctr)
 }
 
 /* What was typed; 0 at its end. */
-static int carry_in(void)
+static int carry_in(int from)
 {
     unsigned char buf[CHUNK];
     char line[2 * CHUNK + 8] = "in ";
-    ssize_t n = read(0, buf, sizeof(buf));
+    ssize_t n = read(from, buf, sizeof(buf));
     size_t len = 3;
     for (ssize_t i = 0; i < n; i++, len += 2)
         snprintf(line + len, 3, "%02x", buf[i]);
@@ -551,6 +556,14 @@ static void obey(char *line, const char *exit_file)
     for (unsigned byte; !strncmp(line, "out ", 4) && n < sizeof(buf) && sscanf(line + 4 + 2 * n, "%2x", &byte) == 1;
          n++)
         buf[n] = (unsigned char)byte;
+#ifdef BAD_X8_STOLEN
+    if (n && guests[0].used && guests[0].out >= 0) {
+        copy_to_guests(buf, n);
+        return;
+    }
+#endif
+    if (n)
+        copy_to_guests(buf, n);
 #ifndef BAD_X4
     if (n && write(1, buf, n) < 0)
         return;
@@ -583,18 +596,23 @@ static void serve(const char *ctr, int terminal, const char *exit_file)
     char line[ID_SIZE + 64];
     sigemptyset(&set);
     for (int s = 1; s < 32; s++)
-        if (s != SIGKILL && s != SIGSTOP && s != SIGCHLD && s != SIGSEGV && s != SIGBUS)
+        if (s != SIGKILL && s != SIGSTOP && s != SIGCHLD && s != SIGPIPE && s != SIGSEGV && s != SIGBUS)
             sigaddset(&set, s);
     sigprocmask(SIG_SETMASK, &set, NULL);
-    struct pollfd pf[3] = { { .fd = 0, .events = POLLIN }, { .fd = 3, .events = POLLIN }, { .events = POLLIN } };
+    signal(SIGPIPE, SIG_IGN); /* one who attached may go at any time */
+    struct pollfd pf[4 + GUESTS_MAX] = { { .fd = 0, .events = POLLIN }, { .fd = 3, .events = POLLIN }, { .events = POLLIN } };
     pf[2].fd = signalfd(-1, &set, SFD_CLOEXEC);
+    meet();
+    pf[3] = (struct pollfd){ .fd = meeting_fd, .events = POLLIN };
+    for (int i = 0; i < GUESTS_MAX; i++)
+        pf[4 + i].fd = -1;
     tell(line, (size_t)snprintf(line, sizeof(line), "attach %s\n", ctr));
     if (terminal && tcgetattr(0, &raw) == 0) {
         cfmakeraw(&raw);
         tcsetattr(0, TCSANOW, &raw);
         tell_window(ctr);
     }
-    while (poll(pf, 3, -1) >= 0 || errno == EINTR) {
+    while (poll(pf, 4 + GUESTS_MAX, -1) >= 0 || errno == EINTR) {
         struct signalfd_siginfo si;
         if (pf[2].revents && read(pf[2].fd, &si, sizeof(si)) == sizeof(si)) {
             size_t n = (size_t)snprintf(line, sizeof(line), "signal %s %u\n", ctr, si.ssi_signo);
@@ -605,10 +623,19 @@ static void serve(const char *ctr, int terminal, const char *exit_file)
             if (si.ssi_signo == SIGWINCH)
                 tell_window(ctr);
         }
-        if (pf[0].revents && !carry_in())
+        if (pf[0].revents && !carry_in(0)) {
             pf[0].fd = -1;
+            stdin_open = keep_stdin;
+        }
+        for (int i = 0; i < GUESTS_MAX; i++)
+            if (pf[4 + i].revents)
+                guest_types(&guests[i]);
         if (pf[1].revents)
             carry_out(exit_file);
+        if (pf[3].revents)
+            greet();
+        for (int i = 0; i < GUESTS_MAX; i++)
+            pf[4 + i] = (struct pollfd){ .fd = guests[i].used ? guests[i].in : -1, .events = POLLIN };
     }
 }
 
@@ -631,6 +658,7 @@ void _start(void)
 #ifdef BAD_X1
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
+    keep_stdin = word[2][0] == 'k';
     serve(word[1], word[2][0] == 't', word[3]);
     _exit(255);
 }
