@@ -486,25 +486,6 @@ static void ask_to_end(struct vci_pod *pod, int64_t deadline)
         vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "the guest did not end by itself: %s", vc_error_text(e));
 }
 
-/* A plugin that takes its caller down while it cleans up must not do so for ever: a file in the run directory stands
- * for the time of its calls.  0: it is there from the last time. */
-static int begin_ending(const struct vci_pod *pod, uint32_t kind)
-{
-    char name[32];
-    snprintf(name, sizeof name, "ending-%s", vci_kind_name(kind));
-    vcs_autoclose int fd =
-        pod->dir.run_fd < 0 ? -1 : openat(pod->dir.run_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    return fd >= 0 || errno != EEXIST || pod->dir.run_fd < 0;
-}
-
-static void ended(const struct vci_pod *pod, uint32_t kind)
-{
-    char name[32];
-    snprintf(name, sizeof name, "ending-%s", vci_kind_name(kind));
-    if (pod->dir.run_fd >= 0)
-        unlinkat(pod->dir.run_fd, name, 0);
-}
-
 /* A plugin that is gone leaves the work to the ledger. */
 void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
 {
@@ -515,7 +496,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
     /* What it remembers of processes may be strangers' by now.  Only networks have what outlasts a reboot (addresses). */
     if (!pod->boot_same && kind != VC_KIND_NETWORK)
         return;
-    if (!begin_ending(pod, kind)) {
+    if (pod->dir.ending & 1u << kind) {
         vci_log(
             pod->ctx, VC_LOG_WARN, pod->dir.id,
             "%s plugin \"%s\" did not come back from ending its instance the last time: it is left out now, and only "
@@ -523,6 +504,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
             vci_kind_name(kind), pod->plugin[kind]);
         return;
     }
+    vci_store_ending(&pod->dir, pod->dir.ending | 1u << kind);
     struct vci_inst *i = vci_stack_get(pod, kind, deadline, &e);
     int rc = i ? 0 : -1;
     if (rc == 0 && kind == VC_KIND_HYPERVISOR)
@@ -537,7 +519,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
     }
     if (i)
         rc = VCI_CALL_INST(i, vci_pod_deadline(pod->ctx, "call_timeout"), &e, cleanup);
-    ended(pod, kind);
+    vci_store_ending(&pod->dir, pod->dir.ending & ~(1u << kind));
     if (rc < 0)
         vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
 }
@@ -603,9 +585,8 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         rc = end_recorded(pod, err);
     if (rc < 0)
         return rc;
-    for (uint32_t k = 1; k <= VCI_KINDS; k++)
-        if (pod->saved[k] || pod->inst[k].handle)
-            ended(pod, k);
+    if (pod->dir.ending)
+        vci_store_ending(&pod->dir, 0);
     vci_stack_reset(pod);
     free(pod->vmm);
     pod->vmm = NULL;

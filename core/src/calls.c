@@ -6,6 +6,7 @@
 #include "calls.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -24,9 +25,33 @@ struct row {
 };
 static struct row rows[ROWS];
 
+/* For handlers of signals, too. */
 static int this_thread(void)
 {
     return (int)syscall(SYS_gettid);
+}
+
+/* The same, asked once per thread: a call into a plugin can be shorter than the question. */
+static __thread int own_tid;
+
+static void forget_tid(void)
+{
+    own_tid = 0;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_tid);
+}
+
+static int known_thread(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (!own_tid) {
+        pthread_once(&once, watch_forks);
+        own_tid = this_thread();
+    }
+    return own_tid;
 }
 
 /* At most size - 1 bytes: the last byte of a field is never anything but 0, so that every reader finds an end. */
@@ -39,7 +64,7 @@ static void put(char *field, size_t size, const char *text)
 
 int vci_calls_enter(uint32_t kind, const char *name, const char *path, const char *member)
 {
-    int tid = this_thread();
+    int tid = known_thread();
     for (int i = 0; i < ROWS; i++) {
         struct row *r = &rows[i];
         int expected = 0;

@@ -19,6 +19,7 @@ struct vc_context {
     struct vci_log log;
     char *run_root, *state_root, *plugin_dir, *libexec_dir, *data_dir, *config_file; /* absolute, no slash at the end */
     char *template_dir;                                                              /* likewise */
+    atomic_int roots_fit; /* the roots were found to belong together */
     void (*progress)(void *arg, const char *text); /* NULL = nobody listens */
     void *progress_arg;
     void (*phase)(void *arg, const char *pod, const char *phase); /* likewise */

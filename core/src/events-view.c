@@ -76,8 +76,13 @@ static int add_execs(struct vci_view_ctr *v, const struct vci_pod *pod, const st
 /* One that is being removed: as it was, but its process may have ended meanwhile. */
 static int add_leaving(struct vci_view_ctr *v, const struct vci_pod *pod, const struct vci_view_ctr *was)
 {
-    *v = (struct vci_view_ctr){ .id = strdup(was->id), .state = was->state, .created_ns = was->created_ns,
-                                .started_ns = was->started_ns, .shim = was->shim, .status = was->status, .oom = was->oom };
+    *v = (struct vci_view_ctr){ .id = strdup(was->id),
+                                .state = was->state,
+                                .created_ns = was->created_ns,
+                                .started_ns = was->started_ns,
+                                .shim = was->shim,
+                                .status = was->status,
+                                .oom = was->oom };
     if (!v->id || (was->n_execs && !(v->execs = calloc(was->n_execs, sizeof *v->execs))))
         return -1;
     for (; v->n_execs < was->n_execs; v->n_execs++) {
@@ -99,7 +104,8 @@ static int add_leaving(struct vci_view_ctr *v, const struct vci_pod *pod, const 
     return 0;
 }
 
-static int add_ctr(struct vci_view *v, const struct vci_pod *pod, const struct vci_ctr *c, const struct vci_view *before)
+static int add_ctr(struct vci_view *v, const struct vci_pod *pod, const struct vci_ctr *c,
+                   const struct vci_view *before)
 {
     struct vci_view_ctr *n = &v->ctrs[v->n_ctrs];
     if (c->state == VCI_MAKING) {
@@ -109,9 +115,13 @@ static int add_ctr(struct vci_view *v, const struct vci_pod *pod, const struct v
         v->n_ctrs++;
         return add_leaving(n, pod, was);
     }
-    *n = (struct vci_view_ctr){ .id = strdup(c->id), .state = c->state, .created_ns = c->created_ns,
-                                .started_ns = c->started_ns, .shim = c->shim,
-                                .status = c->state == VCI_STOPPED ? c->exit_status : -1, .oom = c->oom_killed };
+    *n = (struct vci_view_ctr){ .id = strdup(c->id),
+                                .state = c->state,
+                                .created_ns = c->created_ns,
+                                .started_ns = c->started_ns,
+                                .shim = c->shim,
+                                .status = c->state == VCI_STOPPED ? c->exit_status : -1,
+                                .oom = c->oom_killed };
     v->n_ctrs++;
     return n->id ? add_execs(n, pod, c) : -1;
 }
@@ -161,8 +171,13 @@ int vci_queue_add(struct vci_queue *q, uint32_t type, const char *pod, const cha
     memcpy(text, pod, a);
     memcpy(text + a, ctr ? ctr : "", b);
     memcpy(text + a + b, exec_id ? exec_id : "", c);
-    *e = (struct vc_event){ .size = sizeof *e, .type = type, .time_ns = vci_realtime_ns(), .pod = text,
-                            .container = text + a, .exec_id = text + a + b, .exit_status = status };
+    *e = (struct vc_event){ .size = sizeof *e,
+                            .type = type,
+                            .time_ns = vci_realtime_ns(),
+                            .pod = text,
+                            .container = text + a,
+                            .exec_id = text + a + b,
+                            .exit_status = status };
     q->list[q->first + q->n++] = e;
     return 0;
 }

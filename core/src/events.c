@@ -2,8 +2,8 @@
 /* events.c: what happens to pods, as a descriptor to poll and a list of events.
  *
  * There is no daemon that could tell: an observer looks.  inotify says which record was replaced and which directory
- * came or went, pidfds say which VMM and which shim has ended, and then that pod is looked at and compared with the last
- * look (events-view.c).  All of these, and an eventfd that is up while something is left to do, are in one epoll
+ * came or went, pidfds say which VMM and which shim has ended, and then that pod is looked at and compared with the
+ * last look (events-view.c).  All of these, and an eventfd that is up while something is left to do, are in one epoll
  * instance, which is the descriptor.
  *
  * A pod on which an operation goes on is not looked at: what is seen in the middle of it would be wrong by its end, at
@@ -25,10 +25,10 @@
 #include "lib/io.h"
 #include "lib/proc.h"
 
-#define ROOT_MASK   (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
-#define POD_MASK    (IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
-#define AGAIN_MIN   5000000   /* ns until a look that was put off */
-#define AGAIN_MAX   200000000
+#define ROOT_MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR)
+#define POD_MASK  (IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
+#define AGAIN_MIN 5000000 /* ns until a look that was put off */
+#define AGAIN_MAX 200000000
 
 /* A pod that is known, or about to be. */
 struct ev_pod {
@@ -60,8 +60,8 @@ struct vc_events {
     int awake, ticking;
     int64_t pause;
     int state_wd, run_wd;
-    int lost, rescan;      /* say so; look at everything */
-    struct ev_pod **pods;  /* sorted by id */
+    int lost, rescan;     /* say so; look at everything */
+    struct ev_pod **pods; /* sorted by id */
     size_t n_pods;
     struct ev_wd *wds; /* sorted: the kernel counts upwards */
     size_t n_wds;
@@ -368,7 +368,7 @@ static int look_at(vc_events *ev, struct ev_pod *p, struct vci_pod *pod, int fir
     int stopping = pod->op && strcmp(pod->op, "stop") == 0;
     p->half = making;
     if (making)
-        return 0; /* its end replaces the record, or removes it */
+        return 0;            /* its end replaces the record, or removes it */
     if (pod->op && !p->view) /* in the middle of something, but not of being made: as it was before */
         return replace(ev, p, pod, first, err);
     if (pod->op && !stopping)

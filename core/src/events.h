@@ -35,7 +35,8 @@ struct vci_queue {
     size_t first, n, room;
 };
 
-/* The pod as it is now.  `before` (may be NULL) tells of containers that are half-removed by now.  NULL without memory. */
+/* The pod as it is now.  `before` (may be NULL) tells of containers that are half-removed by now.  NULL without memory.
+ */
 struct vci_view *vci_view_new(const struct vci_pod *pod, const struct vci_view *before);
 void vci_view_free(struct vci_view *v);
 /* Append what happened between two views of the pod; before NULL = it was not there, after NULL = it is gone.

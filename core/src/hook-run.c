@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hook-run.c: running hooks: in the pod's network namespace, with the OCI state on stdin, bounded in time and output.
  *
- * A hook is the leader of a session and process group of its own.  When its time is over the whole group is killed; what
- * has left the group by then is not found any more.  What a hook that ends by itself leaves running goes on: hooks may
- * start daemons.  The ledger names the hook while it runs, so that one whose caller was killed is ended by the next
+ * A hook is the leader of a session and process group of its own.  When its time is over the whole group is killed;
+ * what has left the group by then is not found any more.  What a hook that ends by itself leaves running goes on: hooks
+ * may start daemons.  The ledger names the hook while it runs, so that one whose caller was killed is ended by the next
  * who removes the pod.
  *
  * The pid that the state names is a process inside the pod's network namespace, because hooks find it by that
@@ -24,8 +24,8 @@
 #include "lib/proc.h"
 #include "network.h"
 
-#define OUTPUT_MAX  (64u * 1024)       /* of each stream that is kept */
-#define DRAIN_MAX   (1024u * 1024)     /* read after its end, at most: a daemon that it left may go on writing */
+#define OUTPUT_MAX  (64u * 1024)        /* of each stream that is kept */
+#define DRAIN_MAX   (1024u * 1024)      /* read after its end, at most: a daemon that it left may go on writing */
 #define END_NS      INT64_C(5000000000) /* for the end of what was killed */
 #define LOG_LINES   100
 #define QUOTE_LINES 3
@@ -112,9 +112,9 @@ struct run {
     size_t text_len;
     struct vcs_buf said[2]; /* its stdout and stderr */
     int64_t deadline;
-    int by_hook;  /* the deadline is the hook's own timeout */
-    int killed;   /* VC_ERR_TIMEOUT, VC_ERR_CANCELLED, or another code: why it was killed */
-    int status;   /* of wait(2); -1 = somebody else has it */
+    int by_hook;    /* the deadline is the hook's own timeout */
+    int killed;     /* VC_ERR_TIMEOUT, VC_ERR_CANCELLED, or another code: why it was killed */
+    int status;     /* of wait(2); -1 = somebody else has it */
     char name[300]; /* for sentences */
 };
 
@@ -285,11 +285,13 @@ static int verdict(struct run *r, vc_error **err)
             snprintf(how, sizeof how, "did not end before the deadline of the operation and was killed");
     } else if (r->killed) {
         rc = r->killed;
-        snprintf(how, sizeof how, r->killed == VC_ERR_CANCELLED ? "was killed, since the operation was cancelled"
-                                                                : "was killed, since it cannot be waited for");
+        snprintf(how, sizeof how,
+                 r->killed == VC_ERR_CANCELLED ? "was killed, since the operation was cancelled"
+                                               : "was killed, since it cannot be waited for");
     } else if (r->status < 0) {
-        snprintf(how, sizeof how, "ended, and how is not known: this program ignores SIGCHLD, or waits for processes that "
-                                  "it did not start");
+        snprintf(how, sizeof how,
+                 "ended, and how is not known: this program ignores SIGCHLD, or waits for processes that "
+                 "it did not start");
     } else if (WIFSIGNALED(r->status)) {
         const char *word = sigdescr_np(WTERMSIG(r->status));
         snprintf(how, sizeof how, "was ended by signal %d (%s)", WTERMSIG(r->status), word ? word : "unknown");
@@ -381,8 +383,14 @@ static int run_list(struct vci_pod *pod, struct vci_ctr *c, enum vci_hook_list l
     json_object *state = rc == 0 ? state_of(pod, c, list) : NULL;
     for (size_t i = 0; rc == 0 && i < h->n[list]; i++) {
         int64_t now = vcs_now_ns(), until = log && !deadline ? vci_pod_deadline(pod->ctx, "call_timeout") : deadline;
-        struct run r = { .pod = pod, .hook = &h->list[list][i], .list = list, .in = { -1, -1 }, .out = { -1, -1 },
-                         .err = { -1, -1 }, .status = -1, .deadline = until };
+        struct run r = { .pod = pod,
+                         .hook = &h->list[list][i],
+                         .list = list,
+                         .in = { -1, -1 },
+                         .out = { -1, -1 },
+                         .err = { -1, -1 },
+                         .status = -1,
+                         .deadline = until };
         int64_t own = now + (int64_t)r.hook->timeout * 1000000000;
         if (r.hook->timeout && (!until || own < until)) {
             r.deadline = own;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hooks.c: lists of hooks: taken from a configuration or an OCI specification, kept in a pod's record. */
-#include "lib/utf8.h"
 #include "hooks.h"
+#include "lib/utf8.h"
 
 #include <json-c/json.h>
 #include <string.h>
@@ -68,11 +68,12 @@ static int check_hook(const struct vc_hook *g, const char *list, size_t i, vc_er
     if (rc < 0)
         return rc;
     if (!g->path || g->path[0] != '/')
-        return vci_fail(err, VC_ERR_INVAL, 0, "%s hook %zu: \"%.200s\" is not an absolute path of a program", list, i + 1,
-                        g->path ? g->path : "");
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s hook %zu: \"%.200s\" is not an absolute path of a program", list,
+                        i + 1, g->path ? g->path : "");
     for (size_t k = 0; g->args && g->args[k]; k++)
         if (!utf8(g->args[k]))
-            return vci_fail(err, VC_ERR_INVAL, 0, "%s hook %zu (%.200s): argument %zu is not UTF-8", list, i + 1, g->path, k);
+            return vci_fail(err, VC_ERR_INVAL, 0, "%s hook %zu (%.200s): argument %zu is not UTF-8", list, i + 1,
+                            g->path, k);
     for (size_t k = 0; g->env && g->env[k]; k++) {
         if (!utf8(g->env[k]))
             return vci_fail(err, VC_ERR_INVAL, 0, "%s hook %zu (%.200s): environment variable %zu is not UTF-8", list,

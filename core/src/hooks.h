@@ -43,15 +43,15 @@ void vci_hooks_put(const struct vci_hooks *h, struct json_object *record);
 const char *vci_hooks_get(struct vci_hooks *h, struct json_object *record);
 
 /* ---- hook-run.c: what they do; `c` NULL = those of the pod itself ---- */
-/* Run the prestart hooks; the first failure is the answer.  From now on the poststop hooks are owed, which is in the record
- * before the first hook runs. */
+/* Run the prestart hooks; the first failure is the answer.  From now on the poststop hooks are owed, which is in the
+ * record before the first hook runs. */
 int vci_hooks_prestart(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err);
 /* Run the poststart hooks; failures are logged. */
 void vci_hooks_poststart(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline);
 /* Run the poststop hooks if they are owed; failures are logged.  The record is not written. */
 void vci_hooks_poststop(struct vci_pod *pod, struct vci_ctr *c);
-/* End hooks that are in the ledger: their caller was killed.  The lock is held, and no hook of this process runs.  How many
- * ran. */
+/* End hooks that are in the ledger: their caller was killed.  The lock is held, and no hook of this process runs.  How
+ * many ran. */
 size_t vci_hooks_end_strays(struct vci_pod *pod);
 
 #endif

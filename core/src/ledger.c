@@ -274,7 +274,9 @@ static int put_boot(struct vcs_buf *line, vc_error **err)
 static int append(struct vci_pod_dir *dir, struct vcs_buf *line, unsigned *ret_n, vc_error **err)
 {
     pthread_mutex_lock(&ledger_mutex);
-    int r = prepare(dir, err);
+    int r = vci_store_write_now(dir, err); /* which operation it is, whose thing this is */
+    if (r == 0)
+        r = prepare(dir, err);
     size_t len = line->len; /* of the line itself, without the one about the boot */
     if (r == 0 && !dir->boot_noted)
         r = put_boot(line, err);

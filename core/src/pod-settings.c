@@ -58,7 +58,7 @@ int vci_settings_touch(char *const *settings, uint32_t kind)
 /* Files that an option names must be there; what is configured is looked at by vc_context_check. */
 static int check_paths(const struct vc_config *section, uint32_t kind, char *const *settings, vc_error **err)
 {
-    for (; *settings; settings++) {
+    for (; settings && *settings; settings++) {
         uint32_t k;
         const char *key, *value;
         size_t len;
@@ -75,18 +75,17 @@ static int check_paths(const struct vc_config *section, uint32_t kind, char *con
     return 0;
 }
 
-/* The settings of one kind against the option table of the plugin that the pod gets. */
+/* The section of one kind, with the pod's settings over it, against the option table of the plugin that the pod gets. */
 static int check_kind(vc_context *ctx, uint32_t kind, const char *name, char *const *settings, vc_error **err)
 {
     const struct vci_plugin *p;
     struct vc_config *section = NULL;
     int rc = vci_plugin_load(ctx, kind, name, &p, err);
-    if (rc == 0 && vci_settings_touch(settings, kind)) {
+    if (rc == 0)
         rc = vci_conf_section_of(ctx->conf, &p->desc, settings, &section, err);
-        if (rc == 0)
-            rc = check_paths(section, kind, settings, err);
-        vci_section_free(section);
-    }
+    if (rc == 0)
+        rc = check_paths(section, kind, settings, err);
+    vci_section_free(section);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base64.h"
+#include "lib/cleanup.h"
 #include "lib/io.h"
 #include "lib/utf8.h"
 #include "mounts.h"
@@ -180,96 +181,120 @@ struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c,
 
 /* ---- writing ---- */
 
-static json_object *proc_json(const struct vc_proc *p)
+/* Of an array when key is NULL. */
+static void put_proc(struct vci_out *o, const char *key, const struct vc_proc *p)
 {
-    json_object *a = json_object_new_array_ext(2);
-    json_object_array_add(a, json_object_new_int(p->pid));
-    json_object_array_add(a, json_object_new_int64((int64_t)p->start_ticks));
-    return a;
-}
-
-static void put_proc(json_object *o, const char *key, const struct vc_proc *p)
-{
-    if (p->pid > 0)
-        json_object_object_add(o, key, proc_json(p));
+    if (p->pid <= 0 && key)
+        return;
+    vci_out_open(o, key, '[');
+    vci_out_int(o, NULL, p->pid);
+    vci_out_int(o, NULL, (int64_t)p->start_ticks);
+    vci_out_close(o, ']');
 }
 
 /* Bytes that are no text go in as "KEY_base64": the record must be JSON whatever a plugin saves and a path holds. */
-static int put_bytes(json_object *o, const char *key, const char *s, size_t len)
+static void put_bytes(struct vci_out *o, const char *key, const char *s, size_t len)
 {
     size_t ascii = 0;
     while (ascii < len && (unsigned char)s[ascii] < 0x80)
         ascii++;
     if (ascii == len || vcs_utf8_line(s, len)) {
-        json_object_object_add(o, key, json_object_new_string_len(s, (int)len));
-        return 0;
+        vci_out_str(o, key, s, len);
+        return;
     }
     char name[64];
     snprintf(name, sizeof name, "%s_base64", key);
     vcs_autofree char *text = vci_base64(s, len);
     if (text)
-        json_object_object_add(o, name, json_object_new_string(text));
-    return text ? 0 : -1;
+        vci_out_str(o, name, text, strlen(text));
+    else
+        o->bad = 1;
 }
 
-/* -1 without memory. */
-static int put_str(json_object *o, const char *key, const char *s)
+static void put_str(struct vci_out *o, const char *key, const char *s)
 {
-    return s ? put_bytes(o, key, s, strlen(s)) : 0;
+    if (s)
+        put_bytes(o, key, s, strlen(s));
 }
 
-static void put_int(json_object *o, const char *key, int64_t v)
+static void put_int(struct vci_out *o, const char *key, int64_t v)
 {
     if (v)
-        json_object_object_add(o, key, json_object_new_int64(v));
+        vci_out_int(o, key, v);
 }
 
-static void put_strv(json_object *o, const char *key, char **v)
+static void put_strv(struct vci_out *o, const char *key, char **v)
 {
     if (!v || !v[0])
         return;
-    json_object *a = json_object_new_array();
+    vci_out_open(o, key, '[');
     for (; *v; v++)
-        json_object_array_add(a, json_object_new_string(*v));
-    json_object_object_add(o, key, a);
+        vci_out_str(o, NULL, *v, strlen(*v));
+    vci_out_close(o, ']');
 }
 
-static json_object *ctr_json(const struct vci_ctr *c, int *bad)
+/* What others keep as an object of json-c, which is taken over. */
+static void put_json(struct vci_out *o, const char *key, json_object *v)
 {
-    json_object *o = json_object_new_object();
+    vci_out_json(o, key, v);
+    json_object_put(v);
+}
+
+static void put_hooks(struct vci_out *o, const struct vci_hooks *h)
+{
+    if (!vci_hooks_any(h))
+        return;
+    json_object *all = json_object_new_object();
+    if (!all) {
+        o->bad = 1;
+        return;
+    }
+    vci_hooks_put(h, all);
+    json_object_object_foreach(all, key, v)
+        vci_out_json(o, key, v);
+    json_object_put(all);
+}
+
+static void put_exit(struct vci_out *o, int32_t status)
+{
+    if (status >= 0)
+        vci_out_int(o, "exit", status);
+}
+
+static void put_ctr(struct vci_out *o, const struct vci_ctr *c)
+{
+    vci_out_open(o, NULL, '{');
     put_str(o, "id", c->id);
     put_str(o, "state", state_names[c->state]);
-    *bad |= put_str(o, "rootfs", c->rootfs);
+    put_str(o, "rootfs", c->rootfs);
     put_int(o, "readonly", c->readonly);
     put_int(o, "terminal", c->terminal);
-    *bad |= put_str(o, "console", c->console);
-    if (c->exit_status >= 0)
-        json_object_object_add(o, "exit", json_object_new_int(c->exit_status));
+    put_str(o, "console", c->console);
+    put_exit(o, c->exit_status);
     put_proc(o, "shim", &c->shim);
     put_int(o, "pid_set", c->pid_set);
     put_proc(o, "former", &c->former);
     put_int(o, "oom", c->oom_killed);
     put_strv(o, "annotations", c->annotations);
-    vci_hooks_put(&c->hooks, o);
+    put_hooks(o, &c->hooks);
     put_int(o, "created_ns", c->created_ns);
     put_int(o, "started_ns", c->started_ns);
     put_int(o, "finished_ns", c->finished_ns);
     if (c->n_disks)
-        json_object_object_add(o, "disks", vci_disks_json(c));
-    if (!c->n_execs)
-        return o;
-    json_object *list = json_object_new_array();
-    for (size_t i = 0; i < c->n_execs; i++) {
-        json_object *e = json_object_new_object();
-        put_str(e, "id", c->execs[i].id);
-        put_proc(e, "shim", &c->execs[i].shim);
-        put_int(e, "terminal", c->execs[i].terminal);
-        if (c->execs[i].exit_status >= 0)
-            json_object_object_add(e, "exit", json_object_new_int(c->execs[i].exit_status));
-        json_object_array_add(list, e);
+        put_json(o, "disks", vci_disks_json(c));
+    if (c->n_execs) {
+        vci_out_open(o, "execs", '[');
+        for (size_t i = 0; i < c->n_execs; i++) {
+            vci_out_open(o, NULL, '{');
+            put_str(o, "id", c->execs[i].id);
+            put_proc(o, "shim", &c->execs[i].shim);
+            put_int(o, "terminal", c->execs[i].terminal);
+            put_exit(o, c->execs[i].exit_status);
+            vci_out_close(o, '}');
+        }
+        vci_out_close(o, ']');
     }
-    json_object_object_add(o, "execs", list);
-    return o;
+    vci_out_close(o, '}');
 }
 
 /* Take the open instances' states into the record. */
@@ -292,28 +317,24 @@ static int save_instances(struct vci_pod *pod, vc_error **err)
     return 0;
 }
 
-static json_object *stack_json(const struct vci_pod *pod, int *bad)
+static void put_stack(struct vci_out *o, const struct vci_pod *pod)
 {
-    json_object *all = json_object_new_object();
+    vci_out_open(o, "instances", '{');
     for (uint32_t k = 1; k <= VCI_KINDS; k++) {
-        json_object *o = json_object_new_object();
+        vci_out_open(o, vci_kind_name(k), '{');
         put_str(o, "plugin", pod->plugin[k]);
         if (pod->saved[k]) {
-            json_object_object_add(o, "version", json_object_new_int64(pod->saved_version[k]));
-            *bad |= put_bytes(o, "state", pod->saved[k], pod->saved_len[k]);
+            vci_out_int(o, "version", pod->saved_version[k]);
+            put_bytes(o, "state", pod->saved[k], pod->saved_len[k]);
         }
-        json_object_object_add(all, vci_kind_name(k), o);
+        vci_out_close(o, '}');
     }
-    return all;
+    vci_out_close(o, '}');
 }
 
-int vci_pod_save(struct vci_pod *pod, vc_error **err)
+static void put_pod(struct vci_out *o, const struct vci_pod *pod)
 {
-    int rc = save_instances(pod, err);
-    if (rc < 0)
-        return rc;
-    int bad = 0;
-    json_object *o = json_object_new_object();
+    vci_store_begin(o);
     put_str(o, "id", pod->dir.id);
     put_str(o, "state", state_names[pod->state]);
     put_int(o, "vm", pod->vm);
@@ -334,30 +355,69 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
     put_strv(o, "annotations", pod->annotations);
     put_strv(o, "settings", pod->settings);
     put_int(o, "created_ns", pod->created_ns);
-    json_object_object_add(o, "instances", stack_json(pod, &bad));
+    put_stack(o, pod);
     if (pod->n_vmm) {
-        json_object *a = json_object_new_array();
+        vci_out_open(o, "vmm", '[');
         for (size_t i = 0; i < pod->n_vmm; i++)
-            json_object_array_add(a, proc_json(&pod->vmm[i]));
-        json_object_object_add(o, "vmm", a);
+            put_proc(o, NULL, &pod->vmm[i]);
+        vci_out_close(o, ']');
     }
-    vci_hooks_put(&pod->hooks, o);
-    bad |= put_str(o, "netns", pod->netns);
+    put_hooks(o, &pod->hooks);
+    put_str(o, "netns", pod->netns);
     put_proc(o, "proxy", &pod->proxy);
-    bad |= put_str(o, "uri", pod->uri);
+    put_str(o, "uri", pod->uri);
     if (pod->n_volumes)
-        json_object_object_add(o, "volumes", vci_volumes_json(pod));
+        put_json(o, "volumes", vci_volumes_json(pod));
     if (pod->n_ctrs) {
-        json_object *a = json_object_new_array();
+        vci_out_open(o, "containers", '[');
         for (size_t i = 0; i < pod->n_ctrs; i++)
-            json_object_array_add(a, ctr_json(pod->ctrs[i], &bad));
-        json_object_object_add(o, "containers", a);
+            put_ctr(o, pod->ctrs[i]);
+        vci_out_close(o, ']');
     }
-    rc = bad ? vci_fail(err, VC_ERR_NOMEM, 0, "out of memory") : vci_store_write(&pod->dir, o, err);
-    json_object_put(o);
+}
+
+/* A record from before a reboot becomes one of this boot when it is written: by then the processes it names are
+ * strangers, and so are those that plugins remember.  Networks keep what outlasts a reboot. */
+static void forget_processes(struct vci_pod *pod)
+{
+    static const struct vc_proc none;
+    pod->n_vmm = 0;
+    pod->proxy = pod->owner = none;
+    for (uint32_t k = 1; k <= VCI_KINDS; k++) {
+        if (k == VC_KIND_NETWORK || pod->inst[k].handle)
+            continue;
+        free(VCS_TAKE_PTR(pod->saved[k]));
+        pod->saved_len[k] = 0;
+    }
+    for (size_t i = 0; i < pod->n_ctrs; i++) {
+        struct vci_ctr *c = pod->ctrs[i];
+        c->shim = c->former = none;
+        for (size_t x = 0; x < c->n_execs; x++)
+            c->execs[x].shim = none;
+    }
+}
+
+int vci_pod_save(struct vci_pod *pod, vc_error **err)
+{
+    if (!pod->boot_same)
+        forget_processes(pod);
+    struct vci_out o = { 0 };
+    int rc = save_instances(pod, err);
+    if (rc < 0)
+        return rc;
+    put_pod(&o, pod);
+    rc = vci_store_write(&pod->dir, &o, err);
     if (rc == 0)
         pod->exists = 1;
     return rc;
+}
+
+/* Does anything of an operation that is interrupted outlive its process, but what the ledger names? */
+static int has_guest(struct vci_pod *pod)
+{
+    const struct vci_plugin *agent = NULL;
+    return vci_plugin_load(pod->ctx, VC_KIND_AGENT, pod->plugin[VC_KIND_AGENT], &agent, NULL) < 0 ||
+           !(agent->desc.caps_max & VC_AG_CAP_NO_GUEST);
 }
 
 int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
@@ -368,84 +428,108 @@ int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
     free(pod->op);
     pod->op = copy;
     pod->op_by = (struct vc_proc){ .pid = getpid() }; /* for people; whether it still goes on is what the lock says */
-    return vci_pod_save(pod, err);
+    if (has_guest(pod))
+        return vci_pod_save(pod, err);
+    int rc = save_instances(pod, err);
+    if (rc < 0)
+        return rc;
+    struct vci_out o = { 0 };
+    put_pod(&o, pod);
+    return vci_store_write_later(&pod->dir, &o, err);
 }
 
 /* ---- reading ---- */
 
-static json_object *get(json_object *o, const char *key, json_type type)
-{
-    json_object *v = NULL;
-    return json_object_object_get_ex(o, key, &v) && json_object_get_type(v) == type ? v : NULL;
-}
-
-static int64_t get_int(json_object *o, const char *key, int64_t def)
-{
-    json_object *v = get(o, key, json_type_int);
-    return v ? json_object_get_int64(v) : def;
-}
-
-static const char *get_str(json_object *o, const char *key)
-{
-    json_object *v = get(o, key, json_type_string);
-    return v ? json_object_get_string(v) : NULL;
-}
-
 /* 0, or -1 without memory. */
-static int copy_bytes(json_object *o, const char *key, char **ret, size_t *ret_len)
+static int copy_bytes(const struct vci_rec *o, const char *key, char **ret, size_t *ret_len)
 {
     char name[64];
-    json_object *v = get(o, key, json_type_string);
+    const struct vci_rec *v = vci_rec_get(o, key, VCI_REC_STR);
     *ret = NULL;
     *ret_len = 0;
     if (v) {
-        size_t len = (size_t)json_object_get_string_len(v);
-        if (!(*ret = malloc(len + 1)))
+        if (!(*ret = malloc(v->n + 1)))
             return -1;
-        memcpy(*ret, json_object_get_string(v), len + 1);
-        *ret_len = len;
+        memcpy(*ret, v->str, v->n + 1);
+        *ret_len = v->n;
         return 0;
     }
     snprintf(name, sizeof name, "%s_base64", key);
-    const char *text = get_str(o, name);
+    const char *text = vci_rec_str(o, name);
     /* What is no base64 is treated as what is not there. */
     return text && vci_unbase64(text, ret, ret_len) == -2 ? -1 : 0;
 }
 
-static int copy_str(json_object *o, const char *key, char **ret)
+static int copy_str(const struct vci_rec *o, const char *key, char **ret)
 {
     size_t len;
     return copy_bytes(o, key, ret, &len);
 }
 
-static struct vc_proc proc_of(json_object *a)
+static struct vc_proc proc_at(const struct vci_rec *a)
 {
     struct vc_proc p = { 0 };
-    if (a && json_object_is_type(a, json_type_array) && json_object_array_length(a) == 2) {
-        p.pid = json_object_get_int(json_object_array_get_idx(a, 0));
-        p.start_ticks = (uint64_t)json_object_get_int64(json_object_array_get_idx(a, 1));
-        if (p.pid < 2) /* never 0, 1 or a process group */
-            p.pid = 0;
+    const struct vci_rec *pid = vci_rec_first(a), *start = pid ? vci_rec_next(a, pid) : NULL;
+    if (start && a->n == 2 && pid->type == VCI_REC_INT && start->type == VCI_REC_INT && pid->num <= INT32_MAX) {
+        p.pid = pid->num < 2 ? 0 : (int32_t)pid->num; /* never 0, 1 or a process group */
+        p.start_ticks = (uint64_t)start->num;
     }
     return p;
 }
 
-static int copy_strv(json_object *o, const char *key, char ***ret)
+static struct vc_proc proc_of(const struct vci_rec *o, const char *key)
 {
-    json_object *a = get(o, key, json_type_array);
-    size_t n = a ? json_object_array_length(a) : 0;
-    if (!n)
+    return proc_at(vci_rec_get(o, key, VCI_REC_ARRAY));
+}
+
+static int copy_strv(const struct vci_rec *o, const char *key, char ***ret)
+{
+    const struct vci_rec *a = vci_rec_get(o, key, VCI_REC_ARRAY);
+    if (!a || !a->n)
         return 0;
-    char **v = calloc(n + 1, sizeof *v);
-    for (size_t i = 0; v && i < n; i++) {
-        v[i] = strdup(json_object_get_string(json_object_array_get_idx(a, i)) ?: "");
-        if (!v[i]) {
+    size_t n = 0;
+    char **v = calloc(a->n + 1, sizeof *v);
+    for (const struct vci_rec *e = v ? vci_rec_first(a) : NULL; e; e = vci_rec_next(a, e)) {
+        if (!(v[n++] = strdup(e->type == VCI_REC_STR ? e->str : ""))) {
             vci_strv_free(v);
             return -1;
         }
     }
     *ret = v;
     return v ? 0 : -1;
+}
+
+/* The parts that others read as objects of json-c. */
+static const char *read_hooks(struct vci_hooks *h, const struct vci_rec *o)
+{
+    static const char *const keys[] = { "hooks", "poststop_due" };
+    const struct vci_rec *found = vci_rec_get(o, "hooks", VCI_REC_OBJECT);
+    if (!found)
+        return NULL;
+    json_object *part = json_object_new_object();
+    if (!part)
+        return "";
+    json_object_object_add(part, keys[0], vci_rec_json(found));
+    json_object_object_add(part, keys[1], json_object_new_int64(vci_rec_int(o, keys[1], 0)));
+    const char *bad = vci_hooks_get(h, part);
+    json_object_put(part);
+    return bad;
+}
+
+static const char *read_disks(struct vci_ctr *c, const struct vci_rec *list)
+{
+    json_object *part = vci_rec_json(list);
+    const char *bad = part ? vci_disks_parse(c, part) : list ? "" : NULL;
+    json_object_put(part);
+    return bad;
+}
+
+static const char *read_volumes(struct vci_pod *pod, const struct vci_rec *list)
+{
+    json_object *part = vci_rec_json(list);
+    const char *bad = part ? vci_volumes_parse(pod, part) : list ? "" : NULL;
+    json_object_put(part);
+    return bad;
 }
 
 static int parse_state(const char *s, enum vci_state *ret)
@@ -459,141 +543,134 @@ static int parse_state(const char *s, enum vci_state *ret)
     return -1;
 }
 
-static int parse_exit(json_object *o)
+static int parse_exit(const struct vci_rec *o)
 {
-    int64_t v = get_int(o, "exit", -1);
+    int64_t v = vci_rec_int(o, "exit", -1);
     return v >= 0 && v <= 255 ? (int)v : -1;
 }
 
 /* NULL when the record is fine, else what is wrong with it; "" without memory. */
-static const char *parse_ctr(struct vci_pod *pod, json_object *o)
+static const char *parse_ctr(struct vci_pod *pod, const struct vci_rec *o)
 {
-    const char *id = get_str(o, "id");
+    const char *id = vci_rec_str(o, "id");
     if (!id || vci_check_id("container id", id, NULL) < 0)
         return "a container has no valid id";
     struct vci_ctr *c = vci_pod_add(pod, id);
     if (!c || copy_str(o, "rootfs", &c->rootfs) < 0 || copy_str(o, "console", &c->console) < 0)
         return "";
-    if (parse_state(get_str(o, "state"), &c->state) < 0)
+    if (parse_state(vci_rec_str(o, "state"), &c->state) < 0)
         return "a container has no valid state";
-    c->readonly = get_int(o, "readonly", 0) != 0;
-    c->terminal = get_int(o, "terminal", 0) != 0;
+    c->readonly = vci_rec_int(o, "readonly", 0) != 0;
+    c->terminal = vci_rec_int(o, "terminal", 0) != 0;
     c->exit_status = parse_exit(o);
-    c->shim = proc_of(get(o, "shim", json_type_array));
-    c->pid_set = get_int(o, "pid_set", 0) != 0;
-    c->former = proc_of(get(o, "former", json_type_array));
-    c->oom_killed = get_int(o, "oom", 0) != 0;
+    c->shim = proc_of(o, "shim");
+    c->pid_set = vci_rec_int(o, "pid_set", 0) != 0;
+    c->former = proc_of(o, "former");
+    c->oom_killed = vci_rec_int(o, "oom", 0) != 0;
     if (copy_strv(o, "annotations", &c->annotations) < 0)
         return "";
-    c->created_ns = get_int(o, "created_ns", 0);
-    c->started_ns = get_int(o, "started_ns", 0);
-    c->finished_ns = get_int(o, "finished_ns", 0);
-    const char *bad = vci_hooks_get(&c->hooks, o);
+    c->created_ns = vci_rec_int(o, "created_ns", 0);
+    c->started_ns = vci_rec_int(o, "started_ns", 0);
+    c->finished_ns = vci_rec_int(o, "finished_ns", 0);
+    const char *bad = read_hooks(&c->hooks, o);
     if (!bad)
-        bad = vci_disks_parse(c, get(o, "disks", json_type_array));
+        bad = read_disks(c, vci_rec_get(o, "disks", VCI_REC_ARRAY));
     if (bad)
         return bad;
-    json_object *list = get(o, "execs", json_type_array);
-    size_t n = list ? json_object_array_length(list) : 0;
-    if (n && !(c->execs = calloc(n, sizeof *c->execs)))
+    const struct vci_rec *list = vci_rec_get(o, "execs", VCI_REC_ARRAY);
+    if (list && list->n && !(c->execs = calloc(list->n, sizeof *c->execs)))
         return "";
-    for (size_t i = 0; i < n; i++) {
-        json_object *e = json_object_array_get_idx(list, i);
-        const char *eid = get_str(e, "id");
+    for (const struct vci_rec *e = vci_rec_first(list); e; e = vci_rec_next(list, e)) {
+        const char *eid = vci_rec_str(e, "id");
         if (!eid || vci_check_id("exec id", eid, NULL) < 0)
             return "a process has no valid id";
         struct vci_exec *x = &c->execs[c->n_execs];
         if (!(x->id = strdup(eid)))
             return "";
         c->n_execs++;
-        x->shim = proc_of(get(e, "shim", json_type_array));
-        x->terminal = get_int(e, "terminal", 0) != 0;
+        x->shim = proc_of(e, "shim");
+        x->terminal = vci_rec_int(e, "terminal", 0) != 0;
         x->exit_status = parse_exit(e);
     }
     return NULL;
 }
 
-static const char *parse_stack(struct vci_pod *pod, json_object *o)
+static const char *parse_stack(struct vci_pod *pod, const struct vci_rec *o)
 {
-    json_object *all = get(o, "instances", json_type_object);
+    const struct vci_rec *all = vci_rec_get(o, "instances", VCI_REC_OBJECT);
     for (uint32_t k = 1; k <= VCI_KINDS; k++) {
-        json_object *i = all ? get(all, vci_kind_name(k), json_type_object) : NULL;
-        if (!i || !get_str(i, "plugin"))
+        const struct vci_rec *i = vci_rec_get(all, vci_kind_name(k), VCI_REC_OBJECT);
+        if (!i || !vci_rec_str(i, "plugin"))
             return "a plugin's name is missing in \"instances\"";
         if (copy_str(i, "plugin", &pod->plugin[k]) < 0)
             return "";
         if (copy_bytes(i, "state", &pod->saved[k], &pod->saved_len[k]) < 0)
             return "";
-        if (get(i, "state_base64", json_type_string) && !pod->saved[k])
+        if (vci_rec_str(i, "state_base64") && !pod->saved[k])
             return "a plugin's \"state_base64\" is no base64";
-        pod->saved_version[k] = (uint32_t)get_int(i, "version", 0);
+        pod->saved_version[k] = (uint32_t)vci_rec_int(i, "version", 0);
     }
     return NULL;
 }
 
-static const char *parse_pod(struct vci_pod *pod, json_object *o)
+static const char *parse_pod(struct vci_pod *pod, const struct vci_rec *o)
 {
-    if (parse_state(get_str(o, "state"), &pod->state) < 0)
+    if (parse_state(vci_rec_str(o, "state"), &pod->state) < 0)
         return "\"state\" is not a state of a pod";
-    const char *id = get_str(o, "id");
+    const char *id = vci_rec_str(o, "id");
     if (!id || strcmp(id, pod->dir.id) != 0)
         return "\"id\" is not that of its directory";
-    pod->vm = get_int(o, "vm", 0) != 0;
-    pod->op_by = proc_of(get(o, "op_by", json_type_array));
-    pod->owner = proc_of(get(o, "owner", json_type_array));
-    pod->flags = (uint32_t)get_int(o, "flags", 0);
-    pod->vcpus = (uint32_t)get_int(o, "vcpus", 0);
-    pod->memory = (uint64_t)get_int(o, "memory", 0);
-    pod->vm_template = (uint32_t)get_int(o, "vm_template", 0);
-    const char *from = get_str(o, "template");
+    pod->vm = vci_rec_int(o, "vm", 0) != 0;
+    pod->op_by = proc_of(o, "op_by");
+    pod->owner = proc_of(o, "owner");
+    pod->flags = (uint32_t)vci_rec_int(o, "flags", 0);
+    pod->vcpus = (uint32_t)vci_rec_int(o, "vcpus", 0);
+    pod->memory = (uint64_t)vci_rec_int(o, "memory", 0);
+    pod->vm_template = (uint32_t)vci_rec_int(o, "vm_template", 0);
+    const char *from = vci_rec_str(o, "template");
     if (from && (strlen(from) != sizeof pod->template_id - 1 ||
                  strspn(from, "0123456789abcdef") != sizeof pod->template_id - 1))
         return "\"template\" is not the id of a template";
     snprintf(pod->template_id, sizeof pod->template_id, "%s", from ? from : "");
-    pod->from_pool = get_int(o, "from_pool", 0) != 0;
-    pod->created_ns = get_int(o, "created_ns", 0);
-    pod->proxy = proc_of(get(o, "proxy", json_type_array));
+    pod->from_pool = vci_rec_int(o, "from_pool", 0) != 0;
+    pod->created_ns = vci_rec_int(o, "created_ns", 0);
+    pod->proxy = proc_of(o, "proxy");
     if (copy_str(o, "op", &pod->op) < 0 || copy_str(o, "hostname", &pod->hostname) < 0 ||
         copy_str(o, "uri", &pod->uri) < 0 || copy_str(o, "netns", &pod->netns) < 0 || copy_strv(o, "dns", &pod->dns) < 0 ||
         copy_strv(o, "annotations", &pod->annotations) < 0 || copy_strv(o, "settings", &pod->settings) < 0)
         return "";
     const char *bad = parse_stack(pod, o);
     if (!bad)
-        bad = vci_hooks_get(&pod->hooks, o);
+        bad = read_hooks(&pod->hooks, o);
     if (!bad)
-        bad = vci_volumes_parse(pod, get(o, "volumes", json_type_array));
+        bad = read_volumes(pod, vci_rec_get(o, "volumes", VCI_REC_ARRAY));
     if (bad)
         return bad;
-    json_object *a = get(o, "vmm", json_type_array);
-    size_t n = a ? json_object_array_length(a) : 0;
-    if (n && !(pod->vmm = calloc(n, sizeof *pod->vmm)))
+    const struct vci_rec *a = vci_rec_get(o, "vmm", VCI_REC_ARRAY);
+    if (a && a->n && !(pod->vmm = calloc(a->n, sizeof *pod->vmm)))
         return "";
-    for (size_t i = 0; i < n; i++)
-        pod->vmm[i] = proc_of(json_object_array_get_idx(a, i));
-    pod->n_vmm = n;
-    a = get(o, "containers", json_type_array);
-    n = a ? json_object_array_length(a) : 0;
-    if (n > VCI_MAX_CONTAINERS)
+    for (const struct vci_rec *p = vci_rec_first(a); p; p = vci_rec_next(a, p))
+        pod->vmm[pod->n_vmm++] = proc_at(p);
+    a = vci_rec_get(o, "containers", VCI_REC_ARRAY);
+    if (a && a->n > VCI_MAX_CONTAINERS)
         return "there are too many containers";
-    for (size_t i = 0; i < n && !bad; i++)
-        bad = parse_ctr(pod, json_object_array_get_idx(a, i));
+    for (const struct vci_rec *c = vci_rec_first(a); c && !bad; c = vci_rec_next(a, c))
+        bad = parse_ctr(pod, c);
     return bad;
 }
 
 int vci_pod_read(struct vci_pod *pod, vc_error **err)
 {
-    json_object *o = NULL;
-    int rc = vci_store_read(&pod->dir, &o, &pod->boot_same, err);
-    if (rc < 0)
-        return rc;
-    const char *bad = parse_pod(pod, o);
-    json_object_put(o);
-    if (bad && !*bad)
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    struct vci_doc doc;
+    const struct vci_rec *o;
+    vci_doc_init(&doc);
+    int rc = vci_store_read(&pod->dir, &doc, &o, &pod->boot_same, err);
+    const char *bad = rc < 0 ? NULL : parse_pod(pod, o);
     if (bad)
-        return vci_store_corrupt(&pod->dir, bad, err);
-    pod->exists = 1;
-    return 0;
+        rc = *bad ? vci_store_corrupt(&pod->dir, bad, err) : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    vci_doc_done(&doc);
+    pod->exists |= rc == 0;
+    return rc;
 }
 
 int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock, vc_error **err)

@@ -134,7 +134,8 @@ int vci_pod_read(struct vci_pod *pod, vc_error **err);
 void vci_pod_close(struct vci_pod *pod);
 /* Write the record, with what the open instances save now. */
 int vci_pod_save(struct vci_pod *pod, vc_error **err);
-/* Begin an operation: its marker is on disk when this returns. */
+/* Begin an operation: its marker is on disk before anything can be left outside: when this returns or, where there is no
+ * guest, before the first line of the ledger. */
 int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err);
 /* Does that very process live, and is not on its way out?  Reads /proc only. */
 int vci_proc_lives(const struct vc_proc *p);

@@ -7,63 +7,69 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #define DEPTH_MAX 32
 #define OUT_FIRST 1024 /* what most records have */
 
 /* ---- writing ---- */
 
-static void put(struct vci_out *o, const char *s, size_t n)
+/* Where the next `n` bytes go; NULL without memory. */
+static char *room(struct vci_out *o, size_t n)
 {
-    if (!o->bad && vcs_buf_append(&o->buf, s, n) < 0)
-        o->bad = 1;
-}
-
-static void put_text(struct vci_out *o, const char *s, size_t len)
-{
-    static const char hex[] = "0123456789abcdef";
-    size_t from = 0;
-    put(o, "\"", 1);
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        char esc[] = { '\\', (char)c, '0', '0', hex[c >> 4 & 15], hex[c & 15] };
-        if (c < 0x20)
-            esc[1] = 'u';
-        put(o, s + from, i - from);
-        put(o, esc, c < 0x20 ? sizeof esc : 2);
-        from = i + 1;
+    if (n > o->cap - o->len) {
+        size_t cap = o->cap ? 2 * o->cap : OUT_FIRST;
+        while (cap - o->len < n && cap < SIZE_MAX / 4)
+            cap *= 2;
+        char *text = o->bad ? NULL : realloc(o->text, cap);
+        if (!text) {
+            o->bad = 1;
+            return NULL;
+        }
+        o->text = text;
+        o->cap = cap;
     }
-    put(o, s + from, len - from);
-    put(o, "\"", 1);
+    return o->text + o->len;
 }
 
-/* What stands before a value. */
-static void begin(struct vci_out *o, const char *key)
+/* A comma where one is wanted, and the name, which has nothing to be escaped; `n` more bytes are for the value. */
+static char *begin(struct vci_out *o, const char *key, size_t n)
 {
-    if (!o->buf.len && !vcs_buf_reserve(&o->buf, OUT_FIRST))
-        o->bad = 1;
-    if (o->bad)
-        return;
-    char last = o->buf.len ? (char)vcs_buf_data(&o->buf)[o->buf.len - 1] : '[';
-    if (last != '[' && last != '{')
-        put(o, ",", 1);
+    size_t len = key ? strlen(key) : 0;
+    char *t = room(o, n + len + 4);
+    if (!t)
+        return NULL;
+    if (o->len && t[-1] != '[' && t[-1] != '{')
+        *t++ = ',';
     if (key) {
-        put_text(o, key, strlen(key));
-        put(o, ":", 1);
+        *t++ = '"';
+        memcpy(t, key, len);
+        t += len;
+        *t++ = '"';
+        *t++ = ':';
     }
+    return t;
+}
+
+static void end(struct vci_out *o, const char *t)
+{
+    o->len = (size_t)(t - o->text);
 }
 
 void vci_out_open(struct vci_out *o, const char *key, char bracket)
 {
-    begin(o, key);
-    put(o, &bracket, 1);
+    char *t = begin(o, key, 1);
+    if (!t)
+        return;
+    *t++ = bracket;
+    end(o, t);
 }
 
 void vci_out_close(struct vci_out *o, char bracket)
 {
-    put(o, &bracket, 1);
+    char *t = room(o, 1);
+    if (!t)
+        return;
+    *t++ = bracket;
+    end(o, t);
 }
 
 void vci_out_int(struct vci_out *o, const char *key, int64_t v)
@@ -71,19 +77,47 @@ void vci_out_int(struct vci_out *o, const char *key, int64_t v)
     char digits[24];
     size_t at = sizeof digits;
     uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    char *t = begin(o, key, sizeof digits);
+    if (!t)
+        return;
     do
         digits[--at] = (char)('0' + u % 10);
     while (u /= 10);
     if (v < 0)
         digits[--at] = '-';
-    begin(o, key);
-    put(o, digits + at, sizeof digits - at);
+    memcpy(t, digits + at, sizeof digits - at);
+    end(o, t + (sizeof digits - at));
 }
 
 void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
 {
-    begin(o, key);
-    put_text(o, s, len);
+    static const char hex[] = "0123456789abcdef";
+    size_t more = 2; /* the quotes */
+    for (size_t i = 0; i < len; i++)
+        more += (unsigned char)s[i] < 0x20 ? 5 : s[i] == '"' || s[i] == '\\';
+    char *t = begin(o, key, len + more);
+    if (!t)
+        return;
+    *t++ = '"';
+    if (more == 2) {
+        memcpy(t, s, len);
+        t += len;
+    }
+    for (size_t i = 0; more > 2 && i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c < 0x20) {
+            memcpy(t, "\\u00", 4);
+            t[4] = hex[c >> 4];
+            t[5] = hex[c & 15];
+            t += 6;
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            *t++ = '\\';
+        *t++ = (char)c;
+    }
+    *t++ = '"';
+    end(o, t);
 }
 
 void vci_out_json(struct vci_out *o, const char *key, struct json_object *v)
@@ -92,17 +126,18 @@ void vci_out_json(struct vci_out *o, const char *key, struct json_object *v)
     if (!v)
         return;
     const char *text = json_object_to_json_string_length(v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    begin(o, key);
-    if (text)
-        put(o, text, len);
-    else
-        o->bad = 1;
+    char *t = text ? begin(o, key, len) : NULL;
+    o->bad |= !text;
+    if (!t)
+        return;
+    memcpy(t, text, len);
+    end(o, t + len);
 }
 
 void vci_out_done(struct vci_out *o)
 {
-    vcs_buf_done(&o->buf);
-    o->bad = 0;
+    free(o->text);
+    *o = (struct vci_out){ 0 };
 }
 
 /* ---- memory of what is read ---- */

@@ -9,14 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/buf.h"
-
 struct json_object;
 
 /* ---- writing ----
- * key NULL: an element of an array (or the whole document).  Out of memory sets `bad`; it is enough to ask at the end. */
+ * key NULL: an element of an array (or the whole document).  Out of memory sets `bad`; it is enough to ask at the end.
+ * Zeroed memory is empty. */
 struct vci_out {
-    struct vcs_buf buf;
+    char *text; /* malloc'ed */
+    size_t len, cap;
     int bad;
 };
 /* '{' or '[', and '}' or ']'. */

@@ -66,8 +66,22 @@ static void note(const vc_context *ctx, const char *root, const char *link, cons
         vci_log(ctx, VC_LOG_DEBUG, NULL, "%s cannot be made: %s", path, strerror(errno));
 }
 
+/* What was found out is kept with the context, which does not change by that. */
+static atomic_int *known_to_fit(const vc_context *ctx)
+{
+    return &((vc_context *)(uintptr_t)ctx)->roots_fit;
+}
+
+void vci_store_new_roots(const vc_context *ctx)
+{
+    atomic_store_explicit(known_to_fit(ctx), 0, memory_order_relaxed);
+    vci_store_check_roots(ctx, 1, NULL);
+}
+
 int vci_store_check_roots(const vc_context *ctx, int make, vc_error **err)
 {
+    if (atomic_load_explicit(known_to_fit(ctx), memory_order_relaxed))
+        return 0;
     int run = check(ctx->run_root, "state-root", "run_root", ctx->state_root, "state_root", err);
     int state = run < 0 ? 0 : check(ctx->state_root, "run-root", "state_root", ctx->run_root, "run_root", err);
     if (run < 0 || state < 0)
@@ -76,5 +90,7 @@ int vci_store_check_roots(const vc_context *ctx, int make, vc_error **err)
         note(ctx, ctx->run_root, "state-root", ctx->state_root, run);
     if (make && state)
         note(ctx, ctx->state_root, "run-root", ctx->run_root, state);
+    if (!run && !state)
+        atomic_store_explicit(known_to_fit(ctx), 1, memory_order_relaxed);
     return 0;
 }

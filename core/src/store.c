@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -132,6 +131,7 @@ void vci_store_close(struct vci_pod_dir *dir)
     }
     free(dir->run_path);
     dir->run_path = NULL;
+    vci_out_done(&dir->later);
 }
 
 /* Who holds the lock?  The kernel knows, so that taking a lock need not write anything.  0: nobody that is known. */
@@ -215,7 +215,19 @@ static int lock_pod(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_erro
     int r = take_lock(d, how, deadline_ns, err);
     if (r == 0 && fstat(d->lock_fd, &st) < 0)
         r = vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s/lock", d->id, d->run_path);
+    unsigned char ending = 0;
+    if (r == 0 && st.st_size && pread(d->lock_fd, &ending, 1, 0) == 1)
+        d->ending = ending;
     return r ? r : st.st_nlink == 0;
+}
+
+void vci_store_ending(struct vci_pod_dir *dir, unsigned kinds)
+{
+    unsigned char byte = (unsigned char)kinds;
+    dir->ending = kinds;
+    /* On a full disk there is no such note, and the pod can be ended still. */
+    if (dir->lock_fd >= 0 && pwrite(dir->lock_fd, &byte, 1, 0) < 0)
+        vci_log(dir->ctx, VC_LOG_DEBUG, dir->id, "%s/lock cannot be written: %s", dir->run_path, strerror(errno));
 }
 
 static int taken(const char *id, vc_error **err)
@@ -223,10 +235,20 @@ static int taken(const char *id, vc_error **err)
     return vci_fail(err, VC_ERR_EXISTS, 0, "a pod \"%s\" exists already; choose another id, or delete it", id);
 }
 
+static int make_pod_dir(const struct vci_pod_dir *d, const char *path)
+{
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return -errno;
+    vci_store_new_roots(d->ctx);
+    return vci_make_dir(path);
+}
+
 /* The run directory of a new pod, locked.  1: somebody took it away as a half-made one: begin again. */
 static int create_run(struct vci_pod_dir *d, vc_error **err)
 {
-    int r = vci_make_dir(d->run_path);
+    int r = make_pod_dir(d, d->run_path);
     if (r == -EEXIST)
         return taken(d->id, err);
     if (r < 0)
@@ -244,7 +266,7 @@ static int create_run(struct vci_pod_dir *d, vc_error **err)
 /* The directory of a new pod's state.  -errno. */
 static int create_state(struct vci_pod_dir *d, const char *state)
 {
-    int r = d->pool ? 0 : vci_make_dir(state);
+    int r = d->pool ? 0 : make_pod_dir(d, state);
     if (r < 0)
         return r;
     vci_fault_point("store-state-dir-made");
@@ -302,9 +324,14 @@ int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_di
     return create_in(ctx, 1, id, ret, err);
 }
 
+static int trusted(const struct stat *st)
+{
+    return (st->st_uid == 0 || st->st_uid == geteuid()) && !(st->st_mode & 022);
+}
+
 static int check_stat(const struct vci_pod_dir *d, const struct stat *st, const char *path, vc_error **err)
 {
-    if ((st->st_uid == 0 || st->st_uid == geteuid()) && !(st->st_mode & 022))
+    if (trusted(st))
         return 0;
     return vci_fail(err, VC_ERR_PERM, 0,
                     "pod \"%s\": %s belongs to user %u with mode %o; it must belong to root or to the caller, and nobody "
@@ -608,7 +635,7 @@ const char *vci_store_boot_id(void)
 }
 
 /* Plain write(2): the SDK's function asks first whether it is a socket, and this is written several times per call. */
-static int write_all(int fd, const unsigned char *p, size_t n)
+static int write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
         ssize_t done = write(fd, p, n);
@@ -622,46 +649,56 @@ static int write_all(int fd, const unsigned char *p, size_t n)
     return 0;
 }
 
-int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err)
+void vci_store_begin(struct vci_out *out)
 {
-    if (dir->state_fd < 0) {
-        char run[PATH_MAX], state[PATH_MAX];
-        int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
-        if (r)
-            return r;
-        r = vci_make_dir(state);
-        if (r == 0 || r == -EEXIST)
-            r = dir->state_fd = open_dir(state);
-        if (r < 0)
-            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make %s", dir->id, state);
-    }
-    size_t len;
-    const char *text =
-        json_object_to_json_string_length(data, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    struct vcs_buf buf = { 0 };
-    if (!text || vcs_buf_printf(&buf, "{\"version\":%d,\"boot_id\":\"%s\",\"data\":", STATE_VERSION, vci_store_boot_id()) < 0 ||
-        vcs_buf_append(&buf, text, len) < 0 || vcs_buf_append(&buf, "}\n", 2) < 0) {
-        vcs_buf_done(&buf);
+    vci_out_open(out, NULL, '{');
+    vci_out_int(out, "version", STATE_VERSION);
+    vci_out_str(out, "boot_id", vci_store_boot_id(), strlen(vci_store_boot_id()));
+    vci_out_open(out, "data", '{');
+}
+
+/* The end of a record, and is it one that can be read again? */
+static int complete(const struct vci_pod_dir *dir, struct vci_out *out, vc_error **err)
+{
+    vci_out_close(out, '}');
+    vci_out_close(out, '}');
+    vci_out_close(out, '\n');
+    if (out->bad)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    }
-    if (buf.len > STATE_MAX) { /* it could not be read again */
-        len = buf.len;
-        vcs_buf_done(&buf);
+    if (out->len > STATE_MAX)
         return vci_fail(err, VC_ERR_RESOURCE, 0,
                         "pod \"%s\": its record would have %zu bytes, and %u are the most: its containers have too much in "
                         "their annotations",
-                        dir->id, len, STATE_MAX);
-    }
+                        dir->id, out->len, STATE_MAX);
+    return 0;
+}
+
+static int make_state_dir(struct vci_pod_dir *dir, vc_error **err)
+{
+    char run[PATH_MAX], state[PATH_MAX];
+    int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
+    if (r)
+        return r;
+    r = vci_make_dir(state);
+    if (r == 0 || r == -EEXIST)
+        r = dir->state_fd = open_dir(state);
+    return r < 0 ? vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make %s", dir->id, state) : 0;
+}
+
+/* Replace the state file as a whole. */
+static int write_state(struct vci_pod_dir *dir, const struct vci_out *out, vc_error **err)
+{
     char path[PATH_MAX];
+    int r = dir->state_fd < 0 ? make_state_dir(dir, err) : 0;
+    if (r)
+        return r;
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
-    int r = 0;
     vcs_autoclose int fd =
         openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         r = -errno;
     if (r == 0)
-        r = write_all(fd, vcs_buf_data(&buf), buf.len);
-    vcs_buf_done(&buf);
+        r = write_all(fd, out->text, out->len);
     vci_fault_point("store-state-written");
     if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, state_file(dir)) < 0)
         r = -errno;
@@ -674,8 +711,42 @@ int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error 
     return 0;
 }
 
+int vci_store_write(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err)
+{
+    int r = complete(dir, out, err);
+    if (r == 0)
+        r = write_state(dir, out, err);
+    if (r == 0)
+        vci_out_done(&dir->later); /* it is out of date */
+    vci_out_done(out);
+    return r;
+}
+
+int vci_store_write_later(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err)
+{
+    int r = complete(dir, out, err);
+    if (r) {
+        vci_out_done(out);
+        return r;
+    }
+    vci_out_done(&dir->later);
+    dir->later = *out;
+    *out = (struct vci_out){ 0 };
+    return 0;
+}
+
+int vci_store_write_now(struct vci_pod_dir *dir, vc_error **err)
+{
+    if (!dir->later.len)
+        return 0;
+    int r = write_state(dir, &dir->later, err);
+    if (r == 0)
+        vci_out_done(&dir->later);
+    return r;
+}
+
 /* Is it a plain file that nobody else may have written?  A set-aside or planted one is not acted on. */
-static int check_state_file(const struct vci_pod_dir *dir, int fd, vc_error **err)
+static int check_state_file(const struct vci_pod_dir *dir, int fd, size_t *ret_size, vc_error **err)
 {
     struct stat st;
     char path[PATH_MAX];
@@ -683,93 +754,96 @@ static int check_state_file(const struct vci_pod_dir *dir, int fd, vc_error **er
         return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s", dir->id, state_path(dir, path));
     if (!S_ISREG(st.st_mode))
         return vci_store_corrupt(dir, "it is no plain file", err);
-    return check_stat(dir, &st, state_path(dir, path), err);
+    if (st.st_size > STATE_MAX)
+        return vci_store_corrupt(dir, "it is larger than any state is", err);
+    *ret_size = (size_t)st.st_size;
+    return trusted(&st) ? 0 : check_stat(dir, &st, state_path(dir, path), err);
 }
 
 int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
 {
     char path[PATH_MAX];
     return vci_fail(err, VC_ERR_CORRUPT, 0, "%s \"%s\": %s cannot be used: %s; %s",
-                    dir->pool ? "VM of the pool" : "pod", dir->id, state_path(dir, path), why, dir->pool ? "gc or draining the pool ends it" : "delete the pod with force");
+                    dir->pool ? "VM of the pool" : "pod", dir->id, state_path(dir, path), why,
+                    dir->pool ? "gc or draining the pool ends it" : "delete the pod with force");
 }
 
-/* The whole file into buf. */
-static int read_state(struct vci_pod_dir *dir, struct vcs_buf *buf, vc_error **err)
+/* There is no state file. */
+static int no_state(const struct vci_pod_dir *dir, vc_error **err)
 {
-    char path[PATH_MAX];
-    vcs_autoclose int fd =
-        dir->state_fd < 0 ? -1 : openat(dir->state_fd, state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT) && dir->lock_fd < 0 && dir->run_fd >= 0) {
+    if (dir->lock_fd < 0 && dir->run_fd >= 0) {
         char who[128];
         vcs_autoclose int lock = openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (lock >= 0 && lock_holder(lock, who, sizeof(who)))
             return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" is being made or removed by %s", dir->id, who);
-        errno = ENOENT;
     }
-    if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
-        return vci_fail(err, VC_ERR_NOTFOUND, 0,
-                        "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
-    if (fd < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open %s", dir->id, state_path(dir, path));
-    int r = check_state_file(dir, fd, err);
-    if (r)
-        return r;
-    for (size_t want = 16384;; want *= 2) {
-        unsigned char *at = vcs_buf_reserve(buf, want);
-        if (!at)
-            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-        ssize_t n = read(fd, at, want);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, state_path(dir, path));
-        vcs_buf_commit(buf, (size_t)n);
-        if ((size_t)n < want) /* of a regular file: that was its end */
-            return 0;
-        if (buf->len > STATE_MAX)
-            return vci_store_corrupt(dir, "it is larger than any state is", err);
-    }
+    return vci_fail(err, VC_ERR_NOTFOUND, 0,
+                    "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
 }
 
-int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err)
+/* The whole file into doc->text. */
+static int read_state(struct vci_pod_dir *dir, struct vci_doc *doc, size_t *ret_len, vc_error **err)
 {
-    struct vcs_buf buf = { 0 };
-    int r = read_state(dir, &buf, err);
-    if (r) {
-        vcs_buf_done(&buf);
+    char path[PATH_MAX];
+    size_t size = 0, len = 0;
+    vcs_autoclose int fd =
+        dir->state_fd < 0 ? -1 : openat(dir->state_fd, state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
+        return no_state(dir, err);
+    if (fd < 0)
+        return vci_fail(err, vci_code_of(errno), errno, "pod \"%s\": cannot open %s", dir->id, state_path(dir, path));
+    int r = check_state_file(dir, fd, &size, err);
+    char *text = r ? NULL : vci_doc_room(doc, size);
+    if (!text)
+        return r ? r : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    while (len < size) {
+        ssize_t n = read(fd, text + len, size - len);
+        if (n < 0 && errno != EINTR)
+            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, state_path(dir, path));
+        if (n == 0)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    *ret_len = len;
+    return 0;
+}
+
+/* Is what was read a state, and one of ours? */
+static int check_state(const struct vci_pod_dir *dir, const struct vci_doc *doc, const struct vci_rec **ret_data,
+                       int *ret_boot_same, vc_error **err)
+{
+    const struct vci_rec *all = doc->rec, *version = vci_rec_get(all, "version", VCI_REC_INT);
+    const struct vci_rec *data = vci_rec_get(all, "data", VCI_REC_OBJECT);
+    const char *boot = vci_rec_str(all, "boot_id");
+    char path[PATH_MAX];
+    if (!version)
+        return vci_store_corrupt(dir, "it is no state of a pod (it has no version)", err);
+    if (version->num > STATE_VERSION)
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
+                        "pod \"%s\": %s was written by a newer release (version %lld; this one reads up to %d)", dir->id,
+                        state_path(dir, path), (long long)version->num, STATE_VERSION);
+    if (version->num < 1 || !boot || !data)
+        return vci_store_corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
+    *ret_data = data;
+    if (ret_boot_same)
+        *ret_boot_same = !strcmp(boot, vci_store_boot_id());
+    return 0;
+}
+
+int vci_store_read(struct vci_pod_dir *dir, struct vci_doc *doc, const struct vci_rec **ret_data, int *ret_boot_same,
+                   vc_error **err)
+{
+    size_t len = 0;
+    char why[160];
+    int r = read_state(dir, doc, &len, err);
+    if (r)
         return r;
+    r = vci_doc_parse(doc, len);
+    if (r == -ENOMEM)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (r < 0) {
+        snprintf(why, sizeof(why), len ? "%s at byte %zu" : "it is empty", doc->why, doc->at);
+        return vci_store_corrupt(dir, why, err);
     }
-    struct json_tokener *tok = json_tokener_new_ex(32);
-    struct json_object *all = tok ? json_tokener_parse_ex(tok, (const char *)vcs_buf_data(&buf), (int)buf.len) : NULL;
-    struct json_object *version = NULL, *boot = NULL, *data = NULL;
-    enum json_tokener_error je = tok ? json_tokener_get_error(tok) : json_tokener_success;
-    char why[160], path[PATH_MAX];
-    if (!tok) {
-        r = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    } else if (je != json_tokener_success) {
-        snprintf(why, sizeof(why), buf.len ? "%s at byte %zu" : "it is empty",
-                 je == json_tokener_continue ? "it is cut off" : json_tokener_error_desc(je),
-                 json_tokener_get_parse_end(tok));
-        r = vci_store_corrupt(dir, why, err);
-    } else if (!json_object_is_type(all, json_type_object) || !json_object_object_get_ex(all, "version", &version) ||
-               !json_object_is_type(version, json_type_int)) {
-        r = vci_store_corrupt(dir, "it is no state of a pod (it has no version)", err);
-    } else if (json_object_get_int64(version) > STATE_VERSION) {
-        r = vci_fail(err, VC_ERR_UNSUPPORTED, 0,
-                     "pod \"%s\": %s was written by a newer release (version %lld; this one reads up to %d)",
-                     dir->id, state_path(dir, path), (long long)json_object_get_int64(version), STATE_VERSION);
-    } else if (json_object_get_int64(version) < 1 || !json_object_object_get_ex(all, "boot_id", &boot) ||
-               !json_object_is_type(boot, json_type_string) || !json_object_object_get_ex(all, "data", &data) ||
-               !json_object_is_type(data, json_type_object)) {
-        r = vci_store_corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
-    } else {
-        *ret_data = json_object_get(data);
-        if (ret_boot_same)
-            *ret_boot_same = !strcmp(json_object_get_string(boot), vci_store_boot_id());
-    }
-    json_object_put(all);
-    if (tok)
-        json_tokener_free(tok);
-    vcs_buf_done(&buf);
-    return r;
+    return check_state(dir, doc, ret_data, ret_boot_same, err);
 }

@@ -2,7 +2,7 @@
 /* store.h: where pods stand on disk: directories, locks, atomic state files, the ledger.
  *
  *   STATE_ROOT/pods/ID/pod.json      state (mode 0600), whole or not at all
- *   RUN_ROOT/pods/ID/lock            flock of the pod
+ *   RUN_ROOT/pods/ID/lock            flock of the pod; a byte in it says which plugin is ending its instance
  *   RUN_ROOT/pods/ID/ledger          one JSON line per external thing, appended before it is made
  *   RUN_ROOT/pods/ID/{hypervisor,agent,proxy,shim,network}/   private directories of the instances
  *   RUN_ROOT/pods/ID/shared/fs/      what the guest sees: a file system of its own.  A mount point cannot be renamed, the
@@ -15,9 +15,8 @@
 #define VCI_STORE_H
 
 #include "context.h"
+#include "record.h"
 #include <vc/host.h>
-
-struct json_object;
 
 #define VCI_SHARED "shared/fs"
 
@@ -33,8 +32,10 @@ struct vci_pod_dir {
     int fresh;            /* made by vci_store_create: there is no ledger yet */
     int pool;             /* a VM of the pool: below RUN_ROOT/pool, both directories are one */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
+    unsigned ending;      /* see vci_store_ending */
     int unmade;           /* stands for a pod that is only thought of: nothing of it is on disk, nothing can be made */
     char *run_path;       /* RUN_ROOT/pods/ID */
+    struct vci_out later; /* see vci_store_write_later */
 };
 
 /* QUIET: as TRY, without looking for who holds it. */
@@ -46,13 +47,19 @@ int vci_make_dir(const char *path);
  * the error. */
 int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err);
 /* CONFIG when the pods of one root belong with another one than the configured other root.  `make`: note that the two
- * belong together. */
+ * belong together.  Once they do, it is not asked again. */
 int vci_store_check_roots(const vc_context *ctx, int make, vc_error **err);
+/* One of them was not there: it is told of the other one. */
+void vci_store_new_roots(const vc_context *ctx);
 /* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
 int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
 /* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which
  * pid holds the lock.  Works when one of the two directories is missing (after a reboot, half-made). */
 int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
+/* Note which instances (bits, by VC_KIND_*) are being ended now, in the lock's file: a plugin that takes its caller down
+ * while it cleans up must not do so for ever.  dir->ending is what was noted, and by the one who was taken down when the
+ * lock was taken. */
+void vci_store_ending(struct vci_pod_dir *dir, unsigned kinds);
 /* Does anybody hold its lock now?  Takes nothing. */
 int vci_store_held(const struct vci_pod_dir *dir);
 void vci_store_close(struct vci_pod_dir *dir); /* drops the lock; the pod stays */
@@ -67,10 +74,19 @@ int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_di
 int vci_store_open_vm(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
 int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
 
-/* pod.json; `data` is borrowed.  Envelope {"version":1,"boot_id":...,"data":{...}}; CORRUPT names file and reason, a newer
- * version is UNSUPPORTED.  *ret_boot_same: was it written since this boot? */
-int vci_store_write(struct vci_pod_dir *dir, struct json_object *data, vc_error **err);
-int vci_store_read(struct vci_pod_dir *dir, struct json_object **ret_data, int *ret_boot_same, vc_error **err);
+/* pod.json: {"version":1,"boot_id":...,"data":{...}}.  Between vci_store_begin and vci_store_write, the members of `data` are
+ * put into `out`, which the latter frees. */
+void vci_store_begin(struct vci_out *out);
+int vci_store_write(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err);
+/* The same before the next line of the ledger, and not at all when that does not come before the next vci_store_write: what
+ * nothing outside hangs on needs not be on disk. */
+int vci_store_write_later(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err);
+/* Now is when that is needed. */
+int vci_store_write_now(struct vci_pod_dir *dir, vc_error **err);
+/* CORRUPT names file and reason, a newer version is UNSUPPORTED.  *ret_data stands in the document.  *ret_boot_same: was it
+ * written since this boot? */
+int vci_store_read(struct vci_pod_dir *dir, struct vci_doc *doc, const struct vci_rec **ret_data, int *ret_boot_same,
+                   vc_error **err);
 /* The id of this boot. */
 const char *vci_store_boot_id(void);
 /* CORRUPT: the file cannot be used, because of that. */

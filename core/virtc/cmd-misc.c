@@ -9,7 +9,7 @@ const char config_doc[] = "\nThe configuration is a libconfig file and the drop-
 
 static int begin(struct virtc *vt, const struct argp *argp, int argc, char **argv, vc_context **ret)
 {
-    return argp_parse(argp, argc, argv, 0, NULL, NULL) ? VIRTC_USAGE : virtc_open(vt, ret);
+    return virtc_parse(vt, argp, 0, argc, argv, NULL) ? VIRTC_USAGE : virtc_open(vt, ret);
 }
 
 static int config_check(struct virtc *vt, int argc, char **argv)
@@ -85,6 +85,6 @@ int cmd_gc(struct virtc *vt, int argc, char **argv)
 }
 
 const struct command config_commands[] = {
-    {"check", "", "Check it, and whether the chosen plugins can work here", config_check},
-    {"show", "", "Show what is in effect", config_show},
+    {"check", "", "Check it, and whether the chosen plugins can work here", config_check, NULL, NULL},
+    {"show", "", "Show what is in effect", config_show, NULL, NULL},
     {0}};

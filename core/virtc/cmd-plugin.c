@@ -47,11 +47,15 @@ static error_t help_parse(int key, char *arg, struct argp_state *state)
 
 static int begin(struct virtc *vt, const struct argp *argp, struct plugin_args *a, int argc, char **argv, vc_context **ret)
 {
-    return argp_parse(argp, argc, argv, 0, NULL, a) ? VIRTC_USAGE : virtc_open(vt, ret);
+    return virtc_parse(vt, argp, 0, argc, argv, a) ? VIRTC_USAGE : virtc_open(vt, ret);
 }
 
-static void plugin_table(struct vc_plugin_info *const *list, size_t n)
+static void plugin_table(const struct virtc *vt, struct vc_plugin_info *const *list, size_t n)
 {
+    for (size_t i = 0; vt->quiet && i < n; i++) /* a name alone says nothing */
+        printf("%s/%s\n", list[i]->kind, list[i]->name);
+    if (vt->quiet)
+        return;
     const char **cells = calloc((n + 1) * 5, sizeof *cells);
     if (!cells)
         return;
@@ -62,7 +66,7 @@ static void plugin_table(struct vc_plugin_info *const *list, size_t n)
                              list[i]->selected ? "yes" : "", list[i]->usable ? list[i]->description : list[i]->problem};
         memcpy(cells + (i + 1) * 5, row, sizeof row);
     }
-    virtc_table(cells, 5, n + 1);
+    virtc_table(vt, cells, 5, n + 1);
     free(cells);
 }
 
@@ -102,7 +106,7 @@ static int plugin_list(struct virtc *vt, int argc, char **argv)
     else if (vt->json)
         plugin_json(list, n);
     else
-        plugin_table(list, n);
+        plugin_table(vt, list, n);
     vc_plugin_list_free(list, n);
     vc_context_free(ctx);
     return rc;
@@ -168,6 +172,6 @@ static int plugin_help(struct virtc *vt, int argc, char **argv)
 }
 
 const struct command plugin_commands[] = {
-    {"list", "[KIND]", "List the installed plugins", plugin_list},
-    {"help", "NAME", "Show a plugin's options", plugin_help},
+    {"list", "[KIND]", "List the installed plugins", plugin_list, NULL, NULL},
+    {"help", "NAME", "Show a plugin's options", plugin_help, NULL, NULL},
     {0}};

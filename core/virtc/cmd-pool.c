@@ -47,7 +47,7 @@ static int pool_fill(struct virtc *vt, int argc, char **argv)
         "Start VMs until N of this configuration wait in the pool (default: the key `pool' of the configuration, 0 unless "
         "set), making the template first when there is none. Prints how many were added.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx), sig;
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx), sig;
     if (rc)
         return rc;
     struct fill_call c = {.ctx = ctx, .n = (uint32_t)a.n};
@@ -61,7 +61,7 @@ static int pool_fill(struct virtc *vt, int argc, char **argv)
     return rc;
 }
 
-static void print_table(struct vc_pool_vm *const *list, size_t n)
+static void print_table(const struct virtc *vt, struct vc_pool_vm *const *list, size_t n)
 {
     enum { COLUMNS = 5 };
     const char **cells = calloc((n + 1) * COLUMNS, sizeof *cells);
@@ -77,7 +77,7 @@ static void print_table(struct vc_pool_vm *const *list, size_t n)
                                         list[i]->problem ? list[i]->problem : "waits"};
             memcpy(cells + (i + 1) * COLUMNS, row, sizeof row);
         }
-        virtc_table(cells, COLUMNS, n + 1);
+        virtc_table(vt, cells, COLUMNS, n + 1);
     }
     free(cells);
     free(words);
@@ -105,7 +105,7 @@ static int pool_status(struct virtc *vt, int argc, char **argv)
 {
     static const struct argp argp = {NULL, none_parse, "", "Show the VMs that wait in the pool.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -116,7 +116,7 @@ static int pool_status(struct virtc *vt, int argc, char **argv)
     else if (vt->json)
         print_json(list, n);
     else
-        print_table(list, n);
+        print_table(vt, list, n);
     vc_pool_list_free(list, n);
     vc_context_free(ctx);
     return rc;
@@ -126,7 +126,7 @@ static int pool_drain(struct virtc *vt, int argc, char **argv)
 {
     static const struct argp argp = {NULL, none_parse, "", "End all VMs that wait in the pool. Prints how many there were.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -140,7 +140,7 @@ static int pool_drain(struct virtc *vt, int argc, char **argv)
 }
 
 const struct command pool_commands[] = {
-    {"fill", "[N]", "Start VMs until N wait", pool_fill},
-    {"status", "", "Show those that wait", pool_status},
-    {"drain", "", "End them all", pool_drain},
+    {"fill", "[N]", "Start VMs until N wait", pool_fill, NULL, NULL},
+    {"status", "", "Show those that wait", pool_status, NULL, NULL},
+    {"drain", "", "End them all", pool_drain, NULL, NULL},
     {0}};

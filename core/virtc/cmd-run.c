@@ -52,41 +52,29 @@ int virtc_attend(const struct virtc *vt, vc_context *ctx, const char *pod, const
     return status;
 }
 
-enum { OPT_RM = 0x300, OPT_VM_MEMORY, OPT_VCPUS, OPT_HOSTNAME, OPT_TEMPLATE };
+enum { OPT_RM = 0x300, OPT_VM_MEMORY };
 struct run_args {
     struct container_options c;
-    struct vc_pod_config pod;
+    struct pod_options pod;
     int rm;
 };
 static const struct argp_option run_opts[] = {
     {"rm", OPT_RM, NULL, 0, "Delete the pod when the command has ended (otherwise it stays, stopped, until `virtc pod delete')", 0},
-    {NULL, 0, NULL, 0, "The virtual machine:", 3},
-    {"hostname", OPT_HOSTNAME, "NAME", 0, "Host name of the pod (default: its id)", 3},
-    {"vm-memory", OPT_VM_MEMORY, "SIZE", 0, "Memory of the VM (default: as configured)", 3},
-    {"vcpus", OPT_VCPUS, "N", 0, "Processors of the VM (default: as configured)", 3},
-    TEMPLATE_OPTION(OPT_TEMPLATE, 3),
+    {"vm-memory", OPT_VM_MEMORY, "SIZE", 0, "Memory of the VM (default: as configured)", 5},
     {0}};
 
 static error_t run_parse(int key, char *arg, struct argp_state *state)
 {
     struct run_args *a = state->input;
-    long n;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &a->c; return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->c;
+        state->child_inputs[1] = &a->pod;
+        return 0;
     case OPT_RM: a->rm = 1; return 0;
-    case OPT_HOSTNAME: a->pod.hostname = arg; return 0;
     case OPT_VM_MEMORY:
-        if (parse_size(arg, &a->pod.memory) < 0 || !a->pod.memory)
+        if (parse_size(arg, &a->pod.flags.memory) < 0 || !a->pod.flags.memory)
             argp_error(state, "--vm-memory wants a size such as 512M, not \"%s\"", arg);
-        return 0;
-    case OPT_VCPUS:
-        if (parse_int(arg, 1, 1024, &n) < 0)
-            argp_error(state, "--vcpus wants a number from 1 on, not \"%s\"", arg);
-        a->pod.vcpus = (uint32_t)n;
-        return 0;
-    case OPT_TEMPLATE:
-        if (parse_template(arg, &a->pod.vm_template) < 0)
-            argp_error(state, "--template wants auto, off or require, not \"%s\"", arg);
         return 0;
     case ARGP_KEY_ARGS: {
         int rc = 0;
@@ -94,7 +82,10 @@ static error_t run_parse(int key, char *arg, struct argp_state *state)
             rc = words_add(&a->c.process.args, state->argv[i]);
         return rc;
     }
-    case ARGP_KEY_NO_ARGS: argp_error(state, "say which command to run, as in `virtc run --rootfs DIR -- sh'"); return 0;
+    case ARGP_KEY_NO_ARGS:
+        if (!a->pod.from)
+            argp_error(state, "say which command to run, as in `virtc run --rootfs DIR -- sh'");
+        return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
 }
@@ -129,23 +120,21 @@ static int run_pod(struct virtc *vt, struct run_args *a)
     int rc = virtc_open(vt, &ctx);
     if (rc)
         return VIRTC_RUN_FAILED;
-    struct vc_process_config proc;
-    struct vc_container_config c, *list[1] = {&c};
-    rc = container_config(vt, &a->c, 1, &proc, &c);
+    struct vc_pod_config config;
+    a->pod.flags.id = a->c.name; /* one name for the pod and its only container */
+    a->pod.flags.flags = VC_POD_OWNED;
+    rc = pod_config(vt, &a->pod, &a->c, 1, &config);
     if (rc) {
         vc_context_free(ctx);
         return rc;
     }
-    a->pod.id = a->c.name; /* one name for the pod and its only container */
-    a->pod.flags = VC_POD_OWNED;
-    a->pod.containers = list;
-    a->pod.n_containers = 1;
 
-    struct run_call call = {.ctx = ctx, .config = &a->pod};
+    struct run_call call = {.ctx = ctx, .config = &config};
     vc_error *err = NULL;
     struct vc_pod_status *st = NULL;
     int sig;
     virtc_hold_signals();
+    virtc_phase_begin(vt, "starting");
     if (virtc_cancellable(ctx, call_run, &call, &sig) < 0) {
         rc = virtc_run_code(call.err);
         virtc_error(vt, call.err, rc);
@@ -154,6 +143,7 @@ static int run_pod(struct virtc *vt, struct run_args *a)
             virtc_die_of(sig);
         return rc;
     }
+    virtc_phase_end();
     char *id = call.id;
     if (sig) /* it came too late to stop the start: now it is for the command */
         raise(sig);
@@ -175,8 +165,9 @@ static int run_pod(struct virtc *vt, struct run_args *a)
 int cmd_run(struct virtc *vt, int argc, char **argv)
 {
     struct run_args a = {0};
-    VC_INIT(&a.pod);
-    static const struct argp_child children[] = {{&container_argp, 0, NULL, 0}, {0}};
+    VC_INIT(&a.pod.flags);
+    VC_INIT(&a.c.limits);
+    static const struct argp_child children[] = {{&container_argp, 0, NULL, 0}, {&pod_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         run_opts, run_parse, "[--] COMMAND [ARG...]",
         "Run COMMAND in a new container in a new VM, pass its output on, and exit with its exit code.\v"
@@ -186,7 +177,8 @@ int cmd_run(struct virtc *vt, int argc, char **argv)
         "Example:\n  virtc run --rm --rootfs ./rootfs -- sh -c 'id; exit 7'",
         children, NULL, NULL};
     argp_err_exit_status = VIRTC_RUN_FAILED; /* the lower codes are the command's */
-    int rc = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a) ? VIRTC_RUN_FAILED : run_pod(vt, &a);
+    int rc = virtc_parse(vt, &argp, ARGP_IN_ORDER, argc, argv, &a) ? VIRTC_RUN_FAILED : run_pod(vt, &a);
     container_options_done(&a.c);
+    pod_options_done(&a.pod);
     return rc;
 }

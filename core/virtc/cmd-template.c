@@ -63,7 +63,7 @@ static int template_create(struct virtc *vt, int argc, char **argv)
         "This is what the first `virtc run' or `virtc pod create' on a host does by itself; made beforehand, nobody waits "
         "for it.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx), sig;
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx), sig;
     if (rc)
         return rc;
     struct create_call c = {.ctx = ctx, .flags = a.flags};
@@ -78,7 +78,7 @@ static int template_create(struct virtc *vt, int argc, char **argv)
     return rc;
 }
 
-static void print_table(struct vc_template_info *const *list, size_t n)
+static void print_table(const struct virtc *vt, struct vc_template_info *const *list, size_t n)
 {
     enum { COLUMNS = 7 };
     const char **cells = calloc((n + 1) * COLUMNS, sizeof *cells);
@@ -96,7 +96,7 @@ static void print_table(struct vc_template_info *const *list, size_t n)
                                         list[i]->problem ? list[i]->problem : list[i]->current ? "current" : "of another configuration"};
             memcpy(cells + (i + 1) * COLUMNS, row, sizeof row);
         }
-        virtc_table(cells, COLUMNS, n + 1);
+        virtc_table(vt, cells, COLUMNS, n + 1);
     }
     free(cells);
     free(words);
@@ -122,7 +122,7 @@ static int template_list(struct virtc *vt, int argc, char **argv)
         "STATE says `current' when pods of this configuration start from it, and otherwise why they do not. PODS counts "
         "the pods that run from it and the VMs of the pool.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -133,7 +133,7 @@ static int template_list(struct virtc *vt, int argc, char **argv)
         return virtc_error(vt, err, VIRTC_FAILED);
     }
     if (!vt->json)
-        print_table(list, n);
+        print_table(vt, list, n);
     else
         putchar('[');
     for (size_t i = 0; vt->json && i < n && !rc; i++) {
@@ -248,7 +248,7 @@ static int template_show(struct virtc *vt, int argc, char **argv)
         "configuration start from.\v"
         "ID may be cut short, as long as one template only begins so.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -286,7 +286,7 @@ static int template_delete(struct virtc *vt, int argc, char **argv)
         "Remove a template. The next pod that wants it makes it anew.\v"
         "ID may be cut short, as long as one template only begins so.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, &a) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -325,7 +325,7 @@ static int template_gc(struct virtc *vt, int argc, char **argv)
         "Remove templates that nobody can use any more and that no pod runs from: stale, damaged and half-made ones. "
         "`virtc gc' does so, too.", NULL, NULL, NULL};
     vc_context *ctx = NULL;
-    int rc = argp_parse(&argp, argc, argv, 0, NULL, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
+    int rc = virtc_parse(vt, &argp, 0, argc, argv, NULL) ? VIRTC_USAGE : virtc_open(vt, &ctx);
     if (rc)
         return rc;
     vc_error *err = NULL;
@@ -341,9 +341,9 @@ static int template_gc(struct virtc *vt, int argc, char **argv)
 }
 
 const struct command template_commands[] = {
-    {"create", "[--force]", "Make the one of this configuration", template_create},
-    {"list", "", "List all of this host", template_list},
-    {"show", "[ID]", "Show one, and what shaped it", template_show},
-    {"delete", "[--force] ID", "Remove one", template_delete},
-    {"gc", "", "Remove those that nobody can use any more", template_gc},
+    {"create", "[--force]", "Make the one of this configuration", template_create, NULL, NULL},
+    {"list", "", "List all of this host", template_list, NULL, NULL},
+    {"show", "[ID]", "Show one, and what shaped it", template_show, NULL, NULL},
+    {"delete", "[--force] ID", "Remove one", template_delete, NULL, NULL},
+    {"gc", "", "Remove those that nobody can use any more", template_gc, NULL, NULL},
     {0}};

@@ -103,15 +103,63 @@ error_t none_parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
-enum { OPT_STDIN = 0x100, OPT_STDOUT, OPT_STDERR, OPT_GROUP, OPT_CAP, OPT_NNP, OPT_SYSCTL, OPT_RLIMIT, OPT_PIDS,
-       OPT_SHARES, OPT_QUOTA, OPT_READONLY, OPT_ANNOTATION };
+int words_merge(struct words *ret, const char *const *base, const struct words *flags)
+{
+    int rc = 0;
+    for (size_t i = 0; base && base[i] && !rc; i++) {
+        size_t key = strcspn(base[i], "=") + 1;
+        int replaced = 0;
+        for (size_t k = 0; k < flags->n; k++)
+            replaced |= strncmp(flags->v[k], base[i], key) == 0;
+        rc = replaced ? 0 : words_add(ret, base[i]);
+    }
+    for (size_t k = 0; k < flags->n && !rc; k++)
+        rc = words_add(ret, flags->v[k]);
+    return rc;
+}
+
+int read_document(const struct virtc *vt, int exit_code, const char *path, char **ret)
+{
+    enum { MOST = 4 << 20 }; /* what the library takes */
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    size_t n = 0, room = 65536;
+    char *text = f ? malloc(room) : NULL;
+    const char *name = f == stdin ? "standard input" : path;
+    while (text && !feof(f) && !ferror(f) && n <= MOST) {
+        n += fread(text + n, 1, room - 1 - n, f);
+        if (n + 1 < room)
+            continue;
+        char *more = realloc(text, room *= 2);
+        if (!more)
+            free(text);
+        text = more;
+    }
+    int bad = !text || ferror(f) || n > MOST, saved = errno;
+    if (f && f != stdin)
+        fclose(f);
+    if (bad) {
+        free(text);
+        return n > MOST ? virtc_complain(vt, exit_code, "%s is longer than 4 MiB", name)
+                        : virtc_complain(vt, exit_code, "cannot read %s: %s", name, strerror(saved));
+    }
+    text[n] = '\0';
+    if (strlen(text) != n) {
+        free(text);
+        return virtc_complain(vt, exit_code, "%s holds a zero byte, so it is no JSON", name);
+    }
+    *ret = text;
+    return 0;
+}
+
+enum { OPT_STDIN = 0x100, OPT_STDOUT, OPT_STDERR, OPT_GROUP, OPT_CAP, OPT_NNP, OPT_PRIMARY };
 
 static const struct argp_option process_opts[] = {
     {NULL, 0, NULL, 0, "The program and its surroundings:", 2},
-    {"interactive", 'i', NULL, 0, "Pass this command's standard input on to it (otherwise it reads end of file at once)", 2},
+    {"interactive", 'i', NULL, 0, "Keep its standard input open, for this command's own or for `virtc attach' (otherwise it reads end of file at once)", 2},
     {"tty", 't', NULL, 0, "Give it a terminal", 2},
     {"env", 'e', "NAME=VALUE", 0, "Add to its environment (may be repeated)", 2},
     {"user", 'u', "USER[:GROUP]", 0, "Run it as this user, by name or number, as the container's /etc/passwd knows them", 2},
+    {"primary-group", OPT_PRIMARY, "GROUP", 0, "Its primary group, by name or number, where --user names none", 2},
     {"group", OPT_GROUP, "GROUP", 0, "One more group for it, by name or number (may be repeated)", 2},
     {"workdir", 'w', "DIR", 0, "Its working directory in the container (default: /)", 2},
     {"cap", OPT_CAP, "CAP_NAME", 0, "Give it exactly the capabilities named so (may be repeated; NONE for none)", 2},
@@ -132,61 +180,37 @@ static error_t process_parse(int key, char *arg, struct argp_state *state)
         break;
     case 'u': o->user = arg; break;
     case 'w': o->cwd = arg; break;
+    case OPT_PRIMARY: o->group = arg; break;
     case OPT_GROUP: rc = words_add(&o->groups, arg); break;
     case OPT_CAP: rc = words_add(&o->caps, arg); break;
     case OPT_NNP: o->no_new_privs = 1; break;
     default: return ARGP_ERR_UNKNOWN;
     }
+    o->touched = 1;
     return rc;
 }
 const struct argp process_argp = {process_opts, process_parse, NULL, NULL, NULL, NULL, NULL};
 
-static const struct argp_option container_opts[] = {
-    {NULL, 0, NULL, 0, "The container:", 1},
-    {"rootfs", 'r', "DIR", 0, "Directory that becomes its root (default: rootfs in the working directory)", 0},
-    {"name", 'n', "ID", 0, "Its id (default: one is made)", 0},
-    {"readonly", OPT_READONLY, NULL, 0, "Nothing can be written to its root; kept by the host, not by the guest", 0},
-    {"memory", 'm', "SIZE", 0, "Limit of its memory, such as 64M", 0},
-    {"pids-limit", OPT_PIDS, "N", 0, "Limit of its processes", 0},
-    {"cpu-shares", OPT_SHARES, "N", 0, "Its weight against other containers of the pod (1024 = one share)", 0},
-    {"cpu-quota", OPT_QUOTA, "USEC", 0, "CPU time in microseconds that it may use in each 100000", 0},
-    {"sysctl", OPT_SYSCTL, "NAME=VALUE", 0, "Set a kernel parameter of its namespaces (may be repeated)", 0},
-    {"rlimit", OPT_RLIMIT, "RLIMIT_X=SOFT:HARD", 0, "Set a resource limit of its first process (may be repeated)", 0},
-    {"annotation", OPT_ANNOTATION, "KEY=VALUE", 0, "Note something down with it (may be repeated)", 0},
+static const struct argp_option stdio_opts[] = {
+    {NULL, 0, NULL, 0, "Where its streams go:", 3},
+    {"stdin", OPT_STDIN, "FILE", 0, "Standard input from this file", 3},
+    {"stdout", OPT_STDOUT, "FILE", 0, "Standard output to this file", 3},
+    {"stderr", OPT_STDERR, "FILE", 0, "Standard error to this file (the same name as --stdout: both to one)", 3},
     {0}};
 
-static error_t container_parse(int key, char *arg, struct argp_state *state)
+static error_t stdio_parse(int key, char *arg, struct argp_state *state)
 {
-    struct container_options *o = state->input;
+    struct process_options *o = state->input;
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &o->process; return 0;
-    case 'r': o->rootfs = arg; return 0;
-    case 'n': o->name = arg; return 0;
-    case OPT_READONLY: o->readonly = 1; return 0;
-    case 'm':
-        if (parse_size(arg, &o->memory) < 0 || !o->memory)
-            argp_error(state, "--memory wants a size such as 64M, not \"%s\"", arg);
-        return 0;
-    case OPT_PIDS:
-        if (parse_int(arg, 1, INT_MAX, &o->pids) < 0)
-            argp_error(state, "--pids-limit wants a number from 1 on, not \"%s\"", arg);
-        return 0;
-    case OPT_SHARES:
-        if (parse_int(arg, 2, 262144, &o->cpu_shares) < 0)
-            argp_error(state, "--cpu-shares wants a number from 2 to 262144, not \"%s\"", arg);
-        return 0;
-    case OPT_QUOTA:
-        if (parse_int(arg, 1000, INT_MAX, &o->cpu_quota) < 0)
-            argp_error(state, "--cpu-quota wants microseconds from 1000 on, not \"%s\"", arg);
-        return 0;
-    case OPT_SYSCTL: return words_add(&o->sysctl, arg);
-    case OPT_RLIMIT: return words_add(&o->rlimits, arg);
-    case OPT_ANNOTATION: return words_add(&o->annotations, arg);
+    case OPT_STDIN: o->in = arg; break;
+    case OPT_STDOUT: o->out = arg; break;
+    case OPT_STDERR: o->err = arg; break;
     default: return ARGP_ERR_UNKNOWN;
     }
+    o->touched = 1;
+    return 0;
 }
-static const struct argp_child container_children[] = {{&process_argp, 0, NULL, 0}, {0}};
-const struct argp container_argp = {container_opts, container_parse, NULL, NULL, container_children, NULL, NULL};
+const struct argp stdio_argp = {stdio_opts, stdio_parse, NULL, NULL, NULL, NULL, NULL};
 
 static int open_stdio(const struct virtc *vt, const char *path, int flags, int *ret)
 {
@@ -209,19 +233,47 @@ static int check_terminal(const struct virtc *vt, const struct process_options *
     return 0;
 }
 
-int process_config(const struct virtc *vt, struct process_options *o, int inherit, struct vc_process_config *ret)
+/* What the options say, over what a document did. */
+static int process_fields(struct process_options *o, const struct vc_process_config *base, struct vc_process_config *ret)
 {
-    VC_INIT(ret);
-    ret->args = (const char *const *)o->args.v;
-    ret->env = (const char *const *)o->env.v;
-    ret->cwd = o->cwd;
-    ret->user = o->user;
-    ret->groups = (const char *const *)o->groups.v;
-    ret->no_new_privs = (uint32_t)o->no_new_privs;
-    ret->terminal = (uint32_t)o->terminal;
     static const char *const no_caps[] = {NULL};
-    if (o->caps.n)
+    if (base)
+        *ret = *base;
+    else
+        VC_INIT(ret);
+    if (o->args.n || o->env.n || o->cwd || o->user || o->group || o->groups.n || o->caps.n || o->no_new_privs)
+        ret->process_json = NULL;
+    if (o->args.n)
+        ret->args = (const char *const *)o->args.v;
+    if (words_merge(&o->merged_env, ret->env, &o->env))
+        return -1;
+    ret->env = (const char *const *)o->merged_env.v;
+    if (o->cwd)
+        ret->cwd = o->cwd;
+    if (o->user) {
+        ret->user = o->user;
+        ret->group = NULL;
+    }
+    if (o->group)
+        ret->group = o->group;
+    if (o->groups.n)
+        ret->groups = (const char *const *)o->groups.v;
+    if (o->no_new_privs)
+        ret->no_new_privs = 1;
+    if (o->terminal)
+        ret->terminal = 1;
+    if (o->caps.n) {
+        ret->capabilities = NULL;
         ret->caps = o->caps.n == 1 && strcasecmp(o->caps.v[0], "NONE") == 0 ? no_caps : (const char *const *)o->caps.v;
+    }
+    return 0;
+}
+
+int process_config(const struct virtc *vt, struct process_options *o, int inherit, const struct vc_process_config *base,
+                   struct vc_process_config *ret)
+{
+    if (process_fields(o, base, ret) < 0)
+        return virtc_complain(vt, inherit ? VIRTC_RUN_FAILED : VIRTC_FAILED, "out of memory");
 
     int rc = 0;
     for (int i = 0; i < 3; i++)
@@ -237,11 +289,15 @@ int process_config(const struct virtc *vt, struct process_options *o, int inheri
     if ((rc = check_terminal(vt, o, inherit)))
         return rc;
 
+    if (ret->console && !inherit && !o->in && !o->out && !o->err)
+        return 0;
+    ret->console = NULL;
     ret->use_stdio = 1;
+    ret->stdio_flags = inherit ? 0 : o->interactive ? VC_STDIO_KEEP_STDIN : ret->stdio_flags & VC_STDIO_KEEP_STDIN;
     for (int i = 0; i < 3; i++)
         ret->stdio[i] = o->fds[i] >= 0 ? o->fds[i] : inherit && (i || o->interactive) ? i : -1;
     struct winsize ws;
-    if (o->terminal && inherit && ioctl(1, TIOCGWINSZ, &ws) == 0) {
+    if (ret->terminal && inherit && ioctl(1, TIOCGWINSZ, &ws) == 0) {
         ret->rows = ws.ws_row;
         ret->cols = ws.ws_col;
     }
@@ -254,42 +310,11 @@ void process_options_done(struct process_options *o)
     words_free(&o->env);
     words_free(&o->groups);
     words_free(&o->caps);
+    words_free(&o->merged_env);
     if (o->in && o->fds[0] > 2)
         close(o->fds[0]);
     if (o->out && o->fds[1] > 2)
         close(o->fds[1]);
     if (o->err && o->fds[2] > 2)
         close(o->fds[2]);
-}
-
-int container_config(const struct virtc *vt, struct container_options *o, int inherit, struct vc_process_config *proc,
-                     struct vc_container_config *ret)
-{
-    int rc = process_config(vt, &o->process, inherit, proc);
-    if (rc)
-        return rc;
-    VC_INIT(ret);
-    ret->id = o->name;
-    ret->rootfs = o->rootfs ? o->rootfs : "rootfs";
-    if (!o->rootfs && access(ret->rootfs, F_OK) < 0 && errno == ENOENT)
-        return virtc_complain(vt, inherit ? VIRTC_RUN_FAILED : VIRTC_FAILED,
-                              "there is no directory rootfs here; name the container's root directory with --rootfs");
-    ret->readonly_rootfs = (uint32_t)o->readonly;
-    ret->process = proc;
-    ret->annotations = (const char *const *)o->annotations.v;
-    ret->sysctl = (const char *const *)o->sysctl.v;
-    ret->rlimits = (const char *const *)o->rlimits.v;
-    ret->memory_limit = o->memory;
-    ret->pids_limit = o->pids;
-    ret->cpu_shares = (uint64_t)o->cpu_shares;
-    ret->cpu_quota = o->cpu_quota;
-    return 0;
-}
-
-void container_options_done(struct container_options *o)
-{
-    process_options_done(&o->process);
-    words_free(&o->sysctl);
-    words_free(&o->rlimits);
-    words_free(&o->annotations);
 }

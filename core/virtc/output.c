@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static void json_string_to(FILE *f, const char *text)
 {
@@ -26,6 +27,7 @@ static void json_string_to(FILE *f, const char *text)
 
 static void print_error(const struct virtc *vt, const char *code, const char *text)
 {
+    virtc_phase_end();
     if (vt->json) {
         fputs("{\"error\":{\"code\":", stderr);
         json_string_to(stderr, code);
@@ -55,20 +57,23 @@ int virtc_complain(const struct virtc *vt, int exit_code, const char *fmt, ...)
     return exit_code;
 }
 
-void virtc_table(const char *const *cells, size_t columns, size_t rows)
+void virtc_table(const struct virtc *vt, const char *const *cells, size_t columns, size_t rows)
 {
-    for (size_t r = 0; r < rows; r++)
+    enum { MOST = 16 };
+    size_t width[MOST] = {0};
+    for (size_t i = 0; i < rows * columns; i++) {
+        size_t n = strlen(cells[i]);
+        if (n > width[i % columns % MOST])
+            width[i % columns % MOST] = n;
+    }
+    for (size_t r = vt->no_headers || vt->quiet ? 1 : 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++) {
             const char *cell = cells[r * columns + c];
-            size_t width = 0;
-            for (size_t i = 0; i < rows; i++) {
-                size_t n = strlen(cells[i * columns + c]);
-                width = n > width ? n : width;
+            if (c + 1 == columns || vt->quiet) {
+                puts(cell);
+                break;
             }
-            if (c + 1 == columns)
-                printf("%s\n", cell);
-            else
-                printf("%-*s  ", (int)width, cell);
+            printf("%-*s  ", (int)width[c % MOST], cell);
         }
 }
 
@@ -140,6 +145,68 @@ int virtc_flush_stdout(const struct virtc *vt, int exit_code)
 
 void virtc_progress(void *arg, const char *text)
 {
-    (void)arg;
-    fprintf(stderr, "virtc: %s\n", text);
+    const struct virtc *vt = arg;
+    virtc_phase_end();
+    if (!vt || !vt->quiet)
+        fprintf(stderr, "virtc: %s\n", text);
+}
+
+static int phase_shown; /* a line stands on the terminal that must go */
+
+void virtc_phase_begin(const struct virtc *vt, const char *text)
+{
+    /* Where the log goes to the terminal, too, it says more. */
+    if (vt->json || vt->quiet || (vt->options.log_fd == 2 && vt->options.log_level >= 3) || !isatty(2))
+        return;
+    fprintf(stderr, "\r\033[K%s ...", text);
+    fflush(stderr);
+    phase_shown = 1;
+}
+
+void virtc_phase_end(void)
+{
+    if (!phase_shown)
+        return;
+    phase_shown = 0;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+}
+
+void virtc_phase(void *arg, const char *pod, const char *phase)
+{
+    static const struct {
+        const char *phase, *text; /* what is done next; NULL: a command runs now, whose output must not meet the line */
+    } texts[] = {{"vmm-started", "waiting for the virtual machine"}, {"proxy-started", "waiting for the agent in the guest"},
+                 {"agent-ready", "preparing the guest"},             {"sandbox-created", "making containers"},
+                 {"prestart-hooks", "running hooks"},                {"container-prestart-hooks", "running hooks"},
+                 {"network-plugged", "connecting the network"},      {"stopping-containers", "stopping containers"},
+                 {"ending-vm", "ending the virtual machine"},        {"container-created", NULL},
+                 {"shim-started", NULL},                             {"container-started", NULL}};
+    char line[256];
+    if (!phase_shown) /* not a long action */
+        return;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (strcmp(texts[i].phase, phase) == 0) {
+            if (texts[i].text) {
+                snprintf(line, sizeof line, "%s: %s", pod, texts[i].text);
+                virtc_phase_begin(arg, line);
+            } else {
+                virtc_phase_end();
+            }
+            return;
+        }
+}
+
+void virtc_print_time(char buf[40], int64_t realtime_ns)
+{
+    time_t s = (time_t)(realtime_ns / 1000000000);
+    struct tm tm;
+    gmtime_r(&s, &tm);
+    size_t n = strftime(buf, 40, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(buf + n, 40 - n, ".%03dZ", (int)(realtime_ns / 1000000 % 1000));
+}
+
+void virtc_json_key(int *n, const char *name)
+{
+    printf("%s\"%s\":", (*n)++ ? "," : "", name);
 }

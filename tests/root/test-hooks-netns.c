@@ -115,8 +115,8 @@ static void test_namespace(void **state)
     const char *ns = slurp("prestart.ns");
     assert_int_equal(strncmp(ns, "net:[", 5), 0);
     assert_string_not_equal(ns, own_ns());
-    assert_string_equal(slurp("prestart.pidns"), ns); /* found by the pid, as libnetwork's hook does */
-    assert_null(strstr(slurp("prestart.dev"), "tap0"));  /* what it puts in there is found afterwards */
+    assert_string_equal(slurp("prestart.pidns"), ns);   /* found by the pid, as libnetwork's hook does */
+    assert_null(strstr(slurp("prestart.dev"), "tap0")); /* what it puts in there is found afterwards */
     assert_int_equal(in_child(start), 0);
     assert_string_equal(slurp("poststart.ns"), ns);
     assert_string_equal(slurp("poststart.pidns"), ns);

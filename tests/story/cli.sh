@@ -13,8 +13,21 @@ m="virtc --config $work/mock.conf"
 
 # Help.
 commands="run
+exec
+attach
+ps
+kill
+wait
+stats
+events
+logs
 pod create
+pod run
 pod start
+pod enter
+pod pause
+pod resume
+pod annotate
 pod stop
 pod delete
 pod status
@@ -22,8 +35,17 @@ pod list
 container create
 container start
 container exec
+container enter
+container attach
+container resize
 container kill
 container wait
+container pause
+container resume
+container ps
+container stats
+container update
+container annotate
 container stop
 container delete
 container status
@@ -40,7 +62,13 @@ plugin list
 plugin help
 config check
 config show
+completion
 gc"
+# This list is complete.
+is "all commands, as virtc names them" "$(for c in $(virtc --help | awk '/^Commands:/ { on = 1; next } !NF { on = 0 } on { print $1 }'); do
+    subs=$(virtc $c --help | awk '/^Commands:/ { on = 1; next } !NF { on = 0 } on { print $1 }')
+    [ -n "$subs" ] && echo "$subs" | sed "s/^/$c /" || echo "$c"
+done | sort)" "$(echo "$commands" | sort)"
 echo "$commands" | while read -r c; do
     status=0
     out=$(virtc $c --help 2>"$work/err") || status=$?
@@ -87,7 +115,40 @@ code "half a command" 2 virtc pod
 code "an option that does not exist" 2 virtc pod create --nosuch
 code "a word too many" 2 $m pod list surplus
 code "no pod named" 2 virtc pod start
-code "no container named" 2 virtc container start mypod
+code "no container named" 2 virtc container delete mypod
+code "no pod named: container start" 2 virtc container start
+code "pod delete: two pods" 2 virtc pod delete one two
+code "pod create: a word that is no option" 2 virtc pod create mypod
+code "pod create: an annotation that is none" 2 virtc pod create --annotation word
+code "pod create: an option of nobody" 2 virtc pod create --option kernel=/x
+code "pod create: a volume without a directory" 2 virtc pod create --volume tag
+code "pod run: a bind without a place" 2 virtc pod run --bind /etc -- true
+code "container create: a relative bind" 2 virtc container create -v etc:/etc p -- true
+code "container create: a mount without a place" 2 virtc container create --mount type=tmpfs p -- true
+code "container create: a mount of nothing" 2 virtc container create --mount dst=/x p -- true
+code "container create: a relative device" 2 virtc container create --device null p -- true
+code "container create: a quota that is none" 2 virtc container create --cpu-quota 5 p -- true
+code "container create: no command" 2 virtc container create p
+code "pod annotate: to see and to set" 2 $m pod annotate p a=b c
+code "pod annotate: no pod" 2 virtc pod annotate
+code "container annotate: no container" 2 virtc container annotate p
+code "ps: a format that is none" 2 virtc ps --format xml p
+code "ps: no pod" 2 virtc ps
+code "stats: an interval that is none" 2 virtc stats --interval 0 p
+code "events: of no pod until it stops" 2 $m events --until-stopped
+code "events: a word too many" 2 virtc events a b c
+code "logs: no pod" 2 virtc logs
+code "logs: a number of lines that is none" 2 virtc logs --lines all p
+code "attach: no pod" 125 virtc attach
+code "attach: a pod that does not exist" 125 $m attach nothing
+code "exec: a pod that does not exist" 125 $m exec nothing -- true
+code "pod enter: no command" 125 virtc pod enter p
+code "kill: a signal that is none" 2 $m kill -s NOSUCH p c
+code "resize: no terminal here" 2 $m container resize p c
+code "resize: a size that is none" 2 virtc container resize --rows 0 p c
+code "completion: for no shell" 2 virtc completion
+code "completion: for a shell that is not known" 2 virtc completion csh
+code "--root: no directory" 2 virtc --root "" pod list
 code "no plugin named" 2 virtc plugin help
 code "a size that is none" 2 virtc pod create --memory lots
 code "a log level that is none" 2 virtc --log-level loud pod list
@@ -199,14 +260,19 @@ nothing_left "a pod without a guest"
 $m template create >/dev/null 2>&1
 
 # Tables.
-is "pod list, empty" "$($m pod list)" "POD ID  STATE  HYPERVISOR  AGENT"
+is "pod list, empty" "$($m pod list)" "POD ID  STATE  HYPERVISOR  AGENT  AGE"
 is "pod create" "$($m pod create --name one)" one
 is "container create" "$($m container create --name c1 --rootfs "$root" one -- true)" c1
-is "container list" "$($m container list one | tr -s ' ' | sed 's/ *$//')" "$(printf 'CONTAINER ID STATE PID EXIT ROOTFS\nc1 ready - - %s' "$root")"
+is "container list" "$($m container list one | tr -s ' ' | sed 's/ *$//; s/ [0-9]* s / N s /')" "$(printf 'CONTAINER ID STATE PID EXIT AGE ROOTFS\nc1 ready - - N s %s' "$root")"
 has "pod status" "$($m pod status one)" "c1"
 $m pod create --name two >/dev/null
 $m pod start two >/dev/null
-is "pod list" "$($m pod list | tr -s ' ' | sed 's/ *$//')" "$(printf 'POD ID STATE HYPERVISOR AGENT\none ready mock noop\ntwo running mock noop')"
+is "pod list" "$($m pod list | tr -s ' ' | sed 's/ *$//; s/ [0-9]* s$/ N s/')" "$(printf 'POD ID STATE HYPERVISOR AGENT AGE\none ready mock noop N s\ntwo running mock noop N s')"
+is "pod list: its columns are aligned" "$($m pod list | awk '{ print index($0, NR == 1 ? "STATE" : NR == 2 ? "ready" : "running"), index($0, NR == 1 ? "AGENT" : "noop") }' | sort -u | wc -l)" 1
+is "--no-headers" "$($m --no-headers pod list | wc -l) $($m pod list --no-headers | wc -l)" "2 2"
+is "--quiet" "$($m --quiet pod list | tr '\n' ' ')$($m pod list --quiet | tr '\n' ' ')$($m -q container list one)" "one two one two c1"
+is "--quiet: plugins" "$($m -q plugin list shim | grep -c '^shim/vc$')" 1
+is "--quiet --json is JSON" "$($m -q --json pod list | cut -c 1-2)" "[{"
 is "a made id" "$($m pod create | grep -cE '^[0-9a-f]{12}$')" 1
 
 # JSON: one value and a newline, results and errors alike.
@@ -262,6 +328,176 @@ j "error: a wrong command" error.code usage $mj pods
 j "error: a bad id" error.code invalid $mj pod create --name "../x"
 printf 'hypervisr = 1;\n' >"$work/bad.conf"
 j "error: a bad configuration" error.code config virtc --config "$work/bad.conf" --json pod list
+
+j "error: wrong arguments of argp" error.code usage $mj pod create --nosuch
+j "error: a wrong value" error.message '--memory wants a size such as 512M, not "lots"' $mj pod create --memory lots
+j "error: --json behind the command" error.code usage $m pod list --json surplus
+j "error: no command" error.code usage $mj
+j "error: half a command" error.code usage $mj pod
+j "error: an option without its value" error.code usage $mj --config
+j "error: a signal that is none" error.code usage $mj kill -s NOSUCH one c1
+is "error: exit code" "$($mj pod create --nosuch >/dev/null 2>&1; echo $?)$($mj run --nosuch >/dev/null 2>&1; echo $?)" 2125
+j "--json behind the command" state ready $m pod status one --json
+j "pod annotate: set" id one $mj pod annotate one note=x empty=
+j "pod annotate: all" note x $mj pod annotate one
+j "container annotate" "" "" $mj container annotate one c1
+j "stats of all: none run that have any" "#" 0 $mj stats
+j "pod pause" id two $mj pod pause two
+j "pod resume" id two $mj pod resume two
+
+# One word less where a pod has one container.
+is "container status: the only one" "$($mj container status one)" "$($mj container status one c1)"
+$m container create --name c3 --rootfs "$root" one -- true >/dev/null
+refuses "which of two" 1 'pod "one" has 2 containers; say which: c1, c3' $m container status one
+refuses "exec: which of two" 125 'has 2 containers; say which' $m exec one -- true
+refuses "which of none" 1 'pod "two" has no container' $m container status two
+$m container delete one c3 >/dev/null
+
+# Annotations: what a pod carries and can be given.
+is "pod annotate: all" "$($m pod annotate one | tr '\n' ' ')" "note=x empty= "
+is "pod annotate: one" "$($m pod annotate one note)" x
+refuses "pod annotate: none such" 1 "nosuch" $m pod annotate one nosuch
+$m container create --name noted --rootfs "$root" --annotation k=v=w one -- true >/dev/null
+is "container annotate" "$($m container annotate one noted) $($m container annotate one noted k)" "k=v=w v=w"
+$m container delete one noted >/dev/null
+
+# Pause and resume.
+is "pod pause" "$($m pod pause two) $($m --no-headers pod list | awk '$1 == "two" { print $2 }')" "two paused"
+is "pod resume" "$($m pod resume two) $($m --no-headers pod list | awk '$1 == "two" { print $2 }')" "two running"
+refuses "pod pause: not running" 1 "ready" $m pod pause one
+refuses "what the agent cannot do: stats" 1 "" $m stats one c1
+refuses "what the agent cannot do: ps" 1 "" $m ps one c1
+refuses "attach to what does not run" 125 "cannot attach" $m attach one c1
+refuses "logs: a pod without a console" 1 "console" $m logs one
+refuses "stats: a pod that does not run" 1 "not running" $m stats one
+refuses "events of a pod that is not there" 1 "nothing" $m events nothing
+
+# One pod with its container, in one command; a document; options win over it.
+is "pod run: one command for all" "$($m pod run --name whole --container w --rootfs "$root" -- sleep 5)" whole
+is "its container" "$($m --no-headers container list whole | awk '{ print $1, $2 }')" "w running"
+$m pod delete --force whole >/dev/null
+cat >"$work/pod.json" <<END
+{ "ID": "doc", "Hostname": "from-doc", "VMConfig": { "VCPUs": 2 }, "Annotations": { "a": "1", "b": "2" },
+  "Containers": [ { "ID": "k", "RootFs": "$root", "Cmd": { "Args": [ "sleep", "1" ], "Envs": [ { "Var": "A", "Value": "b" } ] }, "Annotations": { "x": "y" } } ] }
+END
+is "pod create --from" "$($m pod create --from "$work/pod.json")" doc
+is "its container" "$($m -q container list doc) $($m container annotate doc k)" "k x=y"
+j "its host name" hostname from-doc $mj pod status doc
+$m pod delete doc >/dev/null
+is "from standard input; options win" "$($m pod create --from - --name other --hostname mine --annotation b=3 --container l <"$work/pod.json")" other
+is "what they say" "$($m pod annotate other | tr '\n' ' ')$($m -q container list other) $($m --json pod status other | tr -d '\n' | sed 's/.*"hostname":"\([^"]*\)".*/\1/')" \
+    "a=1 b=3 l mine"
+echo '{ "ID": "m", "RootFs": "'"$root"'", "Cmd": { "Args": [ "true" ] } }' >"$work/ctr.json"
+is "container create --from" "$($m container create --from "$work/ctr.json" other) $($m container create --from "$work/ctr.json" --name n other -- false)" "m n"
+$m pod delete --force other >/dev/null
+refuses "a document that is not there" 1 "$work/none.json: No such file" $m pod create --from "$work/none.json"
+echo '{ "Containers": [ { "Cmd": { "Arg": [] } } ] }' >"$work/bad.json"
+refuses "a document with a wrong member" 1 "Containers[0].Cmd.Arg" $m pod create --from "$work/bad.json"
+echo '{ "Containers": [ {}, {} ] }' >"$work/two.json"
+refuses "options of one container, a document with two" 1 "has 2 containers" $m pod create --from "$work/two.json" -- true
+refuses "an empty document" 1 "" $m pod create --from /dev/null
+refuses "an option of the pod that its plugin does not have" 1 "nosuch" $m pod create --option hypervisor.nosuch=1
+refuses "a hypervisor that is not installed" 1 'no hypervisor plugin "nosuch"' $m pod create --hypervisor nosuch
+is "names of the original" "$($m pod create --name orig --proxy noopProxy --shim noopShim --volume data:"$root":ro)" orig
+$m pod delete orig >/dev/null
+
+# bug-19: what is said about the VM's size reaches it. (That the guest sees it is in tests/vm.)
+$m --debug --log "$work/size.log" pod create --name size --memory 1T --cpus 3 >/dev/null 2>&1
+$m pod delete --force size >/dev/null 2>&1
+refuses "bug-19: --cpus has an effect" 1 "100" $m -s hypervisor=qemu -s agent=kata -s proxy=none -s shim=vc pod create --template off --cpus 1000
+
+# Another place for everything.
+is "--root" "$($m --root "$work/elsewhere" pod create --name far) $($m --root "$work/elsewhere" -q pod list) $($m -q pod list | grep -c far)" "far far 0"
+is "--root: where it is" "$(ls "$work/elsewhere/run/pods" "$work/elsewhere/state/pods" | grep -c '^far$')" 2
+is "--root: a relative one" "$(cd "$work" && $m --root elsewhere -q pod list)" far
+$m --root "$work/elsewhere" pod delete far >/dev/null
+
+# What a long action does is shown on a terminal, and taken away again.
+script -qec "$m pod create --name shown; $m pod stop shown" "$work/typescript" </dev/null >/dev/null 2>&1
+shown=$(tr -d '\r' <"$work/typescript" | tr '\033' '^')
+has "a terminal: the phase" "$shown" "making the pod ..."
+has "a terminal: it is taken away" "$shown" "...^[Kshown"
+has "a terminal: stop" "$shown" "stopping pod shown ..."
+script -qec "$m --quiet pod delete shown" "$work/typescript" </dev/null >/dev/null 2>&1
+is "--quiet: no phase" "$(grep -c deleting "$work/typescript")" 0
+is "no terminal: no phase" "$($m pod create --name shown 2>&1; $m pod delete shown 2>&1)" "shown
+shown"
+
+# Events.
+mkfifo "$work/events"
+$m events >"$work/events" 2>&1 &
+events_pid=$!
+$m --json events two --until-stopped >"$work/events.json" 2>&1 &
+until_pid=$!
+exec 6<"$work/events"
+# Both have begun once something that is done again and again is seen.
+begun() {
+    for try in $(seq 600); do
+        $m pod pause two >/dev/null && $m pod resume two >/dev/null
+        [ -s "$work/events.json" ] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+begun || bad "events: nothing came"
+$m pod create --name seen >/dev/null
+$m pod delete seen >/dev/null
+seen=
+while [ "${seen##* }" != pod-deleted:seen ] && read -r when what who rest <&6; do
+    case $when in [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*.[0-9][0-9][0-9]Z) ;; *) bad "events: no time: $when $what $who" ;; esac
+    [ "$who" = two ] || seen="$seen $what:$who"
+done
+is "events of all pods" "$seen" " pod-created:seen pod-deleted:seen"
+kill -TERM $events_pid
+exec 6<&-
+wait $events_pid
+is "events: ended by a signal" $? 143
+$m pod stop two >/dev/null
+wait $until_pid
+is "events --until-stopped ends" $? 0
+is "events --json: one object a line" "$(while IFS= read -r l; do printf '%s\n' "$l" | "$json" pod; done <"$work/events.json" | sort -u)" two
+is "events --json: the last" "$(tail -n 1 "$work/events.json" | "$json" type)" pod-stopped
+is "events --until-stopped of one that has stopped" "$($m events two --until-stopped)" ""
+$m pod start two >/dev/null
+
+# Completion: each command and each option is in it, and it is a script.
+for shell in bash zsh fish; do
+    $m completion $shell >"$work/completion.$shell"
+    is "completion $shell" $? 0
+    if command -v $shell >/dev/null; then
+        $shell -n "$work/completion.$shell" && ok "$shell can read it" || bad "$shell cannot read it"
+    fi
+done
+complete_words() { # WORDS: what bash would offer
+    bash -c '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virtc; printf "%s\n" "${COMPREPLY[@]}"' - "$work/completion.bash" "$@"
+}
+echo "$commands" | while read -r c; do
+    long=$(virtc $c --help | grep -o -e '^ \{2,6\}\(-., \)*--[a-z][a-z-]*' | grep -o -e '--[a-z-]*' | sort -u)
+    [ -n "$long" ] || echo "no options of $c"
+    offered=$(complete_words virtc $c --)
+    for o in $long; do
+        [ "$o" = --version ] || echo "$offered" | grep -qxe "$o" || echo "bash: $c $o"
+        # (zsh) in the block of the command; (fish) a line of its own.
+        [ "$o" = --version ] || awk -v c="    '$c')" '$0 == c { on = 1 } on { print } on && /;;/ { exit }' "$work/completion.zsh" | grep -qe "'$o:" || echo "zsh: $c $o"
+        [ "$o" = --version ] || grep -qe "'__virtc_at $c' -l ${o#--}\( \|$\)" "$work/completion.fish" || echo "fish: $c $o"
+    done
+    case $c in *" "*) first=${c% *} last=${c#* } ;; *) first= last=$c ;; esac
+    complete_words virtc $first "$last" | grep -qx "$last" || echo "bash: $c"
+    grep -q "'__virtc_next $first' -a $last " "$work/completion.fish" || echo "fish: $c"
+    awk -v c="    '$first')" '$0 == c { on = 1 } on { print } on && /;;/ { exit }' "$work/completion.zsh" | grep -q "^            '$last:" || echo "zsh: $c"
+done >"$work/missing"
+is "completion: nothing is missing" "$(cat "$work/missing")" ""
+for o in $(virtc --help | grep -o -e '^ \{2,6\}\(-., \)*--[a-z][a-z-]*' | grep -o -e '--[a-z-]*'); do
+    complete_words virtc -- | grep -qxe "$o" || bad "completion: bash: $o"
+done
+VCCORE_CONFIG=$work/mock.conf
+is "completion: pods" "$(complete_words virtc pod delete tw)" two
+is "completion: containers" "$(complete_words virtc container status one '')" c1
+is "completion: a command" "$(complete_words virtc pod sta | tr '\n' ' ')" "start status "
+is "completion: behind options" "$(complete_words virtc --config /x --json pod an)" annotate
+is "completion: a file" "$(complete_words virtc pod create --from "$work/pod.j")" "$work/pod.json"
+is "completion: a shell" "$(complete_words virtc completion z)" zsh
+VCCORE_CONFIG=$work/vccore.conf
 
 # What plugins and configuration say to people.
 out=$($m plugin help qemu)

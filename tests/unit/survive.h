@@ -55,7 +55,7 @@ static inline void sv_remove(const char *below)
 static inline void sv_clear(const char *below)
 {
     char path[SV_PATH];
-    nftw(sv_path(below, path), pt_rm, 32, FTW_DEPTH | FTW_PHYS);
+    nftw(sv_path(below, path), pt_rm, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* Put that in the file's place; a link names a copy of it, "elsewhere".  0: this user cannot. */

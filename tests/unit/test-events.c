@@ -11,8 +11,23 @@
 
 /* ---- the other process: does one thing at a time, when it is told to ---- */
 
-enum { OP_CREATE, OP_RUN, OP_START, OP_STOP, OP_DELETE, OP_CTR_CREATE, OP_CTR_START, OP_CTR_STOP, OP_CTR_DELETE, OP_EXEC,
-       OP_PAUSE, OP_RESUME, OP_CTR_PAUSE, OP_CTR_RESUME, OP_GC };
+enum {
+    OP_CREATE,
+    OP_RUN,
+    OP_START,
+    OP_STOP,
+    OP_DELETE,
+    OP_CTR_CREATE,
+    OP_CTR_START,
+    OP_CTR_STOP,
+    OP_CTR_DELETE,
+    OP_EXEC,
+    OP_PAUSE,
+    OP_RESUME,
+    OP_CTR_PAUSE,
+    OP_CTR_RESUME,
+    OP_GC
+};
 struct order {
     int op, n; /* containers, or the number of one */
     char pod[32];
@@ -463,7 +478,8 @@ static void test_race(void **state)
         vc_events *ev = observe(ctx, NULL);
         uint32_t last = 0, told = 0;
         for (int i = 0; i < 400; i++) {
-            struct pollfd p[2] = { { .fd = vc_events_fd(ev), .events = POLLIN }, { .fd = from_worker, .events = POLLIN } };
+            struct pollfd p[2] = { { .fd = vc_events_fd(ev), .events = POLLIN },
+                                   { .fd = from_worker, .events = POLLIN } };
             tell(ops[i % 8], "p", 1);
             do {
                 assert_true(poll(p, 2, 20000) > 0);
@@ -716,12 +732,12 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),         cmocka_unit_test(test_lifecycle),
-        cmocka_unit_test(test_ends),          cmocka_unit_test(test_between_looks),
-        cmocka_unit_test(test_filter),        cmocka_unit_test(test_many),
-        cmocka_unit_test(test_race),          cmocka_unit_test(test_unreadable),
-        cmocka_unit_test(test_overflow),      cmocka_unit_test(test_failed_creation),
-        cmocka_unit_test(test_killed_caller), cmocka_unit_test(test_leaks),
+        cmocka_unit_test(test_names),          cmocka_unit_test(test_lifecycle),
+        cmocka_unit_test(test_ends),           cmocka_unit_test(test_between_looks),
+        cmocka_unit_test(test_filter),         cmocka_unit_test(test_many),
+        cmocka_unit_test(test_race),           cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_overflow),       cmocka_unit_test(test_failed_creation),
+        cmocka_unit_test(test_killed_caller),  cmocka_unit_test(test_leaks),
         cmocka_unit_test(test_no_descriptors),
     };
     prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-hooks.c: hooks of pods and containers: what they get, when they run, how they end, and what is left.
- * bug-20 and bug-21 of the original: hooks of pods only, a state without id, status and bundle, hooks that outlive their
- * timeout. */
+ * bug-20 and bug-21 of the original: hooks of pods only, a state without id, status and bundle, hooks that outlive
+ * their timeout. */
 #include "podtest.h"
 
 #include <json-c/json.h>
@@ -192,7 +192,8 @@ static void test_pod(void **state)
     size_t fds = open_fds();
     pt_pod(&p, "p", 1);
     p.pod.annotations = notes;
-    p.pod.hooks = set(&h, NOTE("pre1"), NOTE("pre2") "; echo $$ > $OUT/pid", NOTE("post"), NOTE("stop1"), NOTE("stop2"));
+    p.pod.hooks =
+        set(&h, NOTE("pre1"), NOTE("pre2") "; echo $$ > $OUT/pid", NOTE("post"), NOTE("stop1"), NOTE("stop2"));
     PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
     assert_string_equal(slurp("order"), "pre1\npre2\n");
     PT_OK(vc_pod_start(ctx, "p", &err));
@@ -307,7 +308,8 @@ static void test_failures(void **state)
     (void)state;
     size_t fds = open_fds();
     pt_pod(&p, "p", 1);
-    /* The first failure ends it: neither the second hook nor the start comes; what the first may have done is undone. */
+    /* The first failure ends it: neither the second hook nor the start comes; what the first may have done is undone.
+     */
     p.pod.hooks = set(&h, "echo to out; echo no bridge >&2; echo more >&2; exit 3", NOTE("pre2"), NOTE("post"),
                       NOTE("stop1"), NULL);
     refused(ctx, &p.pod, VC_ERR_PEER,
@@ -345,8 +347,8 @@ static void test_timeout(void **state)
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
     (void)state;
     pt_pod(&p, "p", 0);
-    p.pod.hooks = set(&h, "sleep 1000 & echo $! > $OUT/child; echo $$ > $OUT/self; echo stuck >&2; wait", NULL, NULL, NULL,
-                      NULL);
+    p.pod.hooks =
+        set(&h, "sleep 1000 & echo $! > $OUT/child; echo $$ > $OUT/self; echo stuck >&2; wait", NULL, NULL, NULL, NULL);
     h.s[0].hook.timeout = 1;
     int64_t began = now_ms();
     refused(ctx, &p.pod, VC_ERR_TIMEOUT, SAYS("prestart hook 1 of 1", "timeout of 1 s", "killed", "stderr: stuck"));
@@ -383,7 +385,8 @@ static void test_output(void **state)
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
     (void)state;
     pt_pod(&p, "p", 0);
-    p.pod.hooks = set(&h, "echo the first line; yes | head -c 3000000; yes | head -c 3000000 >&2", NULL, NULL, NULL, NULL);
+    p.pod.hooks =
+        set(&h, "echo the first line; yes | head -c 3000000; yes | head -c 3000000 >&2", NULL, NULL, NULL, NULL);
     PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
     char *log = slurp("log");
     assert_non_null(strstr(log, "prestart hook 1 of 1 of pod \"p\" (/bin/sh), stdout: the first line"));
@@ -431,7 +434,8 @@ static void test_only_logged(void **state)
     PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
     PT_OK(vc_pod_start(ctx, "p", &err));
     char *log = slurp("log");
-    assert_non_null(strstr(log, "poststart hook 1 of 1 of pod \"p\" (/bin/sh) ended with exit status 4; its stderr: late"));
+    assert_non_null(
+        strstr(log, "poststart hook 1 of 1 of pod \"p\" (/bin/sh) ended with exit status 4; its stderr: late"));
     PT_OK(vc_pod_stop(ctx, "p", 0, &err));
     assert_non_null(strstr(slurp("log"), "poststop hook 1 of 2 of pod \"p\" (/bin/sh) ended with exit status 5"));
     assert_string_equal(slurp("order"), "stop2\n");
@@ -455,6 +459,29 @@ static void test_sigchld(void **state)
     refused(ctx, &p.pod, VC_ERR_PEER, SAYS("how is not known", "SIGCHLD"));
     signal(SIGCHLD, SIG_DFL);
     vc_context_free(ctx);
+}
+
+/* The VM of a template is of no use and another one boots, in another network: for each network there are both. */
+static void test_boot_instead(void **state)
+{
+    struct pt_pod p;
+    struct set h;
+    (void)state;
+    vc_context *good =
+        pt_context("faulty", "hypervisor_faulty.templates=yes", "agent_faulty.templates=yes", NULL, NULL);
+    PT_OK(vc_template_create(good, 0, NULL, &err));
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.templates=yes", "agent_faulty.templates=yes",
+                                 "agent_faulty.fail=renew", "agent_faulty.code=-14");
+    pt_pod(&p, "p", 1);
+    p.pod.vm_template = VC_TEMPLATE_AUTO;
+    p.pod.hooks = set(&h, NOTE("pre"), NULL, NOTE("post"), NOTE("stop"), NULL);
+    PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+    assert_string_equal(slurp("order"), "pre\nstop\npre\npost\n");
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    assert_string_equal(slurp("order"), "pre\nstop\npre\npost\nstop\n");
+    pt_nothing_left();
+    vc_context_free(ctx);
+    vc_context_free(good);
 }
 
 static void *cancel(void *ctx)
@@ -604,8 +631,12 @@ static void test_spec(void **state)
     char spec[8 * PATH_MAX];
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
     (void)state;
-#define ONE(name) "[{\"path\":\"/bin/sh\",\"args\":[\"h\",\"-c\",\"/bin/cat >$OUT/x; echo " name " >> $OUT/order\"],\"env\":[\"%s\"],\"timeout\":9}]"
-    snprintf(spec, sizeof spec, SPEC("{\"createRuntime\":" ONE("create") ",\"prestart\":" ONE("pre") ",\"poststart\":" ONE("post") ",\"poststop\":" ONE("stop") ",\"startContainer\":[]}"),
+#define ONE(name)                                                                                                      \
+    "[{\"path\":\"/bin/sh\",\"args\":[\"h\",\"-c\",\"/bin/cat >$OUT/x; echo " name                                     \
+    " >> $OUT/order\"],\"env\":[\"%s\"],\"timeout\":9}]"
+    snprintf(spec, sizeof spec,
+             SPEC("{\"createRuntime\":" ONE("create") ",\"prestart\":" ONE("pre") ",\"poststart\":" ONE(
+                 "post") ",\"poststop\":" ONE("stop") ",\"startContainer\":[]}"),
              out_env, out_env, out_env, out_env);
     pt_pod(&p, "p", 1);
     p.ctr[0].spec_json = spec;
@@ -676,9 +707,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, fresh)
     const struct CMUnitTest tests[] = {
-        TEST(test_pod),          TEST(test_exact),         TEST(test_large),     TEST(test_failures),  TEST(test_timeout),
-        TEST(test_output),       TEST(test_daemon),        TEST(test_only_logged), TEST(test_sigchld), TEST(test_cancel),
-        TEST(test_other_process), TEST(test_killed_caller), TEST(test_container), TEST(test_spec),     TEST(test_invalid),
+        TEST(test_pod),       TEST(test_exact),  TEST(test_large),         TEST(test_failures),
+        TEST(test_timeout),   TEST(test_output), TEST(test_daemon),        TEST(test_only_logged),
+        TEST(test_sigchld),   TEST(test_cancel), TEST(test_other_process), TEST(test_killed_caller),
+        TEST(test_container), TEST(test_spec),   TEST(test_invalid),       TEST(test_boot_instead),
     };
     return cmocka_run_group_tests(tests, group_setup, pt_teardown);
 }

@@ -604,14 +604,15 @@ static void test_own_tree(void **state)
     PT_OK(vc_pod_create(ctx, pt_pod(&neighbour, "n", 1), NULL, &err));
     size_t before = pt_mounts();
     struct vc_pod_config *c = with_volumes("m", 1);
-    vols[0].host_path = "/";
-    mnt(k, "/host", pt_root, NULL, NULL);
+    vols[0].host_path = pt_root;
+    vols[0].readonly = 1;
+    mnt(k, "/host", pt_root, NULL, NULL)->readonly = 1;
     mnt(k, "/all", "first", "volume", NULL);
     p.ctr[0].mounts = k->mounts;
     p.ctr[0].n_mounts = 2;
     PT_OK(vc_pod_create(ctx, c, NULL, &err));
     assert_null(strstr(mounted(), "/run/pods/"));
-    assert_non_null(strstr(mounted(), "c0/mounts/0\n"));
+    assert_non_null(strstr(mounted(), "c0/mounts/0 ro\n"));
     PT_OK(vc_pod_delete(ctx, "n", 0, &err));
     PT_OK(vc_pod_delete(ctx, "m", 0, &err));
     assert_in_range(before, 2, 2);

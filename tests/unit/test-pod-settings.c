@@ -198,6 +198,19 @@ static void test_checked(void **state)
     vc_context_free(ctx);
 }
 
+/* What a plugin must be told, and nobody says. */
+static void test_missing(void **state)
+{
+    (void)state;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    pt_pod(&p, "a", 1);
+    p.pod.shim = "record";
+    PT_FAILS(VC_ERR_CONFIG, "\"file\" in section shim_record is missing; it must be an absolute path",
+             vc_pod_create(ctx, &p.pod, NULL, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* They are the pod's, whoever works on it, and win over the configuration. */
 static void test_kept(void **state)
 {
@@ -465,7 +478,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),   cmocka_unit_test(test_choice), cmocka_unit_test(test_checked),
-        cmocka_unit_test(test_kept),    cmocka_unit_test(test_template), cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_kept),    cmocka_unit_test(test_template), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_console), cmocka_unit_test(test_old_sizes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

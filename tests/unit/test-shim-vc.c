@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-shim-vc.c: shim plugin "vc" with a stand-in for vc-shim, a shell script. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 
 #include <vc/shim.h>
 
+#include "../../plugins/shim/vc/attach.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 #include "unit/fakehost.h"
@@ -142,12 +145,72 @@ static void test_exec_and_terminal(void **state)
     int pipe_in[2];
     assert_int_equal(pipe2(pipe_in, O_CLOEXEC), 0);
     assert_int_equal(start("c1", "e1", VC_SHIM_TERMINAL, pipe_in[0], &proc, said, sizeof(said)), VC_OK);
-    assert_non_null(strstr(said, "--container\nc1\n--exec\ne1\n--terminal\nready\n"));
+    assert_non_null(strstr(said, "--container\nc1\n--exec\ne1\n--terminal\n--attach-fd\n3\nready\n"));
     assert_int_equal(ops->stop(inst, in(5000), "c1", "e1"), VC_OK);
     assert_false(vcs_proc_alive(&proc));
     assert_int_equal(state_of("c1", "e1", NULL), VC_SHIM_ENDED);
     close(pipe_in[0]);
     close(pipe_in[1]);
+}
+
+/* What a shim may answer to one who wants to attach; 0: it goes away without a word. */
+static void *answer(void *arg)
+{
+    const int *job = arg;
+    char byte = 0, space[CMSG_SPACE(3 * sizeof(int))];
+    struct iovec iov = { &byte, 1 };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space) };
+    int conn = accept4(job[0], NULL, NULL, SOCK_CLOEXEC);
+    if (conn < 0 || recvmsg(conn, &msg, MSG_CMSG_CLOEXEC) != 1 || byte != 3)
+        return arg;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    int fds[2], *bad = c && c->cmsg_len == CMSG_LEN(sizeof(fds)) ? NULL : arg;
+    if (!bad) {
+        memcpy(fds, CMSG_DATA(c), sizeof(fds));
+        if (write(fds[1], "seen", 4) != 4)
+            bad = arg;
+        close(fds[0]);
+        close(fds[1]);
+    }
+    byte = (char)job[1];
+    if (byte && send(conn, &byte, 1, MSG_NOSIGNAL) != 1)
+        bad = arg;
+    close(conn);
+    return bad;
+}
+
+static void test_attach(void **state)
+{
+    (void)state;
+    static const struct {
+        int says, code;
+    } cases[] = { { 'k', VC_OK }, { 's', VC_E_STATE }, { 'f', VC_E_RESOURCE }, { 'b', VC_E_PROTOCOL }, { 0, VC_E_NOTFOUND } };
+    int listener = -1, pipes[2][2];
+    assert_int_equal(vc_attach_listen(&fh.host, in(1000), "c1", "e1", &listener), VC_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        pthread_t thread;
+        void *bad = NULL;
+        char text[8] = "";
+        int job[2] = { listener, cases[i].says };
+        assert_true(pipe2(pipes[0], O_CLOEXEC) == 0 && pipe2(pipes[1], O_CLOEXEC) == 0);
+        const int32_t fds[3] = { pipes[0][0], pipes[1][1], -1 };
+        assert_int_equal(pthread_create(&thread, NULL, answer, job), 0);
+        assert_int_equal(vc_attach_request(&fh.host, in(5000), "c1", "e1", fds), cases[i].code);
+        assert_int_equal(pthread_join(thread, &bad), 0);
+        assert_null(bad);
+        assert_int_equal(read(pipes[1][0], text, sizeof(text)), 4); /* the descriptor itself arrived */
+        for (int k = 0; k < 4; k++)
+            close(pipes[k / 2][k % 2]);
+    }
+    const int32_t none[3] = { -1, 2, -1 };
+    assert_int_equal(vc_attach_request(&fh.host, in(50), "c1", "e1", none), VC_E_TIMEOUT); /* nobody serves it */
+    close(listener);
+    assert_int_equal(vc_attach_request(&fh.host, in(1000), "c1", "e1", none), VC_E_NOTFOUND);
+    assert_int_equal(vc_attach_listen(&fh.host, in(1000), "c1", "e1", &listener), VC_OK); /* over what was left */
+    close(listener);
+    vc_attach_remove(&fh.host, "c1", "e1");
+    assert_int_equal(vc_attach_request(&fh.host, in(1000), "c1", "e1", none), VC_E_NOTFOUND);
+    assert_int_equal(ops->attach(inst, in(1000), "c1", "e1", none), VC_E_NOTFOUND); /* it has no such shim */
 }
 
 static void test_unknown(void **state)
@@ -258,7 +321,7 @@ static void test_many(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_life),    T(test_exec_and_terminal), T(test_unknown), T(test_no_program),
+        T(test_life),    T(test_exec_and_terminal), T(test_attach), T(test_unknown), T(test_no_program),
         T(test_restore), T(test_foreign_pid),       T(test_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,6 @@
 /* test-store.c: pod directories, locks and state files. */
 #include "core-util.h"
 
-#include <json-c/json.h>
 #include <pthread.h>
 #include <sys/wait.h>
 
@@ -36,11 +35,38 @@ static void create(const char *id, struct vci_pod_dir *d)
         fail_msg("%s", vc_error_text(err));
 }
 
-static struct json_object *sample(int n)
+static int write_sample(struct vci_pod_dir *d, int n)
 {
-    struct json_object *o = json_object_new_object();
-    json_object_object_add(o, "n", json_object_new_int(n));
-    return o;
+    struct vci_out o = { 0 };
+    vci_store_begin(&o);
+    vci_out_int(&o, "n", n);
+    return vci_store_write(d, &o, NULL);
+}
+
+/* What stands there must be that sample. */
+static void check_sample(struct vci_pod_dir *d, int n)
+{
+    struct vci_doc doc;
+    const struct vci_rec *data;
+    int same = 0;
+    vci_doc_init(&doc);
+    assert_int_equal(vci_store_read(d, &doc, &data, &same, NULL), 0);
+    assert_int_equal(data->n, 1);
+    assert_int_equal(vci_rec_int(data, "n", -1), n);
+    assert_int_equal(same, 1);
+    vci_doc_done(&doc);
+}
+
+/* Reading it must not be possible. */
+static int read_bad(struct vci_pod_dir *d, vc_error **err)
+{
+    struct vci_doc doc;
+    const struct vci_rec *data = NULL;
+    vci_doc_init(&doc);
+    int r = vci_store_read(d, &doc, &data, NULL, err);
+    assert_null(data);
+    vci_doc_done(&doc);
+    return r;
 }
 
 static void whole_life(void **state)
@@ -55,14 +81,8 @@ static void whole_life(void **state)
     assert_int_equal(stat(tmp_path("state/pods/a"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     for (int i = 0; i < 3; i++) {
-        struct json_object *o = sample(i), *back = NULL;
-        int same = 0;
-        assert_int_equal(vci_store_write(&d, o, NULL), 0);
-        assert_int_equal(vci_store_read(&d, &back, &same, NULL), 0);
-        assert_true(json_object_equal(o, back));
-        assert_int_equal(same, 1);
-        json_object_put(o);
-        json_object_put(back);
+        assert_int_equal(write_sample(&d, i), 0);
+        check_sample(&d, i);
     }
     assert_int_equal(stat(tmp_path("state/pods/a/pod.json"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
@@ -85,20 +105,16 @@ static void pool(void **state)
 {
     (void)state;
     struct vci_pod_dir pod, vm, again;
-    struct json_object *o = sample(1), *back = NULL;
     vc_error *err = NULL;
     char **ids = NULL;
     size_t n = 0;
     create("a", &pod);
     assert_int_equal(vci_store_create_vm(ctx, "a", &vm, NULL), 0);
     assert_false(there("state/pool"));
-    assert_int_equal(vci_store_write(&vm, o, NULL), 0);
+    assert_int_equal(write_sample(&vm, 1), 0);
     assert_true(there("run/pool/a/vm.json"));
     assert_false(there("state/pods/a/pod.json"));
-    assert_int_equal(vci_store_read(&vm, &back, NULL, NULL), 0);
-    assert_true(json_object_equal(o, back));
-    json_object_put(back);
-    json_object_put(o);
+    check_sample(&vm, 1);
     assert_error(vci_store_open_vm(ctx, "a", VCI_LOCK_QUIET, 0, &again, &err), &err, VC_ERR_BUSY, "\"a\" is in use");
     assert_error(vci_store_open_vm(ctx, "b", VCI_LOCK_QUIET, 0, &again, &err), &err, VC_ERR_NOTFOUND,
                  "there is no VM of the pool \"b\"");
@@ -140,14 +156,13 @@ static void half_pods(void **state)
 {
     (void)state;
     struct vci_pod_dir d;
-    struct json_object *data = NULL;
     vc_error *err = NULL;
     create("a", &d);
     vci_store_close(&d);
     assert_int_equal(rmdir(tmp_path("state/pods/a")), 0);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, NULL), 0);
     assert_int_equal(d.state_fd < 0, 1);
-    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_NOTFOUND,
+    assert_error(read_bad(&d, &err), &err, VC_ERR_NOTFOUND,
                  "has no state: making it was interrupted");
     vci_store_close(&d);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
@@ -215,19 +230,15 @@ static void bad_states(void **state)
     struct vci_pod_dir d;
     create("a", &d);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct json_object *data = NULL;
         vc_error *err = NULL;
         put_file("state/pods/a/pod.json", cases[i].text, 0600);
-        int r = vci_store_read(&d, &data, NULL, &err);
+        int r = read_bad(&d, &err);
         assert_contains(vc_error_text(err), "pod \"a\"");
         assert_error(r, &err, cases[i].code, cases[i].part);
-        assert_null(data);
     }
     /* Each truncation of a good one. */
-    struct json_object *o = sample(3), *data = NULL;
     char text[512] = "";
-    assert_int_equal(vci_store_write(&d, o, NULL), 0);
-    json_object_put(o);
+    assert_int_equal(write_sample(&d, 3), 0);
     int fd = open(tmp_path("state/pods/a/pod.json"), O_RDONLY | O_CLOEXEC);
     ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
@@ -236,19 +247,22 @@ static void bad_states(void **state)
         vc_error *err = NULL;
         text[i] = '\0';
         put_file("state/pods/a/pod.json", text, 0600);
-        assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_CORRUPT, "pod.json cannot be used");
+        assert_error(read_bad(&d, &err), &err, VC_ERR_CORRUPT, "pod.json cannot be used");
     }
     /* Before a reboot. */
     int same = 1;
+    struct vci_doc doc;
+    const struct vci_rec *data;
+    vci_doc_init(&doc);
     put_file("state/pods/a/pod.json", "{\"version\":1,\"boot_id\":\"another\",\"data\":{}}", 0600);
-    assert_int_equal(vci_store_read(&d, &data, &same, NULL), 0);
+    assert_int_equal(vci_store_read(&d, &doc, &data, &same, NULL), 0);
     assert_int_equal(same, 0);
-    json_object_put(data);
+    vci_doc_done(&doc);
     /* A link is not followed. */
     vc_error *err = NULL;
     unlink(tmp_path("state/pods/a/pod.json"));
     assert_int_equal(symlink("/etc/passwd", tmp_path("state/pods/a/pod.json")), 0);
-    assert_error(vci_store_read(&d, &data, NULL, &err), &err, VC_ERR_INVAL, "state/pods/a/pod.json");
+    assert_error(read_bad(&d, &err), &err, VC_ERR_INVAL, "state/pods/a/pod.json");
     vci_store_close(&d);
 }
 
@@ -260,13 +274,16 @@ static void large_state(void **state)
     for (size_t n = 16000; n < 17000; n += 37) {
         char *text = calloc(1, n + 1);
         memset(text, 'x', n);
-        struct json_object *o = json_object_new_object(), *back = NULL;
-        json_object_object_add(o, "t", json_object_new_string(text));
-        assert_int_equal(vci_store_write(&d, o, NULL), 0);
-        assert_int_equal(vci_store_read(&d, &back, NULL, NULL), 0);
-        assert_true(json_object_equal(o, back));
-        json_object_put(o);
-        json_object_put(back);
+        struct vci_out o = { 0 };
+        struct vci_doc doc;
+        const struct vci_rec *data;
+        vci_doc_init(&doc);
+        vci_store_begin(&o);
+        vci_out_str(&o, "t", text, n);
+        assert_int_equal(vci_store_write(&d, &o, NULL), 0);
+        assert_int_equal(vci_store_read(&d, &doc, &data, NULL, NULL), 0);
+        assert_string_equal(vci_rec_str(data, "t"), text);
+        vci_doc_done(&doc);
         free(text);
     }
     vci_store_close(&d);
@@ -313,10 +330,8 @@ static void *race(void *arg)
         }
         if (rc || __atomic_add_fetch(&owners, 1, __ATOMIC_SEQ_CST) != 1)
             return "two owners, or an error";
-        struct json_object *o = sample(i);
-        if (i % 3 != 2 && vci_store_write(&d, o, NULL))
+        if (i % 3 != 2 && write_sample(&d, i))
             return "no write";
-        json_object_put(o);
         __atomic_sub_fetch(&owners, 1, __ATOMIC_SEQ_CST);
         if (i % 2 == 0 ? vci_store_remove(&d, NULL) : (vci_store_close(&d), 0))
             return "no remove";

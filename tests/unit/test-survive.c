@@ -84,11 +84,16 @@ static void begin(vc_context *ctx)
     PT_OK(vc_pod_run(ctx, pt_pod(&p, "good", 1), NULL, &err));
 }
 
-static void end(vc_context *ctx)
+static void end_both(vc_context *ctx)
 {
     PT_OK(vc_pod_delete(ctx, "bad", VC_FORCE, &err));
-    PT_OK(vc_pod_delete(ctx, "good", 0, NULL) == VC_ERR_STATE ? 0 : -1);
+    PT_FAILS(VC_ERR_STATE, "running", vc_pod_delete(ctx, "good", 0, &err));
     PT_OK(vc_pod_delete(ctx, "good", VC_FORCE, &err));
+}
+
+static void end(vc_context *ctx)
+{
+    end_both(ctx);
     pt_nothing_left();
 }
 
@@ -193,7 +198,7 @@ static void test_ledger_cut_off(void **state)
         assert_true(n > 100);
         sv_write("run/pods/cut/ledger", text, i);
         if (i % 2)
-            PT_OK(vc_pod_stop(ctx, "cut", 0, &err));
+            PT_OK(vc_pod_stop(ctx, "cut", VC_FORCE, &err));
         PT_OK(vc_pod_delete(ctx, "cut", VC_FORCE, &err));
         pt_nothing_left();
     }
@@ -394,7 +399,7 @@ static void test_pool_files(void **state)
             sv_write(file, text, i);
             PT_OK(vc_pool_list(ctx, &list, &found, &err));
             assert_int_equal(found, 1);
-            if (k < 2 && i + 1 < n)
+            if (k == 0 && i + 1 < n) /* a key is looked at when a pod comes */
                 assert_non_null(list[0]->problem);
             vc_pool_list_free(list, found);
             PT_OK(vc_pod_run(ctx, pt_pod(&p, "user", 1), NULL, &err));
@@ -453,7 +458,7 @@ static int change(vc_context *ctx, int what, vc_error **err)
     switch (what) {
     case 0: return vc_pod_create(ctx, pt_pod(&p, "new", 1), NULL, err);
     case 1: return vc_pod_run(ctx, pt_pod(&p, "new", 2), NULL, err);
-    case 2: return vc_pod_stop(ctx, "bad", 0, err);
+    case 2: return vc_pod_stop(ctx, "bad", VC_FORCE, err);
     case 3: return vc_pod_start(ctx, "bad", err);
     case 4: return vc_pod_pause(ctx, "bad", err);
     case 5: return vc_pod_resume(ctx, "bad", err);
@@ -518,7 +523,8 @@ static void test_full_disk(void **state)
             pt_nothing_left();
         }
     }
-    assert_true(failed > 20);
+    print_message("%zu operations said which file could not be written\n", failed);
+    assert_true(failed >= 12);
     vc_context_free(ctx);
 }
 
@@ -551,9 +557,9 @@ static void test_read_only(void **state)
         vc_pod_status_free(s);
         /* ...and afterwards all is as it was. */
         read_only(below, 0);
-        PT_OK(vc_pod_stop(ctx, "bad", 0, &err));
+        PT_OK(vc_pod_stop(ctx, "bad", VC_FORCE, &err));
         PT_OK(vc_pod_start(ctx, "bad", &err));
-        end(ctx);
+        end_both(ctx);
         unmount_disks();
         pt_nothing_left();
     }

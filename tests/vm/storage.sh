@@ -127,8 +127,8 @@ is "none of them is left" "$(virtc container list pod | grep -c '^no ') $(virtc 
 
 # ---- a tree that holds the run directory, and with it what other pods have ----
 virtc pod create --name neighbour >/dev/null
-"$with" container pod all "$root" mount-ro=/host:/ -- sleep 1000000 >/dev/null && virtc container start pod all >/dev/null
-is "the host's root" "$(virtc container exec pod all -- cat "/host$data/vol/v")" vol
+"$with" container pod all "$root" mount-ro="/host:$work" -- sleep 1000000 >/dev/null && virtc container start pod all >/dev/null
+is "it is there" "$(virtc container exec pod all -- cat /host/data/vol/v)" vol
 virtc pod delete --force neighbour >/dev/null
 is "another pod can be deleted meanwhile" "$? $(virtc pod list | grep -c neighbour)" "0 0"
 virtc container delete --force pod all >/dev/null

@@ -264,7 +264,10 @@ struct vc_resources {
 
 /* A program of the host that is run at a point in a pod's or container's life (OCI runtime specification, "POSIX-platform
  * Hooks").  It gets the OCI state of pod or container as JSON on stdin, and runs in the pod's network namespace when
- * there is one.  What it prints ends in the error or the log. */
+ * there is one.  "pid" in the state is a process in there: the VMM, or the hook itself when the VMM is not (yet); 0 once
+ * all has ended.  What it prints ends in the error or the log.  It has a session of its own; what it leaves running when
+ * it ends goes on.  The pod's lock is held: it may look at the pod, not change it.  Not for programs that ignore SIGCHLD
+ * or wait for any child: how a hook ended is not known there, and taken for a failure. */
 struct vc_hook {
     uint32_t size;
     uint32_t timeout;        /* seconds, after which its whole process group is killed; 0 = the operation's deadline */
@@ -273,8 +276,11 @@ struct vc_hook {
     const char *const *env;  /* NULL-terminated "K=V"; NULL = empty */
 };
 /* Each list is run in its order.  prestart: before the VM starts (of a container: before it is made in the guest); the
- * first failure fails the operation, and all is undone.  poststart: after the start; poststop: after the stop (of a
- * container: after its deletion); failures are logged, and the rest is run. */
+ * first failure fails the operation (PEER, TIMEOUT, or CONFIG when it cannot be started), and all is undone.  poststart:
+ * after the start; poststop: after the stop (of a container: after its deletion, or before it is made again by another
+ * start of its pod); failures are logged, and the rest is run.  Once prestart hooks have been begun, the poststop hooks
+ * are run in any case: by whoever undoes, deletes or collects what is left.  Of config.json, "createRuntime" is taken as
+ * prestart; "createContainer" and "startContainer" would run inside the guest and are UNSUPPORTED. */
 struct vc_hooks {
     uint32_t size;
     uint32_t reserved;
@@ -542,10 +548,14 @@ struct vc_event {
     int64_t time_ns;      /* CLOCK_REALTIME, of when it was noticed */
     const char *pod;      /* "" with VC_EVENT_LOST */
     const char *container, *exec_id; /* "" where there is none */
-    int32_t exit_status;  /* of *_EXITED: 0-255; else -1 */
+    int32_t exit_status;  /* of *_EXITED: 0-255, or -1 when it cannot be known any more; else -1 */
     uint32_t reserved;
 };
-/* Watch one pod, or all with pod NULL, also those of other processes, from now on.  NOTFOUND for an unknown pod. */
+/* Watch one pod, or all with pod NULL, also those of other processes, from now on.  NOTFOUND for an unknown pod.
+ * Nobody keeps a journal: events are what has changed since vc_events_next looked last.  One that looks late is told what
+ * must have happened, each once and in order, but not what left no trace (a pause that is over), and VC_EVENT_LOST for
+ * what came and went, even if it was a creation that failed.  Containers whose shim is no process end, for an observer,
+ * when they are stopped. */
 VC_API int vc_events_open(vc_context *ctx, const char *pod, vc_events **ret_events, vc_error **err);
 /* Readable (poll, POLLIN) when vc_events_next may have one.  It belongs to the object. */
 VC_API int vc_events_fd(const vc_events *events);
