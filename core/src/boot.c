@@ -206,6 +206,10 @@ static int may_use_template(struct vci_pod *pod, int64_t deadline, char **ret_ke
     uint32_t mode = vci_template_mode(pod);
     if (mode == VC_TEMPLATE_OFF)
         return 0;
+    /* Where there is no guest, nothing is gained by a template: none is made unless somebody asks for it. */
+    int given = mode == VC_TEMPLATE_AUTO && (vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_NO_GUEST);
+    if (given && access(pod->ctx->template_dir, F_OK) < 0)
+        return 0;
     int rc = vci_template_key(pod, deadline, ret_key, o->id, err);
     if (rc < 0 && rc != VC_ERR_INVAL && mode == VC_TEMPLATE_AUTO && vci_template_may_boot(rc)) {
         vci_log(pod->ctx, rc == VC_ERR_UNSUPPORTED ? VC_LOG_DEBUG : VC_LOG_WARN, pod->dir.id, "the VM boots: %s",
@@ -215,8 +219,7 @@ static int may_use_template(struct vci_pod *pod, int64_t deadline, char **ret_ke
     }
     if (rc < 0)
         return rc;
-    /* Where there is no guest, nothing is gained by a template: none is made unless somebody asks for it. */
-    if (mode == VC_TEMPLATE_AUTO && (vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_NO_GUEST)) {
+    if (given) {
         vcs_autofree char *path = NULL;
         if (asprintf(&path, "%s/%s", pod->ctx->template_dir, o->id) < 0)
             path = NULL;

@@ -478,7 +478,7 @@ const char *vci_conf_plugin(const struct vci_conf *conf, uint32_t kind)
 /* KIND_NAME with "_" for "-". */
 static void section_name(uint32_t kind, const char *plugin, char *buf, size_t size)
 {
-    snprintf(buf, size, "%s_%s", vci_kind_name(kind), plugin);
+    vci_join(buf, size, vci_kind_name(kind), "_", plugin, NULL);
     for (char *p = buf; *p; p++)
         if (*p == '-')
             *p = '_';

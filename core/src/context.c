@@ -3,6 +3,7 @@
 #include "context.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -145,13 +146,35 @@ int vc_context_show(vc_context *ctx, int json, char **ret_text, vc_error **err)
     return vci_conf_text(ctx, json, ret_text, err);
 }
 
+int vci_join(char *buf, size_t size, ...)
+{
+    va_list ap;
+    size_t at = 0;
+    va_start(ap, size);
+    for (const char *s; at < size && (s = va_arg(ap, const char *));) {
+        size_t n = strlen(s);
+        if (n < size - at)
+            memcpy(buf + at, s, n);
+        at += n < size - at ? n : size - at;
+    }
+    va_end(ap);
+    buf[at < size ? at : 0] = '\0';
+    return at < size ? 0 : -1;
+}
+
+static int is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z');
+}
+
 int vci_check_id(const char *what, const char *id, vc_error **err)
 {
-    static const char alnum[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-    static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
-    size_t n = id ? strnlen(id, 129) : 0;
-    if (n >= 1 && n <= 128 && strchr(alnum, id[0]) && strspn(id, rest) == n)
+    size_t n = 0;
+    while (id && n <= 128 && (is_alnum(id[n]) || (n && (id[n] == '-' || id[n] == '_' || id[n] == '.'))))
+        n++;
+    if (n >= 1 && n <= 128 && !id[n])
         return 0;
+    n = id ? strnlen(id, 129) : 0;
     if (!n)
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "the %s is %s; it must be 1 to 128 letters, digits, \"_\", \".\" and \"-\"", what,

@@ -51,6 +51,8 @@ int vci_open_trusted(const char *path, int flags, int *ret_fd, vc_error **err);
 
 /* Are these bytes an id?  [A-Za-z0-9][A-Za-z0-9_.-]{0,127}.  `what` ("pod id") is for the error. */
 int vci_check_id(const char *what, const char *id, vc_error **err);
+/* Put texts together, the last one being NULL, for paths: -1 when there is no room. */
+int vci_join(char *buf, size_t size, ...) __attribute__((sentinel));
 /* A fresh id of n hexadecimal digits (getrandom). */
 void vci_make_id(char *buf, size_t n);
 

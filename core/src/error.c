@@ -48,13 +48,10 @@ const char *vc_version(void)
     return VCI_VERSION;
 }
 
-vc_error *vci_error_new(void)
+vc_error *vci_error_init(vc_error *e)
 {
-    vc_error *e = malloc(sizeof(*e));
-    if (e) {
-        e->code = e->sys = e->fixed = 0;
-        e->text[0] = '\0';
-    }
+    e->code = e->sys = e->fixed = 0;
+    e->text[0] = '\0';
     return e;
 }
 
@@ -87,11 +84,12 @@ int vci_fail(vc_error **err, int code, int sys, const char *fmt, ...)
 {
     if (!err || *err)
         return code;
-    vc_error *e = vci_error_new();
+    vc_error *e = malloc(sizeof(*e));
     if (!e) {
         *err = (vc_error *)(uintptr_t)&out_of_memory;
         return code;
     }
+    vci_error_init(e);
     char msg[4096];
     size_t len;
     va_list ap;
@@ -213,30 +211,29 @@ static void name_plugin(vc_error *e, const char *kind, const char *plugin)
     vci_error_prefix(e, full, m);
 }
 
-int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *kind, const char *plugin,
+int vci_error_from_plugin(vc_error **err, const vc_error *obj, int rc, const char *kind, const char *plugin,
                           const char *member, const char *hint)
 {
-    if (rc == 0) {
-        vc_error_free(obj);
+    if (rc == 0)
         return 0;
-    }
-    if (rc > 0 || rc <= -N_CODES) {
-        vc_error_free(obj);
+    if (rc > 0 || rc <= -N_CODES)
         return vci_fail(err, VC_ERR_INTERNAL, 0, "%s plugin \"%s\": %s answered %d, which is no code of the contract",
                         kind, plugin, member, rc);
-    }
-    if (!obj || obj->fixed || !obj->text[0]) {
-        vc_error_free(obj);
+    if (!obj->text[0])
         return vci_fail(err, rc, 0, "%s plugin \"%s\": %s failed (%s) and gave no reason%s%s", kind, plugin, member,
                         vc_error_name(rc), hint && *hint ? "; it " : "", hint ? hint : "");
+    if (!err || *err)
+        return rc;
+    vc_error *e = malloc(sizeof(*e));
+    if (!e) {
+        *err = (vc_error *)(uintptr_t)&out_of_memory;
+        return rc;
     }
+    *e = *obj;
     /* That a program is not in the container is the user's affair, not the plugin's. */
     if (rc != VC_ERR_NOCMD && rc != VC_ERR_NOEXEC)
-        name_plugin(obj, kind, plugin);
-    obj->code = rc;
-    if (err && !*err)
-        *err = obj;
-    else
-        vc_error_free(obj);
+        name_plugin(e, kind, plugin);
+    e->code = rc;
+    *err = e;
     return rc;
 }

@@ -44,13 +44,12 @@ void vci_take(void *dst, size_t known, const void *src);
 void vci_context(vc_error **err, const char *fmt, ...) VCS_PRINTF(2, 3);
 /* Contract code for an errno. */
 int vci_code_of(int sys);
-/* For a call into a plugin: an empty object to be filled, and afterwards into *err (freed when unused). */
-vc_error *vci_error_new(void);
-/* Hand the object of a finished plugin call on: on rc != 0 it becomes *err (a missing or empty text is
+/* For a call into a plugin: an empty object of the caller's, to be filled; it is returned. */
+vc_error *vci_error_init(vc_error *e);
+/* Hand the object of a finished plugin call on: on rc != 0 a copy of it becomes *err (a missing or empty text is
  * replaced by one that names plugin and member, and `hint` when that is not NULL or empty; a given one is put behind
- * the plugin's kind and name), else it is freed.  Returns rc, or INTERNAL for a code
- * that the contract does not know. */
-int vci_error_from_plugin(vc_error **err, vc_error *obj, int rc, const char *kind, const char *plugin,
+ * the plugin's kind and name).  Returns rc, or INTERNAL for a code that the contract does not know. */
+int vci_error_from_plugin(vc_error **err, const vc_error *obj, int rc, const char *kind, const char *plugin,
                           const char *member, const char *hint);
 /* Fill an object from a message of `len` bytes, which are escaped (vci_escape) and cut; for vc_host.err_set. */
 void vci_error_fill(vc_error *e, int code, int sys, const char *msg, size_t len);

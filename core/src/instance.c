@@ -29,7 +29,8 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
     } else {
         i->plugin = p;
         vci_host_init(&i->host, i);
-        struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline_ns, .err = (vc_err *)vci_error_new() };
+        vc_error obj;
+        struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline_ns, .err = (vc_err *)vci_error_init(&obj) };
         struct vc_bytes bytes = { .data = state, .len = state_len };
         const char *id = dir ? dir->id : "";
         vc_inst *handle = NULL;
@@ -37,7 +38,7 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
         r = state ? p->inst.restore(&i->host, &call, i->section, id, state_version, bytes, &handle)
                   : p->inst.create(&i->host, &call, i->section, id, &handle);
         vci_calls_leave(note);
-        r = vci_error_from_plugin(err, (vc_error *)call.err, r, vci_kind_name(kind), name, state ? "restore" : "create",
+        r = vci_error_from_plugin(err, &obj, r, vci_kind_name(kind), name, state ? "restore" : "create",
                                   i->hint);
         if (r == 0 && !handle)
             r = vci_fail(err, VC_ERR_INTERNAL, 0, "%s plugin \"%s\": %s gave no instance", vci_kind_name(kind), name,

@@ -62,12 +62,13 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
             rc_ = vci_fail((errp), VC_ERR_UNSUPPORTED, 0, "%s plugin \"%s\" cannot do %s", #kind, \
                            ci_->plugin ? ci_->plugin->desc.name : "?", #member); \
         } else if ((rc_ = vci_call_begin(ci_, &run_, (errp))) == 0) { \
-            struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+            vc_error obj_; \
+            struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_init(&obj_)}; \
             int note_ = vci_inst_enter(ci_, #member); \
             rc_ = ci_->plugin->ops.kind.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
             vci_calls_leave(note_); \
             vci_call_end(ci_, &run_); \
-            rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, #kind, ci_->plugin->desc.name, #member, NULL); \
+            rc_ = vci_error_from_plugin((errp), &obj_, rc_, #kind, ci_->plugin->desc.name, #member, NULL); \
         } \
         rc_; \
     })
@@ -75,11 +76,12 @@ static inline int vci_cancelled(const struct vci_pod_dir *dir)
 #define VCI_CALL_INST(i, deadline, errp, member, ...) \
     __extension__({ \
         struct vci_inst *ci_ = (i); \
-        struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new()}; \
+        vc_error obj_; \
+        struct vc_call call_ = {.size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_init(&obj_)}; \
         int note_ = vci_inst_enter(ci_, #member); \
         int rc_ = ci_->plugin->inst.member(ci_->handle, &call_ __VA_OPT__(, ) __VA_ARGS__); \
         vci_calls_leave(note_); \
-        vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, vci_kind_name(ci_->plugin->desc.kind), \
+        vci_error_from_plugin((errp), &obj_, rc_, vci_kind_name(ci_->plugin->desc.kind), \
                               ci_->plugin->desc.name, #member, NULL); \
     })
 

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <json-c/json.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -72,19 +71,9 @@ static void drop(struct list *l, size_t i)
     l->n--;
 }
 
-static const char *get_text(struct json_object *o, const char *key)
+static int get_number(const struct vci_rec *o, const char *key, uint32_t *ret)
 {
-    struct json_object *v;
-    return json_object_object_get_ex(o, key, &v) && json_object_is_type(v, json_type_string) ? json_object_get_string(v)
-                                                                                             : NULL;
-}
-
-static int get_number(struct json_object *o, const char *key, uint32_t *ret)
-{
-    struct json_object *v;
-    if (!json_object_object_get_ex(o, key, &v) || !json_object_is_type(v, json_type_int))
-        return 0;
-    int64_t n = json_object_get_int64(v);
+    int64_t n = vci_rec_int(o, key, -1);
     if (n < 0 || n > UINT32_MAX)
         return 0;
     *ret = (uint32_t)n;
@@ -97,10 +86,10 @@ int vci_ledger_is_past(const struct vci_ledger_entry *e)
 }
 
 /* Apply one line.  1 when it makes no sense, -ENOMEM. */
-static int apply(struct list *l, struct json_object *o, unsigned offset)
+static int apply(struct list *l, const struct vci_rec *o, unsigned offset)
 {
     uint32_t v;
-    const char *name = get_text(o, "name"), *owner = get_text(o, "owner"), *boot = get_text(o, "boot");
+    const char *name = vci_rec_str(o, "name"), *owner = vci_rec_str(o, "owner"), *boot = vci_rec_str(o, "boot");
     if (boot) {
         l->old_boot = strcmp(boot, vci_store_boot_id()) != 0;
         return 0;
@@ -145,32 +134,34 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
     vcs_autofree char *text = NULL;
     size_t size = 0;
     struct stat st;
+    int there = dir->run_fd >= 0 && fstatat(dir->run_fd, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    *ret_size = 0;
+    if (dir->run_fd < 0 || (!there && errno == ENOENT))
+        return 0;
     /* What it names is killed and removed: a file from elsewhere is not read. */
-    if (dir->run_fd >= 0 && fstatat(dir->run_fd, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & 022))
+    if (there && (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & 022))
         return vci_fail(err, VC_ERR_PERM, 0,
                         "pod \"%s\": %s/ledger must be a plain file of root or of the caller that nobody else may write to",
                         dir->id, dir->run_path);
-    int r = dir->run_fd < 0 ? -ENOENT : vcs_read_file(dir->run_fd, "ledger", LEDGER_MAX, &text, &size);
-    *ret_size = 0;
+    int r = vcs_read_file(dir->run_fd, "ledger", LEDGER_MAX, &text, &size);
     if (r == -ENOENT)
         return 0;
     if (r < 0)
         return failed(dir, r, err);
     *ret_size = size;
-    struct json_tokener *tok = json_tokener_new_ex(4);
-    r = tok ? 0 : -ENOMEM;
+    struct vci_doc line;
+    vci_doc_init(&line);
     for (char *p = text, *nl; r >= 0 && (nl = memchr(p, '\n', size - (size_t)(p - text))); p = nl + 1) {
-        json_tokener_reset(tok);
-        struct json_object *o = json_tokener_parse_ex(tok, p, (int)(nl - p));
-        r = o && json_object_is_type(o, json_type_object) ? apply(l, o, (unsigned)(p - text)) : 1;
-        json_object_put(o);
+        char *copy = vci_doc_room(&line, (size_t)(nl - p));
+        if (copy)
+            memcpy(copy, p, (size_t)(nl - p));
+        r = copy ? vci_doc_parse(&line, (size_t)(nl - p)) : -ENOMEM;
+        r = r == 0 ? apply(l, line.rec, (unsigned)(p - text)) : r == -EINVAL ? 1 : r;
         if (r == 1 && nl != p)
             vci_log(dir->ctx, VC_LOG_WARN, dir->id, "%s/ledger: the line at byte %zu is not complete and is left out",
                     dir->run_path, (size_t)(p - text));
     }
-    if (tok)
-        json_tokener_free(tok);
+    vci_doc_done(&line);
     return r < 0 ? failed(dir, r, err) : 0;
 }
 

@@ -173,11 +173,11 @@ static int load(vc_context *ctx, uint32_t kind, const char *name, const char *pa
     }
     r = vci_plugin_check(entry, kind, name, p, err);
     if (r == 0 && p->desc.load) {
-        vc_error *obj = vci_error_new();
+        vc_error obj;
         int note = vci_calls_enter(kind, name, path, "load");
-        r = p->desc.load(vci_host_global(), (vc_err *)obj);
+        r = p->desc.load(vci_host_global(), (vc_err *)vci_error_init(&obj));
         vci_calls_leave(note);
-        r = vci_error_from_plugin(err, obj, r, vci_kind_name(kind), name, "load", NULL);
+        r = vci_error_from_plugin(err, &obj, r, vci_kind_name(kind), name, "load", NULL);
     }
     if (r) {
         free_plugin(p);
@@ -194,7 +194,7 @@ int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const stru
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "\"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first",
                         name);
-    if (snprintf(path, sizeof(path), "%s/%s/%s.so", ctx->plugin_dir, vci_kind_name(kind), name) >= (int)sizeof(path))
+    if (vci_join(path, sizeof(path), ctx->plugin_dir, "/", vci_kind_name(kind), "/", name, ".so", NULL) < 0)
         return vci_fail(err, VC_ERR_CONFIG, 0, "the path of plugin_dir is too long");
     pthread_mutex_lock(&loader_mutex);
     struct vci_plugin *p = loaded;

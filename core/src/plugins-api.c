@@ -298,12 +298,13 @@ static int check_one(vc_context *ctx, uint32_t kind, struct vcs_buf *report, vc_
     if (r == 0 && p->desc.probe) {
         vci_host_init(&i.host, &i);
         int64_t deadline = vcs_now_ns() + vci_conf_int(ctx->conf, "call_timeout") * 1000000000;
-        struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline, .err = (vc_err *)vci_error_new() };
+        vc_error obj;
+        struct vc_call call = { .size = sizeof(call), .deadline_ns = deadline, .err = (vc_err *)vci_error_init(&obj) };
         vc_sink *sink = vci_sink_new();
         int note = vci_calls_enter(kind, name, p->path, "probe");
         r = sink ? p->desc.probe(&i.host, &call, i.section, sink) : VC_E_NOMEM;
         vci_calls_leave(note);
-        r = vci_error_from_plugin(err, (vc_error *)call.err, r, vci_kind_name(kind), name, "probe", i.hint);
+        r = vci_error_from_plugin(err, &obj, r, vci_kind_name(kind), name, "probe", i.hint);
         const char *text = sink ? vci_sink_str(sink, NULL) : NULL;
         for (const char *line = text; line && *line;) {
             size_t n = strcspn(line, "\n");

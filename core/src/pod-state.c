@@ -454,7 +454,7 @@ static int copy_bytes(const struct vci_rec *o, const char *key, char **ret, size
         *ret_len = v->n;
         return 0;
     }
-    snprintf(name, sizeof name, "%s_base64", key);
+    vci_join(name, sizeof name, key, "_base64", NULL);
     const char *text = vci_rec_str(o, name);
     /* What is no base64 is treated as what is not there. */
     return text && vci_unbase64(text, ret, ret_len) == -2 ? -1 : 0;

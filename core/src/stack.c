@@ -73,8 +73,10 @@ int vci_stack_fits(vc_context *ctx, const char *hypervisor, const char *agent, v
 void vci_stack_reset(struct vci_pod *pod)
 {
     for (uint32_t k = VCI_KINDS; k >= 1; k--) {
-        vci_inst_close(&pod->inst[k]);
-        memset(&pod->inst[k], 0, sizeof pod->inst[k]);
+        if (pod->inst[k].ctx) {
+            vci_inst_close(&pod->inst[k]);
+            memset(&pod->inst[k], 0, sizeof pod->inst[k]);
+        }
         free(pod->saved[k]);
         pod->saved[k] = NULL;
         pod->saved_len[k] = 0;

@@ -33,7 +33,7 @@
 /* ROOT/pods[/ID], or of the pool, into buf. */
 static int below(const char *root, int pool, const char *id, char *buf, size_t size, vc_error **err)
 {
-    if (snprintf(buf, size, "%s/%s%s%s", root, pool ? "pool" : "pods", id ? "/" : "", id ? id : "") >= (int)size)
+    if (vci_join(buf, size, root, pool ? "/pool" : "/pods", id ? "/" : "", id ? id : "", NULL) < 0)
         return vci_fail(err, VC_ERR_CONFIG, 0, "the path below %s is too long (%zu bytes are possible)", root,
                         size - 1);
     return 0;
@@ -118,7 +118,7 @@ static int open_dir(const char *path)
 static void dir_init(struct vci_pod_dir *d, const vc_context *ctx, int pool, const char *id)
 {
     *d = (struct vci_pod_dir){ .ctx = ctx, .pool = pool, .run_fd = -1, .state_fd = -1, .lock_fd = -1, .ledger_fd = -1 };
-    snprintf(d->id, sizeof(d->id), "%s", id);
+    vci_join(d->id, sizeof(d->id), id, NULL);
 }
 
 void vci_store_close(struct vci_pod_dir *dir)

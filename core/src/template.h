@@ -91,12 +91,13 @@ int vci_template_current(vc_context *ctx, int64_t deadline, char **ret_key, char
         struct vci_running run_; \
         int rc_ = vci_call_begin(ci_, &run_, (errp)); \
         if (rc_ == 0) { \
-            struct vc_call call_ = { .size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_new() }; \
+            vc_error obj_; \
+            struct vc_call call_ = { .size = sizeof call_, .deadline_ns = (deadline), .err = (vc_err *)vci_error_init(&obj_) }; \
             int note_ = vci_inst_enter(ci_, "template " #member); \
             rc_ = (table)->member(ci_->handle, &call_, __VA_ARGS__); \
             vci_calls_leave(note_); \
             vci_call_end(ci_, &run_); \
-            rc_ = vci_error_from_plugin((errp), (vc_error *)call_.err, rc_, "hypervisor", ci_->plugin->desc.name, \
+            rc_ = vci_error_from_plugin((errp), &obj_, rc_, "hypervisor", ci_->plugin->desc.name, \
                                         "template " #member, NULL); \
         } \
         rc_; \

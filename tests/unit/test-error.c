@@ -73,16 +73,17 @@ static void escapes_what_a_terminal_would_obey(void **state)
 static void checks_plugins(void **state)
 {
     (void)state;
-    vc_error *err = NULL;
-    assert_int_equal(vci_error_from_plugin(&err, vci_error_new(), 0, "shim", "p", "m", NULL), 0);
+    vc_error *err = NULL, none, obj;
+    vci_error_init(&none);
+    assert_int_equal(vci_error_from_plugin(&err, &none, 0, "shim", "p", "m", NULL), 0);
     assert_null(err);
-    assert_error(vci_error_from_plugin(&err, vci_error_new(), VC_ERR_PEER, "shim", "p", "m", NULL), &err, VC_ERR_PEER,
+    assert_error(vci_error_from_plugin(&err, &none, VC_ERR_PEER, "shim", "p", "m", NULL), &err, VC_ERR_PEER,
                  "plugin \"p\": m failed");
-    assert_error(vci_error_from_plugin(&err, vci_error_new(), 5, "shim", "p", "m", NULL), &err, VC_ERR_INTERNAL,
+    assert_error(vci_error_from_plugin(&err, &none, 5, "shim", "p", "m", NULL), &err, VC_ERR_INTERNAL,
                  "answered 5");
-    assert_error(vci_error_from_plugin(&err, vci_error_new(), -99, "shim", "p", "m", NULL), &err, VC_ERR_INTERNAL,
+    assert_error(vci_error_from_plugin(&err, &none, -99, "shim", "p", "m", NULL), &err, VC_ERR_INTERNAL,
                  "answered -99");
-    assert_error(vci_error_from_plugin(&err, vci_error_new(), VC_ERR_PEER, "shim", "p", "m", "asked twice"), &err,
+    assert_error(vci_error_from_plugin(&err, &none, VC_ERR_PEER, "shim", "p", "m", "asked twice"), &err,
                  VC_ERR_PEER, "shim plugin \"p\": m failed (peer-gone) and gave no reason; it asked twice");
     static const char *const said[][2] = {
         { "it broke", "shim plugin \"p\": it broke" },
@@ -91,17 +92,21 @@ static void checks_plugins(void **state)
         { "shim p broke", "shim p broke" },
     };
     for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
-        vc_error *o = vci_error_new();
-        vci_error_fill(o, VC_ERR_IO, 0, said[i][0], strlen(said[i][0]));
-        vci_error_from_plugin(&err, o, VC_ERR_IO, "shim", "p", "m", NULL);
+        vci_error_fill(vci_error_init(&obj), VC_ERR_IO, 0, said[i][0], strlen(said[i][0]));
+        vci_error_from_plugin(&err, &obj, VC_ERR_IO, "shim", "p", "m", NULL);
         assert_string_equal(vc_error_text(err), said[i][1]);
         vc_error_free(err);
         err = NULL;
     }
-    vc_error *obj = vci_error_new();
-    vci_error_fill(obj, VC_ERR_IO, 0, "reason\n", 7);
-    assert_error(vci_error_from_plugin(&err, obj, VC_ERR_TIMEOUT, "shim", "p", "m", NULL), &err, VC_ERR_TIMEOUT,
+    vci_error_fill(vci_error_init(&obj), VC_ERR_IO, 0, "reason\n", 7);
+    assert_error(vci_error_from_plugin(&err, &obj, VC_ERR_TIMEOUT, "shim", "p", "m", NULL), &err, VC_ERR_TIMEOUT,
                  "reason\\x0a");
+    /* An error that is there stays. */
+    assert_int_equal(vci_fail(&err, VC_ERR_STATE, 0, "the first one"), VC_ERR_STATE);
+    assert_int_equal(vci_error_from_plugin(&err, &obj, VC_ERR_IO, "shim", "p", "m", NULL), VC_ERR_IO);
+    assert_int_equal(vci_error_from_plugin(NULL, &obj, VC_ERR_IO, "shim", "p", "m", NULL), VC_ERR_IO);
+    assert_string_equal(vc_error_text(err), "the first one");
+    vc_error_free(err);
     assert_string_equal(vc_error_name(VC_ERR_NOEXEC), "not-executable");
     assert_string_equal(vc_error_name(7), "unknown");
     assert_string_equal(vc_error_name(-1000), "unknown");

@@ -293,8 +293,10 @@ static void refused(vc_context *ctx, struct vc_pod_config *pod, int code, const 
     if (rc != code)
         fail_msg("code %s: %s", vc_error_name(rc), vc_error_text(err));
     vc_error_free(err);
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        continue;
+    /* What was killed with a hook is ours now, and ends within a moment. */
+    static const struct timespec pause = { .tv_nsec = 2000000 };
+    for (int i = 0; i < 5000 && waitpid(-1, NULL, WNOHANG) >= 0; i++)
+        nanosleep(&pause, NULL);
     pt_nothing_left();
 }
 

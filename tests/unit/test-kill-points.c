@@ -168,6 +168,25 @@ static int do_gc(vc_context *ctx)
     return vc_gc(ctx, NULL, NULL, NULL, NULL);
 }
 
+static int make_ctr_ready(vc_context *ctx)
+{
+    return make_running(ctx) < 0 ? -1 : do_ctr_create(ctx);
+}
+
+static int do_ctr_start(vc_context *ctx)
+{
+    return vc_container_start(ctx, "k", "c1", NULL);
+}
+
+static int run_networked(vc_context *ctx)
+{
+    (void)ctx;
+    ctx = pt_context("mock", "network=faulty", "network_faulty.endpoints=[{\"id\":\"nic0\",\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\"}]", NULL, NULL);
+    return vc_pod_run(ctx, pt_pod(&p, "k", 1), NULL, NULL);
+}
+
+static char trace[PATH_MAX + 64]; /* the names of the points that victims came to */
+
 /* In a process of its own, so that fault points count from there; its wait status. */
 static int in_child(int (*fn)(vc_context *), int at)
 {
@@ -176,8 +195,10 @@ static int in_child(int (*fn)(vc_context *), int at)
     if (pid == 0) {
         char text[16];
         snprintf(text, sizeof text, "%d", at);
-        if (at)
+        if (at) {
             setenv("VC_FAULT_AT", text, 1);
+            setenv("VC_FAULT_TRACE", trace, 1);
+        }
         _exit(fn(context()) < 0);
     }
     int status = 0;
@@ -189,6 +210,28 @@ static void reap_adopted(void)
 {
     while (waitpid(-1, NULL, WNOHANG) > 0)
         continue;
+}
+
+/* Whatever has happened: looking gives an answer, and a pod that is there can be looked at alone, too. */
+static void check_answers(const char *name, int at)
+{
+    vc_context *ctx = context();
+    struct vc_pod_status **list = NULL, *s = NULL;
+    size_t n = 0;
+    vc_error *e = NULL;
+    if (vc_pod_list(ctx, &list, &n, &e) < 0 || n > 1)
+        fail_msg("%s killed at point %d: list: %zu pods, %s", name, at, n, vc_error_text(e));
+    int rc = vc_pod_status(ctx, "k", &s, &e);
+    if (rc != (n ? 0 : VC_ERR_NOTFOUND))
+        fail_msg("%s killed at point %d: status: %s", name, at, vc_error_text(e));
+    if (n && strcmp(s->state, list[0]->state) != 0)
+        fail_msg("%s killed at point %d: status says %s, list %s", name, at, s->state, list[0]->state);
+    if (s && strcmp(s->state, "broken") == 0 && !*s->reason)
+        fail_msg("%s killed at point %d: broken without a reason", name, at);
+    vc_error_free(e);
+    vc_pod_status_free(s);
+    vc_pod_list_free(list, n);
+    vc_context_free(ctx);
 }
 
 /* What is left after everything was cleared away. */
@@ -204,6 +247,8 @@ static void check_nothing(const char *name, int at)
 
 static void (*after_each)(const char *name); /* what else must be true then; NULL = nothing */
 
+static int total;
+
 static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(vc_context *), int lives)
 {
     int at = 1;
@@ -215,15 +260,19 @@ static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(v
             break;
         }
         assert_int_equal(WTERMSIG(status), SIGKILL);
-        if (in_child(do_gc, 0) != 0)
+        check_answers(name, at);
+        /* By gc first, or by a forced delete alone, after which gc has nothing to do. */
+        if (at % 2 && in_child(do_gc, 0) != 0)
             fail_msg("%s killed at point %d: gc failed", name, at);
+        check_answers(name, at);
         /* What the user still has, as it was before the operation or after it, goes by a plain forced delete. */
-        if (lives && pt_count("state/pods"))
-            assert_int_equal(in_child(do_delete, 0), 0);
+        if ((lives || at % 2 == 0) && pt_count("state/pods") + pt_count("run/pods") && in_child(do_delete, 0) != 0)
+            fail_msg("%s killed at point %d: a forced delete failed", name, at);
         check_nothing(name, at);
         if (after_each)
             after_each(name);
     }
+    total += at - 1;
     if (pt_count("state/pods"))
         assert_int_equal(in_child(do_delete, 0), 0);
     check_nothing(name, 0);
@@ -264,10 +313,13 @@ static void test_walk(void **state)
         { "container resume", make_ctr_paused, do_ctr_resume, 1 },
         { "container update", make_running, do_update, 1 },
         { "annotations", make_running, do_annotate, 1 },
+        { "container start", make_ctr_ready, do_ctr_start, 1 },
+        { "pod run with a network", make_nothing, run_networked, 1 },
     };
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
         walk(walks[i].name, walks[i].prepare, walks[i].victim, walks[i].lives);
+    print_message("killed at %d points in all\n", total);
 }
 
 /* ---- hooks: one that runs when its caller is killed does not go on, and for each prestart there is a poststop ---- */
@@ -482,6 +534,18 @@ static int delete_template(vc_context *ctx)
     return rc;
 }
 
+/* As one leaves it who is killed while he makes one. */
+static int make_half_template(vc_context *ctx)
+{
+    char path[PATH_MAX + 64];
+    (void)ctx;
+    PT_PATH(path, "%s/state/templates", pt_root);
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return -1;
+    PT_PATH(path, "%s/state/templates/.making-abcdef", pt_root);
+    return mkdir(path, 0700);
+}
+
 static int gc_templates(vc_context *ctx)
 {
     (void)ctx;
@@ -540,7 +604,7 @@ static void walk_template(const char *name, int (*prepare)(vc_context *), int (*
     assert_int_equal(in_child(delete_template, 0), 0);
     check_nothing(name, 0);
     assert_int_equal(pt_count("state/templates"), 0);
-    assert_in_range(at, 4, MAX_POINTS - 1);
+    assert_in_range(at, prepare == make_half_template ? 2 : 4, MAX_POINTS - 1);
     print_message("%s (%s): killed at each of %d points, nothing half-made left\n", name, stack, at - 1);
 }
 
@@ -554,16 +618,90 @@ static void test_templates(void **state)
         walk_template("template create", make_nothing, make_template);
         walk_template("template create, anew", make_template, make_anew);
         walk_template("template delete", make_template, delete_template);
+        walk_template("gc of a half-made template", make_half_template, gc_templates);
         walk_template("pod run from a template", make_template, run_from_template);
         if (i)
             walk_template("first pod run", make_nothing, run_auto);
     }
 }
 
+/* ---- is every point of the source walked to? ---- */
+
+static char *slurp(const char *path)
+{
+    static char text[4 << 20];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t n = 0;
+    for (ssize_t k; fd >= 0 && n < sizeof text - 1 && (k = read(fd, text + n, sizeof text - 1 - n)) > 0;)
+        n += (size_t)k;
+    if (fd < 0)
+        fail_msg("cannot read %s: %s", path, strerror(errno));
+    close(fd);
+    text[n] = '\0';
+    return text;
+}
+
+/* Is it a whole line of the file, or the first word of one?  (The trace has "NUMBER NAME".) */
+static int has_name(const char *text, const char *name, char before)
+{
+    size_t n = strlen(name);
+    for (const char *at = text; (at = strstr(at, name)); at += n)
+        if ((at == text || at[-1] == before) && (at[n] == '\n' || at[n] == ' '))
+            return 1;
+    return 0;
+}
+
+/* A point that no walk comes to tests nothing.  Those that need a VM, a network or a pool are in tests/fault-points with
+ * the test that walks to them, which checks that it does. */
+static void test_all_reached(void **state)
+{
+    (void)state;
+    const char *src = getenv("srcdir") ? getenv("srcdir") : ".";
+    char path[2 * PATH_MAX], names[256][48];
+    size_t n = 0, elsewhere = 0, lost = 0;
+    PT_PATH(path, "%s/core/src", src);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d));) {
+        size_t len = strlen(e->d_name);
+        if (len < 3 || strcmp(e->d_name + len - 2, ".c") != 0)
+            continue;
+        PT_PATH(path, "%s/core/src/%s", src, e->d_name);
+        for (char *at = slurp(path); (at = strstr(at, "vci_fault_point(\"")); at++) {
+            assert_true(n < 256);
+            assert_int_equal(sscanf(at, "vci_fault_point(\"%47[^\"]", names[n++]), 1);
+        }
+    }
+    closedir(d);
+    assert_true(n > 50);
+    char *reached = strdup(slurp(trace));
+    PT_PATH(path, "%s/tests/fault-points", src);
+    const char *others = slurp(path);
+    for (size_t i = 0; i < n; i++) {
+        int here = has_name(reached, names[i], ' '), there = has_name(others, names[i], '\n');
+        elsewhere += !here;
+        if (here == there) {
+            lost++;
+            print_error("fault point \"%s\" is %s\n", names[i],
+                        here ? "walked to here: it need not be in tests/fault-points" : "never walked to");
+        }
+    }
+    free(reached);
+    print_message("%zu fault points in the source, %zu of them walked to by other tests\n", n, elsewhere);
+    assert_int_equal(lost, 0);
+}
+
+static int setup(void **state)
+{
+    int rc = pt_setup(state);
+    PT_PATH(trace, "%s/trace", pt_root);
+    return rc;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors),
                                         cmocka_unit_test(test_pause_again), cmocka_unit_test(test_hooks),
-                                        cmocka_unit_test(test_templates) };
-    return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
+                                        cmocka_unit_test(test_templates), cmocka_unit_test(test_all_reached) };
+    return cmocka_run_group_tests(tests, setup, pt_teardown);
 }

@@ -106,14 +106,13 @@ static void paths(void **state)
 static void errors(void **state)
 {
     (void)state;
-    vc_error *e = vci_error_new();
+    vc_error obj, *e = vci_error_init(&obj);
     assert_int_equal(host->err_set(host, (vc_err *)e, VC_E_PEER, ECONNRESET, "the guest said \033[2J", 18), VC_E_PEER);
     assert_string_equal(vc_error_text(e), "the guest said \\x1b[2: Connection reset by peer");
     host->err_context(host, (vc_err *)e, "vm_start", 8);
     assert_string_equal(vc_error_text(e), "vm_start: the guest said \\x1b[2: Connection reset by peer");
     assert_int_equal(host->err_set(host, NULL, VC_E_PEER, 0, "x", 1), VC_E_PEER);
     host->err_context(host, NULL, "x", 1);
-    vc_error_free(e);
     struct vc_call call = { .size = sizeof(call), .deadline_ns = 1 };
     assert_int_equal(host->cancelled(host, &call), 1);
     call.deadline_ns = vcs_now_ns() + 3600000000000;
@@ -146,7 +145,7 @@ static void processes(void **state)
     (void)state;
     const char *const argv[] = { "/bin/sh", "-c", "read x; exit 3", NULL };
     int fds[2];
-    vc_error *e = vci_error_new();
+    vc_error obj, *e = vci_error_init(&obj);
     struct vc_call call = { .size = sizeof(call), .err = (vc_err *)e };
     struct vc_proc proc = { 0 };
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
@@ -183,7 +182,6 @@ static void processes(void **state)
     s.stdio[0] = -1;
     assert_int_equal(host->spawn(host, &call, &s, &proc), VC_E_NOTFOUND);
     assert_contains(vc_error_text(e), "cannot start /nonexistent");
-    vc_error_free(e);
 }
 
 static void resources(void **state)

@@ -28,7 +28,7 @@ walk() {
         eval "$3" >"$work/prepare.log" 2>&1 || { bad "$name: preparing for point $at: $(cat "$work/prepare.log")"; return; }
         code=0
         rm -f "$work/count"
-        VC_FAULT_AT=$at VC_FAULT_COUNT=$work/count run_it "$4" || code=$?
+        VC_FAULT_AT=$at VC_FAULT_COUNT=$work/count VC_FAULT_TRACE=$work/trace run_it "$4" || code=$?
         if [ "$at" -eq 0 ]; then
             points=$(cat "$work/count" 2>/dev/null)
             [ "$code" -eq 0 ] || { bad "$name: fails by itself with $code: $(cat "$work/victim.log")"; return; }
@@ -36,8 +36,11 @@ walk() {
         else
             [ "$code" -eq 137 ] || bad "$name: not killed at point $at of $points, but ended with $code: $(cat "$work/victim.log")"
         fi
-        $v gc >/dev/null || bad "$name: gc after point $at"
+        $v pod list >/dev/null || bad "$name: pod list after point $at"
+        # By gc first, or by a forced delete alone.
+        [ $((at % 2)) -ne 0 ] || $v gc >/dev/null || bad "$name: gc after point $at"
         $v pod delete --force k >/dev/null 2>&1
+        $v gc >/dev/null || bad "$name: gc after point $at and a forced delete"
         $v pool drain >/dev/null || bad "$name: pool drain after point $at"
         now=$(left_behind)
         [ -z "$now" ] || bad "$name: killed at point $at, left: $now"
@@ -70,6 +73,9 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
     walk "container delete" "$step" "$running && $v container stop --timeout 0 k c" "$v container delete k c"
     walk "pod delete" "$step" "$running && $v pod stop k" "$v pod delete k"
     walk "pod delete --force" "$step" "$running" "$v pod delete --force k"
+    if [ "$stack" != mock ]; then
+        walk "exec" "$step" "$running" "$v container exec -d k c -- true"
+    fi
     if [ "$stack" != mock ]; then # with volumes, mounts and, in a VM, a disk
         volumes="$with pod k volume=data:$data/d volume=fixed:$data/d:ro"
         mounted="$with container k c $root mount=/made/d:$data/d mount-ro=/made/f:$data/f mount=/v:data:volume $disk -- sleep 1000000"
@@ -97,6 +103,18 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
     [ "$stack" != mock ] || walk "template create" "$step" "$v template create" "$v template create --force"
 done
 echo "killed at $total points in all"
+# Points that only this test comes to: it must.
+for stack in ${VC_KILL_STACKS:-qemu}; do
+    case $stack in
+    mock) self=tests/story/kill-points.sh ;;
+    ns) self=tests/root/ns-kill-points.sh ;;
+    *) self=tests/vm/kill-points.sh ;;
+    esac
+    while read -r point where; do
+        [ "$where" = "$self" ] || continue
+        if grep -q "^[0-9]* $point\$" "$work/trace"; then ok "walked to $point"; else bad "$point is never walked to"; fi
+    done <"${srcdir:-.}/tests/fault-points"
+done
 is "the root directory is as it was" "$(snapshot "$root")" "$before"
 is "and so is what was mounted" "$(snapshot "$data")" "$data_before"
 finish
