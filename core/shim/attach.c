@@ -91,7 +91,8 @@ static int receive(int conn, int fds[3])
     struct msghdr msg = { .msg_iov = &iov,
                           .msg_iovlen = 1,
                           .msg_control = &control,
-                          .msg_controllen = sizeof control };
+                          /* Not CMSG_SPACE: in what that adds for alignment, a fourth one would find room. */
+                          .msg_controllen = CMSG_LEN(3 * sizeof(int)) };
     int got[3], n_got = 0, want = 0;
     ssize_t n = recvmsg(conn, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -191,7 +192,7 @@ void attach_run(struct attach *a, const struct pollfd *pfd)
 
 int attach_writes(const struct attach *a, int keep)
 {
-    if (a->listener >= 0 && keep && !a->had_stdin)
+    if (a->listener >= 0 && (keep == ATTACH_KEEP || (keep && !a->had_stdin)))
         return 1;
     for (int i = 0; i < a->n; i++)
         if (a->who[i].in.in >= 0)

@@ -40,7 +40,9 @@ void attach_init(struct attach *a, int listener, int stdin_fd, struct pump *out,
 void attach_poll(const struct attach *a, struct pollfd *pfd);
 /* Serve what was polled. */
 void attach_run(struct attach *a, const struct pollfd *pfd);
-/* Does one of them still write to the process's stdin, or may one come that will? */
+/* Does one of them still write to the process's stdin, or may one come that will?  keep: 0, 1 (until one has come), or
+ * ATTACH_KEEP: for ever.  That is for terminals, which have no end of file: who leaves one ends nothing. */
+#define ATTACH_KEEP 2
 int attach_writes(const struct attach *a, int keep);
 /* The process's stdin is closed. */
 void attach_stdin_closed(struct attach *a);

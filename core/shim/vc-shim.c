@@ -338,7 +338,7 @@ static int open_streams(struct shim *s, const struct options *o, vc_error **err)
     pump_init(&s->pumps[1], s->fds[1], 1);
     pump_init(&s->pumps[2], s->fds[2], 2);
     attach_init(&s->attach, o->attach_fd, s->fds[0], &s->pumps[1], &s->pumps[2]);
-    s->keep_stdin = o->keep_stdin;
+    s->keep_stdin = o->keep_stdin && o->terminal ? ATTACH_KEEP : o->keep_stdin;
     return 0;
 }
 

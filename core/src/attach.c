@@ -33,8 +33,9 @@ static int make_pipe(struct ends *e, int i, vc_error **err)
     return 0;
 }
 
-/* The process whose streams are wanted: its shim runs, and has a terminal or not. */
-static int check_process(struct vci_pod *pod, const char *ctr, const char *exec_id, int *ret_terminal, vc_error **err)
+/* The process whose streams are wanted: its shim can show them, and runs; it has a terminal or not. */
+static int check_process(struct vci_pod *pod, const char *ctr, const char *exec_id, int64_t deadline, int *ret_terminal,
+                         vc_error **err)
 {
     struct vci_ctr *c = vci_pod_find(pod, ctr, err);
     if (!c)
@@ -43,7 +44,14 @@ static int check_process(struct vci_pod *pod, const char *ctr, const char *exec_
     if (exec_id && *exec_id && !x)
         return vci_rc(err);
     const struct vc_proc *shim = x ? &x->shim : &c->shim;
-    if (!pod->boot_same || !vci_proc_lives(shim))
+    int lives = pod->boot_same && vci_proc_lives(shim);
+    /* Before there was a VM, there is no instance to ask. */
+    if ((lives || pod->saved[VC_KIND_SHIM]) && !vci_stack_get(pod, VC_KIND_SHIM, deadline, err))
+        return vci_rc(err);
+    if (pod->inst[VC_KIND_SHIM].handle && !(vci_stack_caps(pod, VC_KIND_SHIM) & VC_SHIM_CAP_ATTACH))
+        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "cannot attach to %s of pod \"%s\": shim \"%s\" cannot do that", ctr,
+                        pod->dir.id, pod->plugin[VC_KIND_SHIM]);
+    if (!lives)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot attach to %s%s%s of pod \"%s\": %s", ctr, x ? "/" : "",
                         x ? x->id : "", pod->dir.id, shim->pid > 0 ? "it has ended" : "it has no process on the host");
     *ret_terminal = (x ? x->terminal : c->terminal) != 0;
@@ -54,24 +62,18 @@ static int attach(struct vci_pod *pod, vc_context *ctx, const char *id, const ch
                   uint32_t flags, struct ends *e, vc_error **err)
 {
     int terminal = 0;
+    int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
     int rc = vci_check_flags("attach", flags, VC_ATTACH_STDIN, err);
     if (rc == 0)
         rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
     if (rc == 0)
-        rc = check_process(pod, ctr, exec_id, &terminal, err);
-    if (rc < 0)
-        return rc;
-    int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
-    struct vci_inst *shim = vci_stack_get(pod, VC_KIND_SHIM, deadline, err);
-    if (!shim)
-        return vci_rc(err);
-    if (!(shim->caps & VC_SHIM_CAP_ATTACH))
-        return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "cannot attach to %s of pod \"%s\": shim \"%s\" cannot do that", ctr,
-                        id, pod->plugin[VC_KIND_SHIM]);
+        rc = check_process(pod, ctr, exec_id, deadline, &terminal, err);
     for (int i = flags & VC_ATTACH_STDIN ? 0 : 1; rc == 0 && i < (terminal ? 2 : 3); i++)
         rc = make_pipe(e, i, err);
+    if (rc < 0)
+        return rc;
     pod->dir.cancellable = 1;
-    return rc < 0 ? rc : VCI_CALL(shim, deadline, err, shim, attach, ctr, exec_id ? exec_id : "", e->theirs);
+    return VCI_CALL(&pod->inst[VC_KIND_SHIM], deadline, err, shim, attach, ctr, exec_id ? exec_id : "", e->theirs);
 }
 
 int vc_container_attach(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t flags,

@@ -70,12 +70,15 @@ int vci_calls_enter(uint32_t kind, const char *name, const char *path, const cha
         int expected = 0;
         if (atomic_load_explicit(&r->tid, memory_order_relaxed) || !atomic_compare_exchange_strong(&r->tid, &expected, tid))
             continue;
-        atomic_fetch_add(&r->turn, 1);
+        /* Nobody else writes this row now.  What it says is to be seen between the two turns. */
+        unsigned turn = atomic_load_explicit(&r->turn, memory_order_relaxed);
+        atomic_store_explicit(&r->turn, turn + 1, memory_order_relaxed);
+        atomic_thread_fence(memory_order_release);
         r->kind = kind;
         put(r->name, sizeof(r->name), name);
         put(r->member, sizeof(r->member), member);
         put(r->path, sizeof(r->path), path);
-        atomic_fetch_add(&r->turn, 1);
+        atomic_store_explicit(&r->turn, turn + 2, memory_order_release);
         return i;
     }
     return -1;
@@ -84,7 +87,7 @@ int vci_calls_enter(uint32_t kind, const char *name, const char *path, const cha
 void vci_calls_leave(int slot)
 {
     if (slot >= 0)
-        atomic_store(&rows[slot].tid, 0);
+        atomic_store_explicit(&rows[slot].tid, 0, memory_order_release);
 }
 
 /* Append as much as there is room for. */

@@ -29,8 +29,12 @@ static void spec_name(char *buf, size_t size, const char *ctr)
 int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err)
 {
     char name[160];
+    size_t len = strlen(c->spec);
+    if (len > SPEC_MAX) /* it could not be read again */
+        return vci_fail(err, VC_ERR_RESOURCE, 0,
+                        "the specification of container \"%s\" takes %zu bytes, and %u are the most", c->id, len, SPEC_MAX);
     spec_name(name, sizeof name, c->id);
-    int r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, strlen(c->spec), 0600, 0);
+    int r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, len, 0600, 0);
     if (r < 0)
         return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id,
                         name);
@@ -398,9 +402,14 @@ static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_t
 
 static void undo_make(struct vci_pod *pod, struct vci_ctr *c)
 {
-    vci_autoerror vc_error *e = NULL;
-    if (vci_ctr_unmake(pod, c, pod->connected, vci_pod_deadline(pod->ctx, "call_timeout"), &e) < 0)
-        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
+    int guest = pod->connected, rc;
+    do {
+        vci_autoerror vc_error *e = NULL;
+        rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(pod->ctx, "call_timeout"), &e);
+        if (rc < 0)
+            vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
+        /* When the guest does not do its part, the host's is done without it: nobody comes back to this container. */
+    } while (rc < 0 && guest-- > 0);
     vci_pod_end_lost_shims(pod);
 }
 
@@ -540,15 +549,29 @@ static int end_process(struct vci_pod *pod, struct vci_ctr *c, int64_t timeout_m
     return 0;
 }
 
+/* Its shim has ended and has not said how its process did: that may run on. */
+static int end_lost(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+{
+    int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
+    struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
+    if (!agent)
+        return vci_rc(err);
+    int rc = VCI_CALL(agent, deadline, err, agent, signal, c->id, NULL, 9, VC_SIGNAL_ALL);
+    if (rc != VC_ERR_NOTFOUND && rc != VC_ERR_STATE)
+        return rc;
+    vc_error_free(VCS_TAKE_PTR(*err)); /* it has ended as well */
+    return 0;
+}
+
 static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms,
                     vc_error **err)
 {
     int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
-    if (rc == 0)
-        vci_pod_refresh(pod);
     struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
     if (!c)
         return vci_rc(err);
+    int ran = c->state == VCI_RUNNING;
+    vci_pod_refresh(pod);
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\": pod \"%s\" is paused", ctr, id);
     /* What is frozen takes no SIGTERM. */
@@ -558,9 +581,11 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
                         id);
     if (c->state == VCI_RUNNING || c->state == VCI_PAUSED) {
         rc = end_process(pod, c, timeout_ms, err);
-        if (rc < 0)
-            return rc;
+    } else if (ran && pod->state == VCI_RUNNING && vci_exit_read(&pod->dir, c->id, NULL) < 0) {
+        rc = end_lost(pod, c, err);
     }
+    if (rc < 0)
+        return rc;
     vci_pod_close(pod);
     rc = open_for_change(pod, ctx, id, err);
     c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;

@@ -379,6 +379,11 @@ static int run_list(struct vci_pod *pod, struct vci_ctr *c, enum vci_hook_list l
     if (!h->n[list])
         return 0;
     rc = vci_net_open_ns(pod, &netns_fd, &e);
+    if (rc == VC_ERR_NOTFOUND && list == VCI_HOOK_POSTSTOP) { /* it went before them, but what they undo need not have */
+        vci_log(pod->ctx, VC_LOG_INFO, pod->dir.id, "poststop hooks: %s", vc_error_text(e));
+        vc_error_free(VCS_TAKE_PTR(e));
+        rc = 0;
+    }
     vcs_autoclose int ns = netns_fd;
     json_object *state = rc == 0 ? state_of(pod, c, list) : NULL;
     for (size_t i = 0; rc == 0 && i < h->n[list]; i++) {

@@ -22,8 +22,10 @@ static struct vci_plugin *loaded;
 
 int vci_plugin_name_ok(const char *name)
 {
-    size_t n = strlen(name);
-    return n >= 1 && n <= 32 && name[0] != '-' && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
+    size_t n = 0;
+    while (n <= 32 && ((name[n] >= 'a' && name[n] <= 'z') || (name[n] >= '0' && name[n] <= '9') || (n && name[n] == '-')))
+        n++;
+    return n >= 1 && n <= 32 && !name[n];
 }
 
 static int by_name(const void *a, const void *b)

@@ -11,6 +11,7 @@
 
 #define MAX_COLUMNS 16
 #define CELL_MAX    4096
+#define TABLE_MAX   (8u * 1024 * 1024) /* a list of the guest's, with one long cell, would fill the memory with blanks */
 
 /* Names of users are the container's affair, so that `user` is a number as well. */
 enum column { PID, PPID, UID, USER, CMD, ARGS, COMM, N_COLUMNS };
@@ -23,6 +24,7 @@ static const struct {
     [COMM] = { "comm", "COMMAND", 0 },
 };
 
+enum { TOO_LONG = -2 };
 struct choice {
     enum column list[MAX_COLUMNS];
     size_t n;
@@ -203,6 +205,7 @@ static int put_row(struct vcs_buf *out, json_object *process, const struct choic
     return r;
 }
 
+/* TOO_LONG, or another negative number without memory. */
 static int put_table(struct vcs_buf *out, json_object *list, const struct choice *c)
 {
     char text[CELL_MAX];
@@ -217,7 +220,7 @@ static int put_table(struct vcs_buf *out, json_object *list, const struct choice
     }
     int r = put_row(out, NULL, c, width);
     for (size_t i = 0; r >= 0 && i < n; i++)
-        r = put_row(out, json_object_array_get_idx(list, i), c, width);
+        r = out->len > TABLE_MAX ? TOO_LONG : put_row(out, json_object_array_get_idx(list, i), c, width);
     return r < 0 ? r : vcs_buf_append(out, "", 1);
 }
 
@@ -252,6 +255,10 @@ static int ctr_ps(struct vci_pod *pod, vc_context *ctx, const char *id, const ch
     json_object_put(list);
     *ret = r < 0 ? NULL : strdup((const char *)vcs_buf_data(&out));
     vcs_buf_done(&out);
+    if (r == TOO_LONG)
+        return vci_fail(err, VC_ERR_PROTOCOL, 0,
+                        "agent \"%s\" of pod \"%s\" gave a list of processes whose table is larger than %u bytes",
+                        pod->plugin[VC_KIND_AGENT], pod->dir.id, TABLE_MAX);
     return *ret ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
 }
 

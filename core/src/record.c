@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define DEPTH_MAX 32
 #define OUT_FIRST 1024 /* what most records have */
@@ -414,27 +413,14 @@ int vci_doc_parse(struct vci_doc *d, size_t len)
 
 /* ---- looking ---- */
 
-const struct vci_rec *vci_rec_get(const struct vci_rec *o, const char *key, enum vci_rec_type type)
+const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type)
 {
-    size_t len = strlen(key);
     if (!o || o->type != VCI_REC_OBJECT)
         return NULL;
     for (const struct vci_rec *v = vci_rec_first(o); v; v = vci_rec_next(o, v))
         if (v->key_len == len && memcmp(v->key, key, len) == 0)
             return v->type == type ? v : NULL;
     return NULL;
-}
-
-int64_t vci_rec_int(const struct vci_rec *o, const char *key, int64_t def)
-{
-    const struct vci_rec *v = vci_rec_get(o, key, VCI_REC_INT);
-    return v ? v->num : def;
-}
-
-const char *vci_rec_str(const struct vci_rec *o, const char *key)
-{
-    const struct vci_rec *v = vci_rec_get(o, key, VCI_REC_STR);
-    return v ? v->str : NULL;
 }
 
 struct json_object *vci_rec_json(const struct vci_rec *v)

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct json_object;
 
@@ -65,12 +66,24 @@ char *vci_doc_room(struct vci_doc *d, size_t size);
 int vci_doc_parse(struct vci_doc *d, size_t len);
 void vci_doc_done(struct vci_doc *d);
 
-/* The member of that type; NULL when there is none, or `o` is no object. */
-const struct vci_rec *vci_rec_get(const struct vci_rec *o, const char *key, enum vci_rec_type type);
+/* The member of that type, whose name has `len` bytes; NULL when there is none, or `o` is no object. */
+const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type);
+static inline const struct vci_rec *vci_rec_get(const struct vci_rec *o, const char *key, enum vci_rec_type type)
+{
+    return vci_rec_find(o, key, strlen(key), type);
+}
 /* The same for a number, or `def`. */
-int64_t vci_rec_int(const struct vci_rec *o, const char *key, int64_t def);
+static inline int64_t vci_rec_int(const struct vci_rec *o, const char *key, int64_t def)
+{
+    const struct vci_rec *v = vci_rec_get(o, key, VCI_REC_INT);
+    return v ? v->num : def;
+}
 /* And for a string, or NULL. */
-const char *vci_rec_str(const struct vci_rec *o, const char *key);
+static inline const char *vci_rec_str(const struct vci_rec *o, const char *key)
+{
+    const struct vci_rec *v = vci_rec_get(o, key, VCI_REC_STR);
+    return v ? v->str : NULL;
+}
 /* The values in an array or object: for (v = vci_rec_first(a); v; v = vci_rec_next(a, v)). */
 static inline const struct vci_rec *vci_rec_first(const struct vci_rec *a)
 {

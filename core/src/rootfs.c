@@ -289,7 +289,9 @@ int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     int rc = vci_rootfs_check(c->rootfs, err);
     if (rc < 0)
         return rc;
-    vcs_autoclose int rootfd = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    /* Links were resolved when the container was made; since then somebody may have put others there. */
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    vcs_autoclose int rootfd = (int)syscall(SYS_openat2, AT_FDCWD, c->rootfs, &how, sizeof how);
     if (rootfd < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", c->rootfs);
     rc = vci_ctr_load_spec(pod, c, err);

@@ -364,7 +364,7 @@ void vci_section_free(struct vc_config *section)
 const struct vci_entry *vci_section_find(const struct vc_config *s, const char *key)
 {
     for (size_t i = 0; s && i < s->n; i++)
-        if (!strcmp(s->e[i].opt->key, key))
+        if (s->e[i].opt->key[0] == key[0] && !strcmp(s->e[i].opt->key, key))
             return &s->e[i];
     return NULL;
 }

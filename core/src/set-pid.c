@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* set-pid.c: a process of the host that a caller puts in the place of a container's shim. */
+#include <errno.h>
 #include <unistd.h>
 
 #include "lib/proc.h"
@@ -20,7 +21,11 @@ static int set_pid(struct vci_pod *pod, vc_context *ctx, const char *id, const c
                              VCI_IS(VCI_READY) | VCI_IS(VCI_RUNNING) | VCI_IS(VCI_PAUSED), err);
     if (rc < 0)
         return rc;
-    if (vcs_proc_identify(pid, &proc) < 0 || !vci_proc_lives(&proc))
+    /* A thread looks like a process there, but nobody can wait for it: it has no descriptor. */
+    vcs_autoclose int fd = vcs_proc_identify(pid, &proc) < 0 || !vci_proc_lives(&proc) ? -ESRCH : vcs_proc_fd(&proc);
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+        return vci_fail(err, vci_code_of(-fd), -fd, "cannot look at process %d", pid);
+    if (fd < 0)
         return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no process %d to stand for container \"%s\" of pod \"%s\"",
                         pid, ctr, id);
     /* The shim goes on, and must not be taken for one that nobody knows. */

@@ -4,8 +4,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "pod.h"
+
+#define HALF_TRIES 50 /* a millisecond each */
 
 /* A status is one piece of memory: the struct, its pointers, then its strings.  A list of thousands of pods is made of
  * them. */
@@ -213,8 +216,12 @@ static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_
     /* Half of something: is somebody at it?  If not, it may have been finished before that was asked: look again. */
     for (int again = 0; pod.dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && pod.op)); again++) {
         held = vci_store_held(&pod.dir);
-        if (held || again == 2)
+        if (held || again == (rc == VC_ERR_NOTFOUND ? HALF_TRIES : 2))
             break;
+        /* Its directory is made a moment before it is locked, and its lock is removed a moment before it: whoever is at
+         * it may have lost the processor just then.  What was left half-made stays so. */
+        if (again >= 2)
+            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         vci_pod_close(&pod);
         vc_error_free(VCS_TAKE_PTR(e));
         rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);

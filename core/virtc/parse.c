@@ -2,6 +2,7 @@
 /* parse.c: reading of options: those that every command has, and complaints about wrong ones as JSON. */
 #include "virtc.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ static void catch_begin(const char *name)
 {
     snprintf(caught_name, sizeof caught_name, "%s: ", name);
     caught = memfd_create("virtc-usage", MFD_CLOEXEC);
-    real_stderr = caught < 0 ? -1 : dup(2);
+    real_stderr = caught < 0 ? -1 : fcntl(2, F_DUPFD_CLOEXEC, 3);
     if (real_stderr >= 0)
         dup2(caught, 2);
 }

@@ -498,7 +498,7 @@ static void bench_memory(void)
 }
 
 /* ---- group cycle: the library alone ------------------------------------------------------------ */
-static vc_context *mock_context(void)
+vc_context *bench_context(void)
 {
     struct vc_context_options o;
     VC_INIT(&o);
@@ -514,12 +514,12 @@ static vc_context *mock_context(void)
     return ctx;
 }
 
-static void cycles(vc_context *ctx, size_t n)
+void bench_cycles(vc_context *ctx, const char *pod, size_t n)
 {
     vc_error *err = NULL;
     struct vc_pod_config c;
     VC_INIT(&c);
-    c.id = "bench-cycle";
+    c.id = pod;
     for (size_t i = 0; i < n; i++) {
         char *id = NULL;
         if (vc_pod_create(ctx, &c, &id, &err) < 0 || vc_pod_start(ctx, id, &err) < 0 || vc_pod_stop(ctx, id, 0, &err) < 0 ||
@@ -555,13 +555,13 @@ static double syscalls(const char *self, const char *n)
 static void bench_cycle(const char *self)
 {
     static double us[7], cpu[7], calls[5];
-    vc_context *ctx = mock_context();
-    cycles(ctx, 50);
+    vc_context *ctx = bench_context();
+    bench_cycles(ctx, "bench-cycle", 50);
     for (int i = 0; i < 7; i++) {
         struct rusage a, b;
         getrusage(RUSAGE_SELF, &a);
         int64_t t = now_ns();
-        cycles(ctx, 1000);
+        bench_cycles(ctx, "bench-cycle", 1000);
         us[i] = (double)(now_ns() - t) / 1e6;
         getrusage(RUSAGE_SELF, &b);
         cpu[i] = (double)((b.ru_utime.tv_sec - a.ru_utime.tv_sec + b.ru_stime.tv_sec - a.ru_stime.tv_sec) * 1000000 +
@@ -580,6 +580,7 @@ static void bench_cycle(const char *self)
         report("mock_cycle_syscalls", "calls", calls, n);
     else
         fprintf(stderr, "bench: mock_cycle_syscalls needs strace; not measured\n");
+    bench_more_cycles();
 }
 
 /* What the first use of a plugin in a process costs beyond any later one: finding, checking and loading it.  us[0] is the
@@ -588,7 +589,7 @@ static void load_here(int out)
 {
     static const char *const names[] = {"hypervisor/mock", "proxy/noop"};
     double us[2];
-    vc_context *ctx = mock_context();
+    vc_context *ctx = bench_context();
     vc_error *err = NULL;
     for (int i = 0; i < 2; i++) {
         int64_t t[3];
@@ -632,17 +633,6 @@ static void bench_load(void)
     report("load_next_plugin", "us", next, 51);
 }
 
-static void bench_list(void)
-{
-    static double t[31];
-    struct ran r;
-    for (int i = 0; i < 31; i++) {
-        run_virtc(&r, -1, 0, "pod", "list", NULL);
-        t[i] = (double)(r.end - r.start) / 1e6;
-    }
-    report("pod_list_wall", "ms", t, 31);
-}
-
 int main(int argc, char **argv)
 {
     size_t n = 0;
@@ -657,8 +647,8 @@ int main(int argc, char **argv)
     rootfs = argv[2];
     workdir = argv[3];
     if (n) {
-        vc_context *ctx = mock_context();
-        cycles(ctx, n);
+        vc_context *ctx = bench_context();
+        bench_cycles(ctx, "bench-cycle", n);
         vc_context_free(ctx);
         return 0;
     }

@@ -55,6 +55,13 @@ size_t read_moments(const char *log, struct moment *m, size_t max);
 void add_phases(struct phases *ph, const char *log, const struct ran *r);
 void report_phases(const char *prefix, struct phases *ph);
 
+/* A context with plugins that do nothing, its pods below `workdir`. */
+struct vc_context *bench_context(void);
+/* Create, start, stop and delete a pod n times. */
+void bench_cycles(struct vc_context *ctx, const char *pod, size_t n);
+/* bench-pods.c: the rest of group cycle, and group list. */
+void bench_more_cycles(void);
+void bench_list(void);
 /* The groups of bench-vm.c; 0: there is no such group. */
 int bench_vm(const char *group);
 

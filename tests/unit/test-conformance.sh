@@ -393,7 +393,7 @@ plugin OTHER_MAGIC
 once 3 L5 FAIL "vc_plugin.magic is 0x46554e4b"
 plugin OTHER_KIND
 run 3 --level quick "$so"
-says 'vc_plugin.kind is 1, hypervisor, and the file lies in the directory "proxy"; that is the size of the table of kind proxy or shim'
+says 'vc_plugin.kind is 1, hypervisor, and the file lies in the directory "proxy"; that is the size of the table of kind proxy'
 mkdir -p "$work/folder/agent"
 cp "$fine" "$work/folder/agent/tool.so"
 run 3 --only L8,I1 "$work/folder/agent/tool.so"

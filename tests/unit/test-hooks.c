@@ -623,6 +623,55 @@ static void test_container(void **state)
     vc_context_free(ctx);
 }
 
+/* What prestart hooks have begun is ended by poststop hooks, even when the guest does not take part in undoing. */
+static void test_deaf_guest(void **state)
+{
+    struct pt_pod p;
+    struct set h;
+    vc_context *ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    vc_context *deaf = pt_context("faulty", "shim_faulty.fail=start", "agent_faulty.fail=ctr_remove", NULL, NULL);
+    (void)state;
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    pt_pod(&p, "p", 2);
+    p.ctr[1].hooks = set(&h, NOTE("pre"), NULL, NULL, NOTE("stop"), NULL);
+    PT_FAILS(VC_ERR_IO, "start", vc_container_create(deaf, "p", &p.ctr[1], NULL, &err));
+    assert_string_equal(slurp("order"), "pre\nstop\n");
+    PT_OK(vc_container_create(ctx, "p", &p.ctr[1], NULL, &err)); /* it is not there */
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(deaf);
+    vc_context_free(ctx);
+}
+
+/* The network namespace can be gone before the container is: after a restart of the host, say. */
+static void test_no_netns_any_more(void **state)
+{
+    struct pt_pod p;
+    struct set h;
+    char path[PATH_MAX + 128];
+    static char text[65536], more[70000];
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    (void)state;
+    pt_pod(&p, "p", 1);
+    p.ctr[0].hooks = set(&h, NOTE("pre"), NULL, NULL, NOTE("stop"), NULL);
+    PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+    PT_PATH(path, "%s/state/pods/p/pod.json", pt_root);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ssize_t n = read(fd, text, sizeof text - 1);
+    assert_true(n > 0);
+    char *at = strstr(text, "\"data\":{");
+    assert_non_null(at);
+    at += strlen("\"data\":{");
+    int len = snprintf(more, sizeof more, "%.*s\"netns\":\"1:1 /nowhere\",%s", (int)(at - text), text, at);
+    assert_int_equal(pwrite(fd, more, (size_t)len, 0), len);
+    close(fd);
+    PT_OK(vc_container_delete(ctx, "p", "c0", VC_FORCE, &err));
+    assert_string_equal(slurp("order"), "pre\nstop\n");
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 #define SPEC(hooks) "{\"process\":{\"args\":[\"true\"],\"cwd\":\"/\"},\"hooks\":" hooks "}"
 
 /* bug-20: hooks of config.json, before those of the configuration; what runs inside the container is refused. */
@@ -713,6 +762,7 @@ int main(void)
         TEST(test_timeout),   TEST(test_output), TEST(test_daemon),        TEST(test_only_logged),
         TEST(test_sigchld),   TEST(test_cancel), TEST(test_other_process), TEST(test_killed_caller),
         TEST(test_container), TEST(test_spec),   TEST(test_invalid),       TEST(test_boot_instead),
+        TEST(test_deaf_guest), TEST(test_no_netns_any_more),
     };
     return cmocka_run_group_tests(tests, group_setup, pt_teardown);
 }

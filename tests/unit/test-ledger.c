@@ -208,6 +208,52 @@ static void kills_only_the_process_that_is_meant(void **state)
     assert_int_equal(waitpid(pid, NULL, WNOHANG), -1); /* reaped already */
 }
 
+/* A process that was recorded before a reboot is nobody's of ours, also when the ledger has become long since; one that
+ * was recorded after it is. */
+static void knows_its_boot(void **state)
+{
+    (void)state;
+    struct vc_proc p[2];
+    char name[64], file[128], text[256];
+    struct vci_ledger_entry *e = NULL;
+    size_t n = 0;
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            for (;;)
+                pause();
+        assert_int_equal(vcs_proc_identify(pid, &p[i]), 0);
+    }
+    snprintf(name, sizeof(name), "%d %llu", p[0].pid, (unsigned long long)p[0].start_ticks);
+    snprintf(text, sizeof(text), "{\"boot\":\"another\"}\n{\"add\":%d,\"owner\":\"test\",\"name\":\"%s\"}\n",
+             VCI_RES_PROCESS, name);
+    snprintf(file, sizeof(file), "run/pods/%s/ledger", "p");
+    put_file(file, text, 0600);
+    reopen();
+    snprintf(name, sizeof(name), "%d %llu", p[1].pid, (unsigned long long)p[1].start_ticks);
+    add(VCI_RES_PROCESS, name);
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(vci_ledger_del(&dir, add(VC_RES_PATH, "/x"), NULL), 0);
+    reopen();
+    add(VC_RES_PATH, "/new");
+    struct stat st;
+    assert_int_equal(stat(tmp_path(file), &st), 0);
+    assert_true(st.st_size < 1000);
+    assert_int_equal(vci_ledger_read(&dir, &e, &n, NULL), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(e[0].old_boot, 1);
+    assert_int_equal(vci_ledger_is_past(&e[0]), 1);
+    assert_int_equal(e[1].old_boot, 0);
+    assert_int_equal(e[2].old_boot, 0);
+    vci_ledger_entries_free(e, n);
+    assert_int_equal(vci_ledger_undo(&dir, vcs_now_ns() + 10000000000, NULL, NULL, NULL), 0);
+    assert_int_equal(vcs_proc_alive(&p[0]), 1);
+    assert_int_equal(vcs_proc_alive(&p[1]), 0);
+    assert_int_equal(vcs_proc_kill(&p[0], SIGKILL), 0);
+    assert_int_equal(waitpid(p[0].pid, NULL, 0), p[0].pid);
+}
+
 /* Mount points inside a user's root filesystem: only the very one that was made, and only while it is empty. */
 static void leaves_the_users_things(void **state)
 {
@@ -359,6 +405,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(adds_and_takes_out, setup, teardown),
         cmocka_unit_test_setup_teardown(survives_a_half_written_line, setup, teardown),
         cmocka_unit_test_setup_teardown(stays_small, setup, teardown),
+        cmocka_unit_test_setup_teardown(knows_its_boot, setup, teardown),
         cmocka_unit_test_setup_teardown(undoes_in_reverse, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_what_it_cannot_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(kills_only_the_process_that_is_meant, setup, teardown),

@@ -643,6 +643,19 @@ static void test_source_swapped(void **state)
     assert_int_equal(rename(to, from), 0);
     PT_OK(vc_pod_start(ctx, "m", &err));
     assert_string_equal(mounted(), all_mounts);
+    /* Nor is the root itself. */
+    PT_OK(vc_pod_stop(ctx, "m", 0, &err));
+    PT_PATH(from, "%s/rootfs", pt_root);
+    PT_PATH(to, "%s/other", pt_root);
+    assert_int_equal(rename(from, to), 0);
+    assert_int_equal(symlink("other", from), 0);
+    why = NULL;
+    assert_int_not_equal(vc_pod_start(ctx, "m", &why), 0);
+    assert_non_null(strstr(vc_error_text(why), from));
+    vc_error_free(why);
+    assert_int_equal(pt_mounts(), 0);
+    assert_int_equal(unlink(from), 0);
+    assert_int_equal(rename(to, from), 0);
     PT_OK(vc_pod_delete(ctx, "m", VC_FORCE, &err));
     vc_context_free(ctx);
 }

@@ -567,6 +567,30 @@ static pid_t sleeper(void)
     return pid;
 }
 
+static void *say_tid(void *arg)
+{
+    int *pipes = arg, tid = (int)gettid();
+    char c;
+    if (write(pipes[1], &tid, sizeof tid) != sizeof tid)
+        return NULL;
+    return read(pipes[2], &c, 1) == 1 ? pipes : NULL; /* until the test is through */
+}
+
+/* A thread has an entry in /proc, and is no process: nobody could wait for it. */
+static void set_pid_of_thread(vc_context *ctx)
+{
+    pthread_t thread;
+    int pipes[4], tid = 0;
+    assert_int_equal(pipe2(pipes, O_CLOEXEC) | pipe2(pipes + 2, O_CLOEXEC), 0);
+    assert_int_equal(pthread_create(&thread, NULL, say_tid, pipes), 0);
+    assert_int_equal(read(pipes[0], &tid, sizeof tid), sizeof tid);
+    PT_FAILS(VC_ERR_NOTFOUND, "no process", vc_container_set_pid(ctx, "s", "c0", tid, &err));
+    assert_int_equal(write(pipes[3], "", 1), 1);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < 4; i++)
+        close(pipes[i]);
+}
+
 static void test_set_pid(void **state)
 {
     (void)state;
@@ -586,6 +610,7 @@ static void test_set_pid(void **state)
     PT_FAILS(VC_ERR_NOTFOUND, "no process", vc_container_set_pid(ctx, "s", "c0", gone, &err)); /* a zombie is none */
     assert_int_equal(waitpid(gone, NULL, 0), gone);
     PT_FAILS(VC_ERR_NOTFOUND, "no process", vc_container_set_pid(ctx, "s", "c0", gone, &err));
+    set_pid_of_thread(ctx);
     PT_OK(vc_container_status(ctx, "s", "c0", &s, &err));
     int32_t shim = s->pid;
     vc_container_status_free(s);
@@ -673,6 +698,49 @@ static void test_arguments(void **state)
     vc_context_free(ctx);
 }
 
+/* A shim that cannot show the streams says so, whether it has a process or not. */
+static void test_attach_unsupported(void **state)
+{
+    static const char *const stacks[] = { "mock", "faulty" };
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct pt_pod p;
+        int fds[3] = { 7, 8, 9 };
+        vc_context *ctx = pt_context(stacks[i], i ? "shim_faulty.process=true" : NULL, NULL, NULL, NULL);
+        PT_OK(vc_pod_run(ctx, pt_pod(&p, "p", 1), NULL, &err));
+        PT_FAILS(VC_ERR_UNSUPPORTED, "cannot do that", vc_container_attach(ctx, "p", "c0", NULL, 0, fds, &err));
+        PT_FAILS(VC_ERR_NOTFOUND, "\"c9\"", vc_container_attach(ctx, "p", "c9", NULL, 0, fds, &err));
+        PT_FAILS(VC_ERR_NOTFOUND, "\"e9\"", vc_container_attach(ctx, "p", "c0", "e9", 0, fds, &err));
+        assert_true(fds[0] == 7 && fds[1] == 8 && fds[2] == 9);
+        PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+        vc_context_free(ctx);
+    }
+    pt_nothing_left();
+}
+
+/* What could not be read again when the pod is started is refused when it is given. */
+static void test_large_specification(void **state)
+{
+    struct pt_pod p;
+    static char big[5u * 1024 * 1024];
+    const char *env[] = { big, NULL };
+    (void)state;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    memset(big, 'x', sizeof big - 1);
+    big[1] = '=';
+    pt_pod(&p, "large", 1);
+    p.process.env = env;
+    p.pod.flags = VC_POD_DEFER_VM;
+    PT_FAILS(VC_ERR_RESOURCE, "\"c0\" takes", vc_pod_create(ctx, &p.pod, NULL, &err));
+    pt_nothing_left();
+    big[4u * 1024 * 1024 - 65536] = '\0';
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    PT_OK(vc_pod_start(ctx, "large", &err));
+    PT_OK(vc_pod_delete(ctx, "large", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -682,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_oom_status),          cmocka_unit_test(test_set_pid),
         cmocka_unit_test(test_arguments),           cmocka_unit_test(test_pause_not_stored),
         cmocka_unit_test(test_annotations_at_once), cmocka_unit_test(test_annotations_after_reboot),
+        cmocka_unit_test(test_attach_unsupported),  cmocka_unit_test(test_large_specification),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

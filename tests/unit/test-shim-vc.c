@@ -186,7 +186,9 @@ static void test_attach(void **state)
         int says, code;
     } cases[] = { { 'k', VC_OK }, { 's', VC_E_STATE }, { 'f', VC_E_RESOURCE }, { 'b', VC_E_PROTOCOL }, { 0, VC_E_NOTFOUND } };
     int listener = -1, pipes[2][2];
-    assert_int_equal(vc_attach_listen(&fh.host, in(1000), "c1", "e1", &listener), VC_OK);
+    char *path = vc_attach_path(&fh.host, "c1", "e1");
+    assert_non_null(path);
+    assert_int_equal(vc_attach_listen(&fh.host, in(1000), path, &listener), VC_OK);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         pthread_t thread;
         void *bad = NULL;
@@ -195,7 +197,7 @@ static void test_attach(void **state)
         assert_true(pipe2(pipes[0], O_CLOEXEC) == 0 && pipe2(pipes[1], O_CLOEXEC) == 0);
         const int32_t fds[3] = { pipes[0][0], pipes[1][1], -1 };
         assert_int_equal(pthread_create(&thread, NULL, answer, job), 0);
-        assert_int_equal(vc_attach_request(&fh.host, in(5000), "c1", "e1", fds), cases[i].code);
+        assert_int_equal(vc_attach_request(&fh.host, in(5000), path, "c1/e1", fds), cases[i].code);
         assert_int_equal(pthread_join(thread, &bad), 0);
         assert_null(bad);
         assert_int_equal(read(pipes[1][0], text, sizeof(text)), 4); /* the descriptor itself arrived */
@@ -203,14 +205,15 @@ static void test_attach(void **state)
             close(pipes[k / 2][k % 2]);
     }
     const int32_t none[3] = { -1, 2, -1 };
-    assert_int_equal(vc_attach_request(&fh.host, in(50), "c1", "e1", none), VC_E_TIMEOUT); /* nobody serves it */
+    assert_int_equal(vc_attach_request(&fh.host, in(50), path, "c1/e1", none), VC_E_TIMEOUT); /* nobody serves it */
     close(listener);
-    assert_int_equal(vc_attach_request(&fh.host, in(1000), "c1", "e1", none), VC_E_NOTFOUND);
-    assert_int_equal(vc_attach_listen(&fh.host, in(1000), "c1", "e1", &listener), VC_OK); /* over what was left */
+    assert_int_equal(vc_attach_request(&fh.host, in(1000), path, "c1/e1", none), VC_E_NOTFOUND);
+    assert_int_equal(vc_attach_listen(&fh.host, in(1000), path, &listener), VC_OK); /* over what was left */
     close(listener);
-    vc_attach_remove(&fh.host, "c1", "e1");
-    assert_int_equal(vc_attach_request(&fh.host, in(1000), "c1", "e1", none), VC_E_NOTFOUND);
+    unlink(path);
+    assert_int_equal(vc_attach_request(&fh.host, in(1000), path, "c1/e1", none), VC_E_NOTFOUND);
     assert_int_equal(ops->attach(inst, in(1000), "c1", "e1", none), VC_E_NOTFOUND); /* it has no such shim */
+    free(path);
 }
 
 static void test_unknown(void **state)

@@ -365,12 +365,37 @@ static void test_bad_update(void **state)
     vc_context_free(ctx);
 }
 
+/* A guest that lists very many processes, and one with a long command line, does not fill the host's memory with the
+ * blanks of a table. */
+static void test_ps_crowd(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    const char *args[] = { "-o", "cmd,pid", NULL };
+    struct vc_ps_options o;
+    char *text = NULL;
+    vc_context *ctx = pt_context("faulty", "agent_faulty.mark=crowd", NULL, NULL, NULL);
+    VC_INIT(&o);
+    o.format = VC_PS_TABLE;
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    PT_OK(vc_container_ps(ctx, "p", "c0", &o, &text, &err)); /* nothing is filled up behind the last column */
+    assert_in_range(strlen(text), 100000, 1500000);
+    free(text);
+    text = NULL;
+    o.args = args;
+    PT_FAILS(VC_ERR_PROTOCOL, "larger than", vc_container_ps(ctx, "p", "c0", &o, &text, &err));
+    assert_null(text);
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ps),         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_update),     cmocka_unit_test(test_update_not_stored),
-        cmocka_unit_test(test_bad_update),
+        cmocka_unit_test(test_bad_update),    cmocka_unit_test(test_ps_crowd),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }

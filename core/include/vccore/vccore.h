@@ -180,7 +180,8 @@ enum {
                                       (window size, interrupt) itself */
     VC_STDIO_CONSOLE = 1u << 1,    /* stdio is the far end of a terminal made for this process */
     VC_STDIO_KEEP_STDIN = 1u << 2  /* the end of stdio[0] (/dev/null has it at once) is not the end of the process's
-                                      stdin: that stays open for those who attach, until the last of them ends his */
+                                      stdin: that stays open for those who attach, until the last of them ends his
+                                      (with a terminal: as long as it runs, ctrl-D being the end there) */
 };
 
 /* The five sets of capabilities(7), each NULL-terminated names "CAP_X"; NULL = empty. */

@@ -25,27 +25,18 @@ static uint64_t hash(uint64_t h, const char *s)
     return h;
 }
 
-/* malloc'ed; NULL without memory, or when the host has no such directory. */
-static char *socket_path(const vc_host *host, const char *ctr, const char *exec)
+char *vc_attach_path(const vc_host *host, const char *ctr, const char *exec)
 {
     vcs_autofree char *dir = vcs_path(host, VC_PATH_RUN);
     char *path = NULL;
-    uint64_t h = hash(hash(UINT64_C(0xcbf29ce484222325), ctr), exec ? exec : "");
+    uint64_t h = hash(hash(UINT64_C(0xcbf29ce484222325), ctr), exec);
     if (!dir || asprintf(&path, "%s/attach-%016llx", dir, (unsigned long long)h) < 0)
         return NULL;
     return path;
 }
 
-static int no_path(const vc_host *host, const struct vc_call *call)
+int vc_attach_listen(const vc_host *host, const struct vc_call *call, const char *path, int *ret_fd)
 {
-    return vcs_fail(host, call, VC_E_NOMEM, 0, "shim vc: no memory, or the host's directories are not known");
-}
-
-int vc_attach_listen(const vc_host *host, const struct vc_call *call, const char *ctr, const char *exec, int *ret_fd)
-{
-    vcs_autofree char *path = socket_path(host, ctr, exec);
-    if (!path)
-        return no_path(host, call);
     int fd = vcs_unix_listen(path, 0600, 16);
     if (fd == -EADDRINUSE) {
         unlink(path);
@@ -55,13 +46,6 @@ int vc_attach_listen(const vc_host *host, const struct vc_call *call, const char
         return vcs_fail(host, call, vcs_code_of(-fd), -fd, "shim vc: cannot listen on %s", path);
     *ret_fd = fd;
     return VC_OK;
-}
-
-void vc_attach_remove(const vc_host *host, const char *ctr, const char *exec)
-{
-    vcs_autofree char *path = socket_path(host, ctr, exec);
-    if (path)
-        unlink(path);
 }
 
 static int send_request(int conn, const int32_t fds[3])
@@ -113,15 +97,14 @@ static int read_answer(const vc_host *host, const struct vc_call *call, int conn
     }
 }
 
-int vc_attach_request(const vc_host *host, const struct vc_call *call, const char *ctr, const char *exec,
+int vc_attach_request(const vc_host *host, const struct vc_call *call, const char *path, const char *what,
                       const int32_t fds[3])
 {
-    vcs_autofree char *path = socket_path(host, ctr, exec), *uri = NULL;
-    if (!path || asprintf(&uri, "unix://%s", path) < 0) {
+    vcs_autofree char *uri = NULL;
+    if (asprintf(&uri, "unix://%s", path) < 0) {
         uri = NULL;
-        return no_path(host, call);
+        return vcs_fail(host, call, VC_E_NOMEM, 0, "shim vc: no memory for attaching to process %s", what);
     }
-    const char *dash = exec && *exec ? "/" : "";
     vcs_autoclose int conn = vcs_uri_connect(uri, call->deadline_ns);
     int r = conn < 0 ? conn : send_request(conn, fds);
     if (r == 0)
@@ -130,24 +113,19 @@ int vc_attach_request(const vc_host *host, const struct vc_call *call, const cha
     case ANSWER_OK:
         return VC_OK;
     case ANSWER_STDIN:
-        return vcs_fail(host, call, VC_E_STATE, 0, "the standard input of process %s%s%s is closed already", ctr, dash,
-                        exec ? exec : "");
+        return vcs_fail(host, call, VC_E_STATE, 0, "the standard input of process %s is closed already", what);
     case ANSWER_FULL:
-        return vcs_fail(host, call, VC_E_RESOURCE, 0, "as many as its shim takes are attached to process %s%s%s", ctr,
-                        dash, exec ? exec : "");
+        return vcs_fail(host, call, VC_E_RESOURCE, 0, "as many as its shim takes are attached to process %s", what);
     case -ETIMEDOUT:
-        return vcs_fail(host, call, VC_E_TIMEOUT, 0, "the shim of process %s%s%s does not answer at %s", ctr, dash,
-                        exec ? exec : "", path);
+        return vcs_fail(host, call, VC_E_TIMEOUT, 0, "the shim of process %s does not answer at %s", what, path);
     case -ECANCELED:
-        return vcs_fail(host, call, VC_E_CANCELLED, 0, "attaching to process %s%s%s was cancelled", ctr, dash,
-                        exec ? exec : "");
+        return vcs_fail(host, call, VC_E_CANCELLED, 0, "attaching to process %s was cancelled", what);
     case 0: /* it ended before it came to us */
     case -ECONNREFUSED:
     case -ECONNRESET:
     case -EPIPE:
     case -ENOENT:
-        return vcs_fail(host, call, VC_E_NOTFOUND, 0, "the shim of process %s%s%s has ended", ctr, dash,
-                        exec ? exec : "");
+        return vcs_fail(host, call, VC_E_NOTFOUND, 0, "the shim of process %s has ended", what);
     default:
         if (r > 0)
             return vcs_fail(host, call, VC_E_PROTOCOL, 0, "the shim at %s gave an answer that is not known (0x%x)", path,

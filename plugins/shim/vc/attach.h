@@ -8,13 +8,12 @@
 
 #include <vc/shim.h>
 
-/* Listen where those attach who want this process; a socket that an earlier shim of it left goes.  *ret_fd is the
- * caller's.  Reports its error. */
-int vc_attach_listen(const vc_host *host, const struct vc_call *call, const char *ctr, const char *exec, int *ret_fd);
-/* Take the socket away; nothing happens when there is none. */
-void vc_attach_remove(const vc_host *host, const char *ctr, const char *exec);
-/* Ask the shim of this process.  Reports its error. */
-int vc_attach_request(const vc_host *host, const struct vc_call *call, const char *ctr, const char *exec,
+/* Path of a process's socket, malloc'ed; NULL without memory, or when the host has no run directory. */
+char *vc_attach_path(const vc_host *host, const char *ctr, const char *exec);
+/* Listen there; a socket that an earlier shim left goes.  *ret_fd is the caller's.  Reports its error. */
+int vc_attach_listen(const vc_host *host, const struct vc_call *call, const char *path, int *ret_fd);
+/* Ask the shim that listens there; `what` names the process in errors.  Reports its error. */
+int vc_attach_request(const vc_host *host, const struct vc_call *call, const char *path, const char *what,
                       const int32_t fds[3]);
 
 #endif

@@ -25,6 +25,7 @@
 struct entry {
     struct entry *next; /* newest first */
     char *ctr, *exec, *exit_file;
+    char *socket; /* where others attach */
     struct vc_proc proc;
 };
 
@@ -45,10 +46,11 @@ static void entry_free(struct entry *e)
     free(e->ctr);
     free(e->exec);
     free(e->exit_file);
+    free(e->socket);
     free(e);
 }
 
-static struct entry *entry_new(const char *ctr, const char *exec, const char *exit_file)
+static struct entry *entry_new(const vc_host *host, const char *ctr, const char *exec, const char *exit_file)
 {
     struct entry *e = calloc(1, sizeof(*e));
     if (!e)
@@ -56,7 +58,7 @@ static struct entry *entry_new(const char *ctr, const char *exec, const char *ex
     e->ctr = strdup(ctr);
     e->exec = strdup(exec ? exec : "");
     e->exit_file = strdup(exit_file ? exit_file : "");
-    if (e->ctr && e->exec && e->exit_file)
+    if (e->ctr && e->exec && e->exit_file && (e->socket = vc_attach_path(host, e->ctr, e->exec)))
         return e;
     entry_free(e);
     return NULL;
@@ -160,7 +162,7 @@ static int load_state(vc_inst *inst, struct json_object *list)
         int64_t pid = member_int(o, "pid"), start = member_int(o, "start");
         if (!ctr || !*ctr || !exec || !file || pid <= 1 || pid > INT32_MAX || start < 0)
             return -1;
-        struct entry *e = entry_new(ctr, exec, file);
+        struct entry *e = entry_new(inst->host, ctr, exec, file);
         if (!e)
             return -1;
         e->proc = (struct vc_proc){ .pid = (int32_t)pid, .start_ticks = (uint64_t)start };
@@ -229,7 +231,7 @@ static int end(vc_inst *inst, const struct vc_call *call, struct entry *e)
         return vcs_fail(inst->host, call, r, 0, "the shim of %s/%s (process %d) was killed but has not ended", e->ctr, e->exec,
                         e->proc.pid);
     inst->host->proc_done(inst->host, &e->proc);
-    vc_attach_remove(inst->host, e->ctr, e->exec);
+    unlink(e->socket);
     return VC_OK;
 }
 
@@ -268,7 +270,7 @@ static int make_room(vc_inst *inst, size_t need)
         if (!oldest)
             return -1;
         inst->host->proc_done(inst->host, &oldest->proc);
-        vc_attach_remove(inst->host, oldest->ctr, oldest->exec);
+        unlink(oldest->socket);
         forget(inst, oldest);
     }
 }
@@ -348,13 +350,13 @@ static int vc_start(vc_inst *inst, const struct vc_call *call, const struct vc_s
         return vcs_fail(inst->host, call, VC_E_RESOURCE, 0,
                         "pod %s runs as many processes as shim vc can keep in its state", inst->pod);
     old = find(inst, params->container_id, exec);
-    struct entry *e = entry_new(params->container_id, exec, file);
+    struct entry *e = entry_new(inst->host, params->container_id, exec, file);
     struct places p = { 0 };
     const char *argv[ARGV_MAX];
     vcs_autoclose int listener = -1;
     int rc = !e || places_get(inst, &p) < 0 ? vcs_fail(inst->host, call, VC_E_NOMEM, 0,
                                                        "shim vc: no memory, or the host's directories are not known")
-                                            : vc_attach_listen(inst->host, call, e->ctr, e->exec, &listener);
+                                            : vc_attach_listen(inst->host, call, e->socket, &listener);
     if (rc == VC_OK) {
         fill_argv(inst, &p, params, argv);
         struct vc_spawn spawn = {
@@ -371,7 +373,7 @@ static int vc_start(vc_inst *inst, const struct vc_call *call, const struct vc_s
         };
         rc = inst->host->spawn(inst->host, call, &spawn, &e->proc);
         if (rc)
-            vc_attach_remove(inst->host, e->ctr, e->exec);
+            unlink(e->socket);
     }
     places_free(&p);
     if (rc) {
@@ -434,7 +436,9 @@ static int vc_attach(vc_inst *inst, const struct vc_call *call, const char *ctr,
         return unknown(inst, call, ctr, exec_id);
     if (!alive(inst, e))
         return vcs_fail(inst->host, call, VC_E_NOTFOUND, 0, "the shim of process %s/%s has ended", e->ctr, e->exec);
-    return vc_attach_request(inst->host, call, e->ctr, e->exec, fds);
+    char what[300];
+    snprintf(what, sizeof(what), "%s%s%s", e->ctr, *e->exec ? "/" : "", e->exec);
+    return vc_attach_request(inst->host, call, e->socket, what, fds);
 }
 
 /* ---- the descriptor ---- */

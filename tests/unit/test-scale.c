@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-scale.c: what many pods cost, without a clock: reads that a list and a status need, and what thousands of cycles
+ * leave behind. */
+#include "podtest.h"
+
+#include <malloc.h>
+
+static struct pt_pod p;
+
+static void make(vc_context *ctx, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "p%d", i);
+        assert_int_equal(vc_pod_create(ctx, pt_pod(&p, id, 2), NULL, NULL), 0);
+    }
+}
+
+/* read(2) calls of this process so far; the kernel counts them. */
+static unsigned long long reads(void)
+{
+    char buf[512];
+    int fd = open("/proc/self/io", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    buf[n] = '\0';
+    const char *at = strstr(buf, "syscr: ");
+    return at ? strtoull(at + 7, NULL, 10) : 0;
+}
+
+static unsigned long long reads_of_list(vc_context *ctx, size_t want)
+{
+    struct vc_pod_status **list = NULL;
+    size_t n = 0;
+    unsigned long long before = reads();
+    assert_int_equal(vc_pod_list(ctx, &list, &n, NULL), 0);
+    unsigned long long after = reads();
+    assert_int_equal(n, want);
+    vc_pod_list_free(list, n);
+    return after - before - 1;
+}
+
+static unsigned long long reads_of_status(vc_context *ctx)
+{
+    struct vc_pod_status *s = NULL;
+    unsigned long long before = reads();
+    assert_int_equal(vc_pod_status(ctx, "p0", &s, NULL), 0);
+    unsigned long long after = reads();
+    vc_pod_status_free(s);
+    return after - before - 1;
+}
+
+static void list_is_linear(void **state)
+{
+    (void)state;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    if (!reads())
+        skip(); /* a kernel without it */
+    make(ctx, 0, 10);
+    reads_of_list(ctx, 10);
+    unsigned long long ten = reads_of_list(ctx, 10), one = reads_of_status(ctx);
+    make(ctx, 10, 200);
+    unsigned long long many = reads_of_list(ctx, 200);
+    /* One read for each pod. */
+    assert_true(ten >= 10 && ten <= 12);
+    assert_true(many >= 200 && many <= 202);
+    assert_int_equal(reads_of_status(ctx), one);
+    for (int i = 0; i < 200; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "p%d", i);
+        assert_int_equal(vc_pod_delete(ctx, id, 0, NULL), 0);
+    }
+    vc_context_free(ctx);
+}
+
+static size_t entries(const char *path)
+{
+    DIR *d = opendir(path);
+    size_t n = 0;
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+struct left {
+    size_t fds, threads, pods, states, run, state, memory;
+};
+
+static struct left look(void)
+{
+    char path[PATH_MAX + 64];
+    struct left l = { .fds = entries("/proc/self/fd"), .threads = entries("/proc/self/task") };
+    PT_PATH(path, "%s/run/pods", pt_root);
+    l.pods = entries(path);
+    PT_PATH(path, "%s/state/pods", pt_root);
+    l.states = entries(path);
+    PT_PATH(path, "%s/run", pt_root);
+    l.run = entries(path);
+    PT_PATH(path, "%s/state", pt_root);
+    l.state = entries(path);
+    l.memory = mallinfo2().uordblks;
+    return l;
+}
+
+static void cycles(vc_context *ctx, int n)
+{
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(vc_pod_create(ctx, pt_pod(&p, "flat", 1), NULL, NULL), 0);
+        assert_int_equal(vc_pod_start(ctx, "flat", NULL), 0);
+        assert_int_equal(vc_pod_stop(ctx, "flat", 0, NULL), 0);
+        assert_int_equal(vc_pod_delete(ctx, "flat", 0, NULL), 0);
+        /* And one that fails. */
+        assert_int_equal(vc_pod_start(ctx, "flat", NULL), VC_ERR_NOTFOUND);
+    }
+}
+
+/* Ten thousand times the same life leaves what ten of them leave. */
+static void cycles_are_flat(void **state)
+{
+    (void)state;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    cycles(ctx, 10);
+    struct left before = look();
+    cycles(ctx, 10000);
+    struct left after = look();
+    assert_int_equal(after.fds, before.fds);
+    assert_int_equal(after.threads, before.threads);
+    assert_int_equal(after.pods, before.pods);
+    assert_int_equal(after.states, before.states);
+    assert_int_equal(after.run, before.run);
+    assert_int_equal(after.state, before.state);
+    /* A byte lost in each would be more than that. */
+    assert_true(after.memory < before.memory + 8192);
+    vc_context_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(list_is_linear),
+        cmocka_unit_test(cycles_are_flat),
+    };
+    return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
+}
