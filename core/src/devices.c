@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -319,6 +321,21 @@ static int check_image(const struct vci_pod *pod, const struct vci_ctr *c, json_
                     c->id, text_member(entry, HOST_PATH), pod->plugin[VC_KIND_HYPERVISOR]);
 }
 
+/* Links were resolved when the container was made; since then somebody may have put others there. */
+static int check_path(const struct vci_ctr *c, const struct vci_disk *d, vc_error **err)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    struct stat st;
+    vcs_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, d->path, &how, sizeof how);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
+                        "container \"%s\": cannot use %s as a disk", c->id, d->path);
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\": %s is no disk any more: it is neither a block device nor a file",
+                        c->id, d->path);
+    return 0;
+}
+
 static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, int64_t deadline, vc_error **err)
 {
     const struct vci_disk *same = find_disk(pod, NULL, d, 1);
@@ -327,6 +344,9 @@ static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, 
         memcpy(d->addr, same->addr, sizeof d->addr);
         return 0;
     }
+    int rc = check_path(c, d, err);
+    if (rc < 0)
+        return rc;
     if (!(hv->caps & VC_HV_CAP_HOTPLUG))
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
                         "container \"%s\": the disk %s cannot be given to it: hypervisor \"%s\" plugs nothing into a VM that runs",
@@ -339,7 +359,7 @@ static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, 
         .flags = d->readonly ? VC_DEV_READONLY : 0,
     };
     struct vc_device_result out = { .size = sizeof out };
-    int rc = VCI_CALL(hv, deadline, err, hypervisor, device_add, &dev, &out);
+    rc = VCI_CALL(hv, deadline, err, hypervisor, device_add, &dev, &out);
     vci_fault_point("disk-plugged");
     if (rc < 0) {
         vci_context(err, "container \"%s\"", c->id);

@@ -23,6 +23,9 @@ plugindir=$inst$(pkg-config --variable=plugindir libvccore-sdk | sed "s|^$inst||
 is "plugins lie where the SDK says" "$(ls "$plugindir/hypervisor" | tr '\n' ' ')" "mock.so qemu.so "
 man=$(find "$inst" -name 'virtc.1*' -o -name 'vccore.conf.5*' | wc -l)
 is "man pages" "$man" 2
+for f in bash-completion/completions/virtc zsh/site-functions/_virtc fish/vendor_completions.d/virtc.fish; do
+    [ -s "$(find "$inst" -path "*/share/$f")" ] && ok "installed: $f" || bad "not installed: $f"
+done
 stray=$(find "$inst" -type f \( -perm -002 -o -perm -020 \))
 is "nothing is writable by others" "$stray" ""
 

@@ -401,6 +401,22 @@ static void test_devices_of_guests(void **state)
     p.ctr[0].devices = k->devices;
     p.ctr[0].n_devices = 1;
     pod_fails(ctx, c, VC_ERR_UNSUPPORTED, "plugs nothing");
+    /* An image that has been replaced by a link since the container was made is not followed. */
+    char away[PATH_MAX + 96];
+    vc_error *why = NULL;
+    PT_PATH(away, "%s/d/image", dir);
+    c->flags = VC_POD_DEFER_VM;
+    PT_OK(vc_pod_create(ctx, c, NULL, &err));
+    c->flags = 0;
+    assert_int_equal(rename(image, away), 0);
+    assert_int_equal(symlink("d/image", image), 0);
+    assert_int_not_equal(vc_pod_start(ctx, "v", &why), 0);
+    assert_null(strstr(vc_error_text(why), "plugs nothing"));
+    assert_non_null(strstr(vc_error_text(why), image));
+    vc_error_free(why);
+    assert_int_equal(unlink(image), 0);
+    assert_int_equal(rename(away, image), 0);
+    PT_OK(vc_pod_delete(ctx, "v", VC_FORCE, &err));
     if (mknod(node, S_IFCHR | 0600, makedev(188, 0)) == 0) {
         k->d[0].host_path = node;
         k->d[0].type = NULL;
