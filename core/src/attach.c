@@ -7,6 +7,8 @@
 #include "lib/cleanup.h"
 #include "pod.h"
 
+#define PIPE_BYTES 65536
+
 /* The two ends of the pipes: what the caller gets, and what the shim gets. */
 struct ends {
     int mine[3];
@@ -27,6 +29,7 @@ static int make_pipe(struct ends *e, int i, vc_error **err)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make a pipe");
     e->mine[i] = p[i == 0];
     e->theirs[i] = p[i != 0];
+    fcntl(e->theirs[i], F_SETPIPE_SZ, PIPE_BYTES); /* ordinary users may get less by default, or not more */
     /* Only the shim's end: it must never wait for us. */
     if (i > 0 && fcntl(e->theirs[i], F_SETFL, O_NONBLOCK) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot prepare a pipe");

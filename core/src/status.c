@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <time.h>
 
 #include "pod.h"
@@ -207,6 +209,15 @@ static struct vc_pod_status *bare_status(const char *id, const char *state, cons
     return new_status(&pod, state, reason, "");
 }
 
+/* Was the directory changed within the last second? */
+static int young(const char *path)
+{
+    struct stat st;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return stat(path, &st) == 0 && now.tv_sec - st.st_ctim.tv_sec <= 1 && st.st_ctim.tv_sec <= now.tv_sec;
+}
+
 /* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
 static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_error **err)
 {
@@ -216,7 +227,7 @@ static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_
     /* Half of something: is somebody at it?  If not, it may have been finished before that was asked: look again. */
     for (int again = 0; pod.dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && pod.op)); again++) {
         held = vci_store_held(&pod.dir);
-        if (held || again == (rc == VC_ERR_NOTFOUND ? HALF_TRIES : 2))
+        if (held || again == (rc == VC_ERR_NOTFOUND ? HALF_TRIES : 2) || (again >= 2 && !young(pod.dir.run_path)))
             break;
         /* Its directory is made a moment before it is locked, and its lock is removed a moment before it: whoever is at
          * it may have lost the processor just then.  What was left half-made stays so. */

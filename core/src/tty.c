@@ -20,8 +20,9 @@ int vci_tty_check(const char *path, vc_error **err)
 
 int vci_tty_open(const char *path, int *ret_fd, vc_error **err)
 {
-    vcs_autoclose int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
+    /* A serial line without a carrier would be waited for. */
+    vcs_autoclose int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 || vcs_set_nonblock(fd, 0) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot open the console %s", path);
     if (!isatty(fd))
         return vci_fail(err, VC_ERR_INVAL, 0, "the console %s is no terminal", path);
