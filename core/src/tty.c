@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/io.h"
 #include "pod.h"
 
 int vci_tty_check(const char *path, vc_error **err)
