@@ -9,7 +9,7 @@
 
 #include "pod.h"
 
-#define HALF_TRIES 50 /* a millisecond each */
+#define HALF_TRIES 400 /* a millisecond each */
 
 /* A status is one piece of memory: the struct, its pointers, then its strings.  A list of thousands of pods is made of
  * them. */
@@ -208,13 +208,13 @@ static struct vc_pod_status *bare_status(const char *id, const char *state, cons
     return new_status(&pod, state, reason, "");
 }
 
-/* Was the directory changed within the last second? */
+/* Was the directory changed within the last second, or has it gone by now? */
 static int young(const char *path)
 {
     struct stat st;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return stat(path, &st) == 0 && now.tv_sec - st.st_ctim.tv_sec <= 1 && st.st_ctim.tv_sec <= now.tv_sec;
+    return stat(path, &st) < 0 || (now.tv_sec - st.st_ctim.tv_sec <= 1 && st.st_ctim.tv_sec <= now.tv_sec);
 }
 
 /* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
