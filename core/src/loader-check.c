@@ -94,6 +94,7 @@ static int check_size(const char *path, const char *what, uint32_t size, size_t 
 struct place {
     uintptr_t at;
     size_t size;
+    size_t left; /* how many bytes the segment has from there on */
     int found;
 };
 
@@ -104,8 +105,10 @@ static int look_in(struct dl_phdr_info *info, size_t size, void *arg)
     for (size_t i = 0; i < info->dlpi_phnum && !p->found; i++) {
         const ElfW(Phdr) *s = &info->dlpi_phdr[i];
         uintptr_t from = info->dlpi_addr + s->p_vaddr;
-        p->found = s->p_type == PT_LOAD && p->at >= from && p->at - from <= s->p_memsz &&
+        p->found = s->p_type == PT_LOAD && (s->p_flags & PF_R) && p->at >= from && p->at - from <= s->p_memsz &&
                    p->size <= s->p_memsz - (p->at - from);
+        if (p->found)
+            p->left = s->p_memsz - (p->at - from);
     }
     return p->found;
 }
@@ -113,12 +116,36 @@ static int look_in(struct dl_phdr_info *info, size_t size, void *arg)
 /* A count or size that is too large leads out of the file, where nothing may be mapped. */
 static int check_place(const char *path, const char *what, const void *at, size_t size, vc_error **err)
 {
-    struct place p = { (uintptr_t)at, size, 0 };
+    struct place p = { (uintptr_t)at, size, 0, 0 };
     dl_iterate_phdr(look_in, &p);
     if (!p.found)
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "%s: its %s (%zu bytes) would end outside of the file: check size, count and address", path,
                         what, size);
+    return 0;
+}
+
+/* Is it NULL, or a string that ends within the segment of a loaded file that it begins in? */
+static int is_static_text(const char *text)
+{
+    struct place p = { (uintptr_t)text, 1, 0, 0 };
+    if (!text)
+        return 1;
+    dl_iterate_phdr(look_in, &p);
+    return p.found && memchr(text, '\0', p.left) != NULL;
+}
+
+/* A count or a stride that is too large makes rows of what stands behind the table: none of their pointers may be followed. */
+static int check_option_texts(const char *path, const struct vc_option *o, uint32_t i, uint32_t n, vc_error **err)
+{
+    const char *const texts[] = { o->key, o->def, o->choices, o->doc };
+    static const char *const labels[] = { "key", "def", "choices", "doc" };
+    for (size_t k = 0; k < 4; k++)
+        if (!is_static_text(texts[k]))
+            return vci_fail(err, VC_ERR_INVAL, 0,
+                            "%s: \"%s\" of option %u (of %u) leads to no text of a loaded file: check n_options, "
+                            "option_stride and the row",
+                            path, labels[k], i, n);
     return 0;
 }
 
@@ -176,6 +203,9 @@ static int check_desc(const char *path, const struct vc_plugin *d, uint32_t kind
                         path, vci_kind_name(d->kind), d->kind, vci_kind_name(kind), kind);
     const char *const texts[] = { d->name, d->vendor, d->version, d->description };
     static const char *const labels[] = { "name", "vendor", "version", "description" };
+    for (size_t i = 0; i < 4; i++)
+        if (!is_static_text(texts[i]))
+            return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s leads to no text of a loaded file", path, labels[i]);
     for (size_t i = 0; i < 4; i++)
         if (!texts[i] || !texts[i][0] || strnlen(texts[i], 1025) > 1024)
             return vci_fail(err, VC_ERR_INVAL, 0, "%s: its %s is %s; it must have 1 to 1024 bytes", path, labels[i],
@@ -294,7 +324,9 @@ static int take_options(const char *path, struct vc_plugin *d, vc_error **err)
     d->options = copy;
     for (uint32_t i = 0; i < n && r == 0; i++) {
         copy_table(&copy[i], sizeof(copy[i]), from + (size_t)i * stride, stride);
-        r = check_option(path, &copy[i], copy, i, d->abi_minor <= VC_ABI_MINOR, err);
+        r = check_option_texts(path, &copy[i], i, n, err);
+        if (r == 0)
+            r = check_option(path, &copy[i], copy, i, d->abi_minor <= VC_ABI_MINOR, err);
     }
     return r;
 }
@@ -303,16 +335,18 @@ int vci_plugin_check(const struct vc_plugin *entry, uint32_t kind, const char *n
                      vc_error **err)
 {
     const struct kind_rules *k = &rules[kind];
-    int r = check_head(p->path, entry, err);
+    int r = check_place(p->path, "descriptor", entry, END_OF(struct vc_plugin, min_host_minor), err);
+    if (r == 0)
+        r = check_head(p->path, entry, err);
+    if (r == 0)
+        r = check_place(p->path, "descriptor", entry, entry->size, err);
     if (r)
         return r;
     copy_table(&p->desc, sizeof(p->desc), entry, entry->size);
     struct vc_plugin *d = &p->desc;
     const struct vc_option *options = d->options;
     d->options = NULL; /* what stands there is ours to free */
-    r = check_place(p->path, "descriptor", entry, entry->size, err);
-    if (r == 0)
-        r = check_desc(p->path, d, kind, name, err);
+    r = check_desc(p->path, d, kind, name, err);
     if (r == 0)
         r = check_place(p->path, "table \"inst\"", d->inst, sizeof(uint32_t), err);
     if (r == 0)

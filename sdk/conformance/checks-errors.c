@@ -90,7 +90,7 @@ const struct vct_check vct_checks_errors[] = {
       "Hosts fill them with a value that is right when nothing happens (-1, NULL), and close or free what they find "
       "there.",
       "Work on a local variable and copy it to the out-parameter just before VC_OK is returned.", watched },
-    { "E7", "R12", VCT_ANY_KIND, VCT_FULL, 0, "VC_E_UNSUPPORTED agrees with the capabilities",
+    { "E7", "manual 17, R12", VCT_ANY_KIND, VCT_FULL, 0, "VC_E_UNSUPPORTED agrees with the capabilities",
       "A host asks caps before it offers an operation to its users, and takes UNSUPPORTED as final.",
       "Claim in caps (of the instance) what works on this machine, no more and no less.", check_e7 },
     { .id = NULL },

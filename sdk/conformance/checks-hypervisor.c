@@ -683,17 +683,17 @@ const struct vct_check vct_checks_hypervisor[] = {
       "agent_endpoint and console have the contract's form, work and stay",
       "Everything that is done in a guest goes over this address, also from processes that come later.",
       "Make the listening socket before the VMM starts and hand it over; derive the URI from what is saved.", h6 },
-    { "H7", "R12", VCT_HV, VCT_QUICK, 0, "vm_pause and vm_resume do what they say, and twice is no failure",
+    { "H7", "manual 17, R12", VCT_HV, VCT_QUICK, 0, "vm_pause and vm_resume do what they say, and twice is no failure",
       "A host that believes in a pause that never came freezes a container that goes on writing to its disk.",
       "Answer VC_OK only when the VMM confirms that the vCPUs are stopped; without such a call, do not claim "
       "VC_HV_CAP_PAUSE.",
       h7 },
-    { "H8", "R12", VCT_HV, VCT_QUICK, 0, "resize: the VM really has what `got` says; past the maximum VC_E_RESOURCE",
+    { "H8", "manual 17, R12", VCT_HV, VCT_QUICK, 0, "resize: the VM really has what `got` says; past the maximum VC_E_RESOURCE",
       "`got` is what the host accounts and what it makes the guest take into use; an echo of the wish is a lie to "
       "both.",
       "Ask the VMM for its sizes after the change and return those; check the maximum before anything is changed.",
       h8 },
-    { "H9", "plugin-abi C5", VCT_HV, VCT_FULL, 0,
+    { "H9", "host.h vc_spawn argv", VCT_HV, VCT_FULL, 0,
       "paths with comma, equals sign, blank and quote reach the VMM as they are",
       "Option syntaxes of VMMs give such characters a meaning; a path with a comma then becomes another option: an "
       "injection.",
@@ -704,7 +704,7 @@ const struct vct_check vct_checks_hypervisor[] = {
     { "H11", "host.h spawn", VCT_HV, VCT_QUICK, 0, "the VMM is given the listed descriptors and no other",
       "A VMM is what a hostile guest breaks into first; each descriptor of the host in it is a way out.",
       "List exactly the descriptors that the VMM needs in vc_spawn.fds, and start processes through spawn only.", h11 },
-    { "H12", "plugin-abi 2.3", VCT_HV, VCT_QUICK, 0,
+    { "H12", "host.h VC_PATH_RUN", VCT_HV, VCT_QUICK, 0,
       "sockets have mode 0600 in a directory of mode 0700, and are gone after cleanup",
       "Who may connect to a VMM's monitor owns the VM, and with it what the VMM may do on the host.",
       "Make sockets in VC_PATH_RUN with mode 0600 whatever the umask says, never abstract ones; unlink them in "

@@ -18,6 +18,9 @@
 #define TOKEN      "vct-evil"
 #define MAX_RSS    (INT64_C(4) << 20)
 #define LEAK_ROUND 16 /* bytes a round costs when something leaks */
+#define LIVES      8  /* at least */
+#define LIVES_WINDOW 2
+#define LEAK_LIFE  128 /* bytes a life costs when something leaks; the tool itself needs none */
 
 static const unsigned outside = VCT_SNAP_FDS | VCT_SNAP_THREADS | VCT_SNAP_CHILDREN | VCT_SNAP_FILES | VCT_SNAP_PROCESS;
 
@@ -80,7 +83,8 @@ static int64_t resident(void)
 
 static size_t heap_used(void)
 {
-    return mallinfo2().uordblks;
+    struct mallinfo2 m = mallinfo2();
+    return m.uordblks + m.hblkhd; /* what is large is not in the heap itself */
 }
 
 /* create, what any host calls, close; a pod of its own, so that the tool keeps nothing either. */
@@ -145,12 +149,23 @@ static void check_i3(struct vct *t)
     life_round(t);
     vct_snap_free(before);
     before = vct_snap();
+    heap = heap_used();
+    grown = SIZE_MAX;
     end = vcs_now_ns() + LIVES_NS;
-    while (lives < ROUNDS && (lives < 2 || vcs_now_ns() < end)) {
+    while (lives < ROUNDS && (lives < LIVES || vcs_now_ns() < end)) {
         life_round(t);
-        lives++;
+        if (++lives % LIVES_WINDOW)
+            continue;
+        size_t used = heap_used(), more = used < heap ? 0 : used - heap;
+        grown = more < grown ? more : grown;
+        heap = used;
     }
-    vct_note(t, "%d rounds of create and close, %d lives", LIGHT, lives);
+    if (grown / LIVES_WINDOW >= LEAK_LIFE && vct_malloc_works())
+        vct_leak(t,
+                 "each life (create, the members up to state \"up\", cleanup, close) costs %zu bytes of memory; close has to "
+                 "free all of it",
+                 grown / LIVES_WINDOW);
+    vct_note(t, "%d rounds of create and close, %d lives, at least %zu bytes for each", LIGHT, lives, grown / LIVES_WINDOW);
     must_be_same(t, before, VCT_SNAP_FDS | VCT_SNAP_THREADS, "after lives that went up and were cleaned up");
     vct_snap_free(before);
 }
@@ -662,10 +677,12 @@ static void check_i10(struct vct *t)
     }
 
 const struct vct_check vct_checks_instance[] = {
-    ROW("I1", "plugin.h create, close", VCT_QUICK, 0, "create has no effect outside, and close takes everything back",
+    ROW("I1", "plugin.h create, close", VCT_QUICK, VCT_NEEDS_MAKE,
+        "create has no effect outside, and close takes everything back",
         "A host makes instances just to ask something; what stays behind adds up in a long-lived host.",
         "Start nothing and open nothing outside in create; free memory, descriptors and threads in close.", check_i1),
-    ROW("I2", "plugin.h cleanup", VCT_QUICK, 0, "cleanup of an instance that was just made works and leaves nothing",
+    ROW("I2", "plugin.h cleanup", VCT_QUICK, 0,
+        "cleanup of an instance that was just made works and leaves nothing",
         "A host that fails between create and the first call cleans up: a failure there leaves a pod that "
         "cannot be deleted.",
         "Treat everything that was never made as already removed.", check_i2),
@@ -674,7 +691,7 @@ const struct vct_check vct_checks_instance[] = {
         "Pair every allocation, open and pthread_create with its end in close; run the check under ASan to see "
         "where it was made.",
         check_i3),
-    ROW("I4", "plugin.h Results", VCT_QUICK, 0, "a failed create or restore leaves *out alone",
+    ROW("I4", "plugin.h Results", VCT_QUICK, VCT_NEEDS_MAKE, "a failed create or restore leaves *out alone",
         "A host that looks at *out after a failure would use, or close, an instance that is not there.",
         "Keep the new instance in a variable of your own and store it in *out as the last step.", check_i4),
     ROW("I5", "host.h VC_PATH_RUN", VCT_FULL, VCT_SLOW, "two and fifty instances at once share no path, CID or socket",
@@ -702,7 +719,7 @@ const struct vct_check vct_checks_instance[] = {
         "Find out at create and restore what is possible here, from configuration and machine, not from the "
         "instance's state.",
         check_i9),
-    ROW("I10", "plugin.h ext", VCT_QUICK, 0, "ext answers NULL for every id it does not know exactly",
+    ROW("I10", "plugin.h ext", VCT_QUICK, VCT_NEEDS_MAKE, "ext answers NULL for every id it does not know exactly",
         "A host calls through the table it gets: one for another interface or revision crashes it.",
         "Compare the whole id with strcmp, not the beginning of it.", check_i10),
     ROW("I11", "plugin.h check", VCT_FULL, VCT_SLOW, "check changes nothing, is quick, and says how it really is",

@@ -244,6 +244,7 @@ static void run_l5(struct vct *t)
 struct range {
     uintptr_t at;
     size_t len;
+    size_t left; /* how many bytes the segment has from there on */
     int found;
 };
 
@@ -254,16 +255,27 @@ static int in_segment(struct dl_phdr_info *info, size_t size, void *arg)
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *s = &info->dlpi_phdr[i];
         uintptr_t from = info->dlpi_addr + s->p_vaddr;
-        if (s->p_type == PT_LOAD && r->at >= from && r->at - from <= s->p_memsz &&
-            r->len <= s->p_memsz - (r->at - from))
+        if (s->p_type == PT_LOAD && (s->p_flags & PF_R) && r->at >= from && r->at - from <= s->p_memsz &&
+            r->len <= s->p_memsz - (r->at - from)) {
             r->found = 1;
+            r->left = s->p_memsz - (r->at - from);
+        }
     }
     return r->found;
 }
 
+int vct_static_text(const char *text)
+{
+    struct range r = { (uintptr_t)text, 1, 0, 0 };
+    if (!text)
+        return 1;
+    dl_iterate_phdr(in_segment, &r);
+    return r.found && memchr(text, '\0', r.left) != NULL;
+}
+
 static void must_be_static(struct vct *t, const char *what, const void *at, size_t len)
 {
-    struct range r = { (uintptr_t)at, len, 0 };
+    struct range r = { (uintptr_t)at, len, 0, 0 };
     dl_iterate_phdr(in_segment, &r);
     VCT_HOLD(t, r.found,
              "%s: its %zu bytes do not lie within one segment of a loaded file; tables are static data, and `size` is "
@@ -343,6 +355,26 @@ static void must_not_be_longer(struct vct *t, const struct vc_plugin *p)
              kind_names[p->kind], kind_sizes[p->kind], p->abi_minor, kind_hint(t, p));
 }
 
+/* No pointer of what stands behind a table may be followed. */
+static void texts_must_be_static(struct vct *t, const struct vc_plugin *p)
+{
+    const char *const own[] = { p->name, p->vendor, p->version, p->description };
+    static const char *const own_names[] = { "name", "vendor", "version", "description" };
+    static const char *const row_names[] = { "key", "def", "choices", "doc" };
+    for (size_t k = 0; k < 4; k++)
+        VCT_HOLD(t, vct_static_text(own[k]), "vc_plugin.%s leads to no text of a loaded file; texts are static data",
+                 own_names[k]);
+    for (uint32_t i = 0; i < p->n_options; i++) {
+        const struct vc_option *o = (const void *)((const char *)p->options + (size_t)i * p->option_stride);
+        const char *const row[] = { o->key, o->def, o->choices, o->doc };
+        for (size_t k = 0; k < 4; k++)
+            VCT_HOLD(t, vct_static_text(row[k]),
+                     "`%s` of option %u (vc_plugin.n_options is %u) leads to no text of a loaded file: is n_options the "
+                     "number of rows, and option_stride the size of one?",
+                     row_names[k], i, p->n_options);
+    }
+}
+
 static void run_l6(struct vct *t)
 {
     const struct vc_plugin *p = vct_open(t);
@@ -360,8 +392,10 @@ static void run_l6(struct vct *t)
     must_not_be_longer(t, p);
     VCT_HOLD(t, !p->n_options || p->options,
              "vc_plugin.options is NULL, and n_options is %u; 0 is right without a table", p->n_options);
-    if (!p->n_options)
+    if (!p->n_options) {
+        texts_must_be_static(t, p);
         return;
+    }
     VCT_HOLD(t,
              p->option_stride >= END_OF(struct vc_option, doc) && p->option_stride <= TABLE_MAX &&
                  p->option_stride % sizeof(void *) == 0,
@@ -369,6 +403,7 @@ static void run_l6(struct vct *t)
              sizeof(struct vc_option));
     VCT_HOLD(t, p->n_options <= 1024, "vc_plugin.n_options is %u; at most 1024 are possible", p->n_options);
     must_be_static(t, "vc_plugin.options", p->options, (size_t)p->n_options * p->option_stride);
+    texts_must_be_static(t, p);
 }
 
 static uint64_t mix(uint64_t sum, const void *data, size_t len)
@@ -857,7 +892,7 @@ const struct vct_check vct_checks_load[] = {
       "crashes.",
       "Compile with -fvisibility=hidden and link with a version script: { global: vc_plugin_entry; local: *; };",
       run_l2 },
-    { "L3", "plugin-abi 2.8", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE,
+    { "L3", "manual 16 (one symbol)", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE,
       "RELRO, full binding, no executable stack, no text relocations",
       "A plugin runs in a process with root's rights. Without these its function tables can be overwritten, and a "
       "missing function ends the process in the middle of a pod's life.",
@@ -869,14 +904,17 @@ const struct vct_check vct_checks_load[] = {
       "Do not link with -lvccore: use struct vc_host. Remove -rpath, or give an absolute directory that only root can "
       "write to.",
       run_l4 },
-    { "L5", "R2, R9", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_FILE, "magic, major and min_host_minor are those of this contract",
+    { "L5", "manual 17, R2, R9", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_OPEN,
+      "magic, major and min_host_minor are those of this contract",
       "These numbers are all that a host has to tell whether it may use the rest.",
       "Take VC_PLUGIN_MAGIC, VC_ABI_MAJOR and VC_ABI_MINOR of the headers; min_host_minor is the lowest minor it "
       "really works with.",
       run_l5 },
-    { "L6", "R4", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_HEAD, "every size is possible and lies within one segment of the file",
-      "Hosts copy so many bytes as `size` says. Too small a size loses members, too large a one crashes the host.",
-      "Write .size = sizeof (the struct) and the .kind that the table is of, and keep the tables static and constant.", run_l6 },
+    { "L6", "manual 17, R4", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_HEAD, "sizes, tables and texts are possible and lie in segments of the file",
+      "Hosts copy so many bytes as `size` says and read n_options rows. Too small a size loses members; too large a size or "
+      "count crashes the host, or makes it refuse the plugin.",
+      "Write .size = sizeof (the struct), .n_options = sizeof (rows) / sizeof (rows[0]) and the .kind that the table is of, "
+      "and keep tables and texts static and constant.", run_l6 },
     { "L7", "plugin.h: ownership (1)", VCT_ANY_KIND, VCT_FULL, 0,
       "descriptor and tables are the same after a whole life",
       "Hosts look at the tables once; a change later is seen by some hosts and not by others.",
@@ -887,35 +925,35 @@ const struct vct_check vct_checks_load[] = {
       "terminals.",
       "Call the file after .name, install it in the directory of its kind, and keep texts to one line of UTF-8.",
       run_l8 },
-    { "L9", "R12", VCT_ANY_KIND, VCT_QUICK, VCT_NEEDS_LOAD, "caps_max has known bits only, and reserved members are 0",
+    { "L9", "manual 17, R12", VCT_ANY_KIND, VCT_QUICK, VCT_NEEDS_LOAD, "caps_max has known bits only, and reserved members are 0",
       "Bits that mean nothing today will mean something in a later minor: the plugin would then promise what it does "
       "not have.",
       "Use the VC_*_CAP_* macros of the kind's header, and leave reserved members out of the initialisers.", run_l9 },
-    { "L10", "R12", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_TABLES,
+    { "L10", "manual 17, R12", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_TABLES,
       "required members are there; members and capabilities go together",
       "A host calls what the bits promise without looking again; what has no bit is never called.",
-      "Set the member and its capability bit both or neither.", run_l10 },
+      "Set every required member, and the others and their capability bits both or neither.", run_l10 },
     { "L11", "plugin.h vc_plugin.load", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_LOAD,
       "constructors and load leave no trace in the process",
       "Listing plugins loads them all: whatever each does to the process, it does to programs that never use it.",
       "Do nothing in constructors; open descriptors and make threads in create at the earliest.", run_l11 },
-    { "L12", "plugin-abi 3.1", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_LOAD, "loading takes less than 100 ms",
+    { "L12", "plugin.h vc_plugin.load", VCT_ANY_KIND, VCT_QUICK, VCT_RAW | VCT_NEEDS_LOAD, "loading takes less than 100 ms",
       "Every command that touches a pod loads its plugins again.",
       "Link fewer libraries, and move work from constructors and load to the call that needs it.", run_l12 },
     { "L13", "plugin.h: for the life of the process", VCT_ANY_KIND, VCT_FULL, VCT_RAW,
       "opening and closing the file 100 times does no harm",
       "Hosts and tools open plugins more than once, also from several threads, and some close them again.",
       "Link with -z nodelete, and keep no constructor or destructor that adds something each time.", run_l13 },
-    { "L14", "R5", VCT_ANY_KIND, VCT_FULL, 0, "it does not read behind the table of a host of minor 0",
+    { "L14", "manual 17, R5", VCT_ANY_KIND, VCT_FULL, 0, "it does not read behind the table of a host of minor 0",
       "A host that is older than the plugin has a shorter table; behind it is other memory, or none.",
       "Use a host member of a later minor only after VC_HAS (vc_host, host, MEMBER).", run_l14 },
-    { "L15", "R2, R5", VCT_ANY_KIND, VCT_FULL, 0, "it works with a newer host, whose table is longer",
+    { "L15", "manual 17, R2, R5", VCT_ANY_KIND, VCT_FULL, 0, "it works with a newer host, whose table is longer",
       "Hosts are upgraded before plugins are. A later minor only appends.",
       "Never compare host->size or abi_minor for equality, and do not copy the table by its size.", run_l15 },
     { "L16", "host.h ext", VCT_ANY_KIND, VCT_FULL, 0, "it works where the optional service is NULL",
       "`ext` is for optional services: a small host has none, and says so by NULL, as the member or as its answer.",
       "Ask VC_HAS (vc_host, host, ext) first, and do without what ext does not give.", run_l16 },
-    { "L17", "R9", VCT_ANY_KIND, VCT_FULL, 0, "a whole life works at a host of minor min_host_minor",
+    { "L17", "manual 17, R9", VCT_ANY_KIND, VCT_FULL, 0, "a whole life works at a host of minor min_host_minor",
       "min_host_minor is the plugin's promise to old hosts; a host of that minor takes it at its word.",
       "Raise min_host_minor, or do without what the older host lacks.", run_l17 },
     { "L18", "plugin.h: different instances", VCT_ANY_KIND, VCT_FULL, 0,

@@ -7,6 +7,7 @@
 
 #include "conformance/kind-network.h"
 #include "conformance/net-faults.h"
+#include "conformance/steps.h"
 
 #define USUAL 10000
 
@@ -191,6 +192,38 @@ static void nothing_left(struct vct_pod *pod, unsigned mounts, const char *when)
         vct_leak(pod->t, "%s, %u mounts of namespaces are left", when, now - mounts);
 }
 
+/* A namespace of the plugin's own, whether it adopts others or not. */
+static void own_namespace(struct vct *t)
+{
+    static const char when[] = "after teardown and cleanup of a namespace that setup made";
+    struct vct_pod *pod = fresh(t);
+    int32_t nsfd = -1;
+    char path[4200];
+    unsigned mounts = ns_mounts();
+    vcs_autofree char *before = vct_mounts();
+    int rc = vct_net_setup(pod, vct_call(t, USUAL), NULL, &nsfd);
+    if (rc == VC_E_UNSUPPORTED) {
+        vct_note(t, "the plugin makes no namespaces of its own");
+        vct_pod_free(pod);
+        return;
+    }
+    VCT_MUST(t, rc == VC_OK, "setup that is to make a namespace answered %s: %s", vct_code(rc), t->err.text);
+    if (nsfd >= 0)
+        close(nsfd);
+    pod->state = VCT_ST_MADE;
+    if (before && vct_mount_unrecorded(pod, before, path, sizeof(path)))
+        vct_leak(t,
+                 "setup made a namespace, mounted it at %s and did not record it: res_add (VC_RES_NETNS, path of the "
+                 "mount) comes before the mount, also in VC_PATH_RUN",
+                 path);
+    must_teardown(pod, "of a namespace that setup made");
+    must_clean(pod);
+    nothing_left(pod, mounts, when);
+    if (pod->n_res)
+        vct_leak(t, "%s, %s is still on record: res_del tells the host that it was removed", when, pod->res[0].name);
+    vct_pod_free(pod);
+}
+
 static void n5(struct vct *t)
 {
     static const char *const when[] = { "after teardown and cleanup", "after cleanup alone, by a restored instance",
@@ -217,6 +250,7 @@ static void n5(struct vct *t)
                      pod->res[0].name);
         vct_pod_free(pod);
     }
+    own_namespace(t);
 }
 
 static void n6(struct vct *t)
@@ -265,7 +299,7 @@ static void n10(struct vct *t)
     int32_t nsfd = -1;
     vct_pod_make(pod);
     still_here(t, before, "create");
-    if (t->privileged || vct_kind_network.hollow(pod)) {
+    if (t->own_net || vct_kind_network.hollow(pod)) {
         vct_net_setup(pod, vct_call(t, USUAL), "/proc/self/ns/uts", &nsfd);
         still_here(t, before, "setup with a path of no network namespace");
     }
@@ -408,7 +442,7 @@ static void n13(struct vct *t)
     struct vct_net *w = pod->world;
     vct_pod_make(pod);
     int none = vct_kind_network.hollow(pod);
-    if (!none && t->privileged) {
+    if (!none && t->own_net) {
         vct_net_clear(pod);
         vct_net_settled(pod);
     }
@@ -677,6 +711,24 @@ static void cards_known(struct vct_pod *pod)
     }
 }
 
+/* What scan says of an endpoint and what the guest is told are the same. */
+static void addresses_agree(struct vct_pod *pod)
+{
+    const struct vct_net *w = pod->world;
+    const struct vct_json *list = vct_json_get(w->guest, "interfaces");
+    for (const struct vct_json *o = w->scan ? w->scan->first : NULL; o; o = o->next) {
+        const struct vct_json *addresses = vct_json_get(o, "addresses"), *i = list ? list->first : NULL;
+        const struct vct_net_ep *ep = must_find(pod, vct_json_str(o, "name"));
+        while (i && strcasecmp(vct_json_str(i, "mac"), ep->card_mac) != 0)
+            i = i->next;
+        for (const struct vct_json *a = addresses ? addresses->first : NULL; a; a = a->next)
+            VCT_MUST(pod->t, i && has_text(vct_json_get(i, "addresses"), a->text),
+                     "scan says that endpoint \"%s\" has the address %s, and guest_config does not give it to the interface "
+                     "with the mac %s: the host would believe one, and the guest have another",
+                     ep->id, a->text, ep->card_mac);
+    }
+}
+
 static void planted_known(struct vct_pod *pod)
 {
     struct vct *t = pod->t;
@@ -709,6 +761,7 @@ static void n11(struct vct *t)
     cards_known(pod);
     if (w->adopted)
         planted_known(pod);
+    addresses_agree(pod);
     vcs_autofree char *once = guest_text(pod);
     must_restore(pod);
     vcs_autofree char *again = guest_text(pod);
@@ -817,7 +870,7 @@ const struct vct_check vct_checks_network[] = {
       "detach and teardown are idempotent and undo what attach did",
       "A host that was killed between two steps repeats them; a second call that fails leaves a pod that cannot be "
       "deleted.",
-      "Answer VC_OK where there is nothing to be done any more.", n4 },
+      "Undo all that attach did, and answer VC_OK where there is nothing to be done any more.", n4 },
     { "N5", HEADER "teardown; plugin.h cleanup", VCT_NW, VCT_FULL, VCT_NEEDS_ROOT,
       "no link, qdisc, nftables rule or mount of a namespace is left",
       "What stays behind piles up on a host that starts thousands of pods a day, until names or memory run out.",

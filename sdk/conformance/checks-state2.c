@@ -512,6 +512,8 @@ static void kill_once(struct vct *t, struct record *rec, unsigned at)
     rec->have = 0;
     rec->kill_at = at;
     int sig = vct_apart_killed(t, s10_life, &k);
+    if (!rec->member[0])
+        snprintf(rec->member, sizeof(rec->member), "a call");
     VCT_MUST(t, !sig || sig == SIGKILL, "the process was ended by signal %d", sig);
     vct_ledger_read(k.pod); /* all that a host knows now, besides the state */
     sig = sig ? vct_apart_killed(t, s10_after, &k) : 0;
@@ -549,6 +551,28 @@ static int is_turning_point(const struct record *all, unsigned i)
     return 0;
 }
 
+/* What is mounted without being on record nobody finds again when the host is killed before the next save. */
+static void mounts_recorded(struct vct *t)
+{
+    struct vct_pod *pod = vct_pod_new(t, NULL, 0);
+    vcs_autofree char *before = vct_mounts();
+    char path[4200];
+    vct_pod_make(pod);
+    for (const struct vct_op *op = t->kind->ops; op->name && before; op++) {
+        if (!vct_op_there(pod, op) || !(op->from & pod->state) || op->flags & VCT_OP_PURE)
+            continue;
+        int r = vct_op_call(pod, op, vct_call(t, 10000));
+        VCT_MUST(t, r == VC_OK, "%s answers %s (%s)", op->name, vct_code(r), t->err.text);
+        if (vct_mount_unrecorded(pod, before, path, sizeof(path)))
+            vct_leak(t,
+                     "%s mounted %s and did not record it: host service res_add (VC_RES_NETNS or VC_RES_MOUNT) comes before "
+                     "the mount is made, also in VC_PATH_RUN",
+                     op->name, path);
+    }
+    vct_must_clean(pod, "at the end of a life");
+    vct_pod_free(pod);
+}
+
 static void s10_body(struct vct *t, void *arg)
 {
     struct record *rec = arg, *all = malloc(sizeof(*all));
@@ -559,6 +583,7 @@ static void s10_body(struct vct *t, void *arg)
     vct_story(t);
     vct_watch_parts(0);
     vct_must_not_have_seen(t, "S10");
+    mounts_recorded(t);
     kill_once(t, rec, 0);
     *all = *rec;
     unsigned n = all->n < SERVICES ? all->n : SERVICES;

@@ -81,15 +81,71 @@ static void back_to_baseline(struct vct *t, unsigned part, const char *what)
     }
 }
 
+/* How many files are mapped.  (What malloc maps for itself has none.) */
+static int mapped_files(void)
+{
+    char line[4300];
+    unsigned long inode;
+    int n = 0;
+    vcs_autofclose FILE *f = fopen("/proc/self/maps", "re");
+    while (f && fgets(line, sizeof(line), f))
+        n += sscanf(line, "%*s %*s %*s %*s %lu", &inode) == 1 && inode != 0;
+    return n;
+}
+
+/* The usual way: the process that starts a pod saves and closes while it is up, and another one goes on and ends it.  0:
+ * there is no such state. */
+static int closed_while(struct vct *t, uint32_t state)
+{
+    struct vct_pod *pod = vct_pod_in(t, state);
+    size_t len;
+    if (!pod)
+        return 0;
+    vcs_autofree char *bytes = vct_bytes_of(pod, &len);
+    vct_pod_close(pod);
+    vct_must_restore(pod, bytes, len, "of an instance that was closed");
+    int r = vct_pod_cleanup(pod); /* what it leaves may be what a descriptor holds, which is the finding */
+    VCT_MUST(t, r == VC_OK, "cleanup of a restored instance answers %s (%s)", vct_code(r), t->err.text);
+    vct_pod_close(pod);
+    vct_pod_free(pod);
+    return 1;
+}
+
+static void closed_in_each_state(struct vct *t, unsigned part, const char *what)
+{
+    for (const uint32_t *s = vct_states; *s; s++) {
+        struct vct_snap *before = vct_snap();
+        int there = closed_while(t, *s), files = mapped_files();
+        const char *diff = there ? differs(before, part) : "";
+        vct_snap_free(before);
+        if (diff[0])
+            vct_leak(t,
+                     "after save and close in state \"%s\", and restore, cleanup and close: %s; close ends every %s that "
+                     "the instance has, whatever state it is in",
+                     vct_state_name(*s), diff, what);
+        if (part != VCT_SNAP_FDS || !there)
+            continue;
+        closed_while(t, *s);
+        int more = mapped_files() - files;
+        if (more > 0)
+            vct_leak(t,
+                     "each life that is closed in state \"%s\" leaves %d mapping%s of a file (/proc/self/maps); close "
+                     "unmaps what the instance has mapped",
+                     vct_state_name(*s), more, more == 1 ? "" : "s");
+    }
+}
+
 static void check_t3(struct vct *t)
 {
     back_to_baseline(t, VCT_SNAP_FDS, "descriptor");
+    closed_in_each_state(t, VCT_SNAP_FDS, "descriptor");
 }
 
 static void check_t4(struct vct *t)
 {
     vct_watch_parts(VCT_SNAP_THREADS);
     back_to_baseline(t, VCT_SNAP_THREADS, "thread");
+    closed_in_each_state(t, VCT_SNAP_THREADS, "thread");
     vct_watch_parts(0);
     vct_must_not_have_seen(t, "T4");
 }
@@ -223,8 +279,8 @@ const struct vct_check vct_checks_threads[] = {
       "Give O_CLOEXEC, SOCK_CLOEXEC, EFD_CLOEXEC, \"e\" in fopen, accept4, pipe2, dup3, F_DUPFD_CLOEXEC at the call "
       "that makes it.",
       check_t2 },
-    { "T3", "plugin.h close", VCT_ANY_KIND, VCT_FULL, 0, "close gives all descriptors back",
-      "A daemon opens and closes instances for months; one descriptor each time ends in EMFILE.",
+    { "T3", "plugin.h close", VCT_ANY_KIND, VCT_FULL, 0, "close gives all descriptors and mappings back, in every state",
+      "A daemon opens and closes instances for months, most of them while the pod is up; one descriptor each time ends in EMFILE.",
       "Close in `close` what create, restore and the calls opened, also on the paths where they fail.", check_t3 },
     { "T4", "plugin.h close", VCT_ANY_KIND, VCT_FULL, 0, "threads end with close and take no signals",
       "A thread that goes on uses memory that was freed; one that does not block signals runs the program's handlers.",

@@ -266,8 +266,9 @@ const struct vc_plugin *vct_open(struct vct *t)
     void *lib = dlopen(t->s->plugin, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     vct_leave(t, 0);
     if (!lib) {
-        vct_tell_rung(t, VCT_RUNG_OPEN, "L3");
-        vct_fail(t, "%s cannot be loaded: %s", t->s->plugin, why_not_open(t));
+        const char *why = why_not_open(t);
+        vct_tell_rung(t, VCT_RUNG_OPEN, strstr(why, "libvccore") ? "L4" : "L3");
+        vct_fail(t, "%s cannot be loaded: %s", t->s->plugin, why);
     }
     t->lib = lib;
     const struct vc_plugin *p = dlsym(lib, VC_PLUGIN_SYMBOL);
@@ -304,7 +305,8 @@ void vct_load(struct vct *t)
     loaded_once[loaded_once[0] != NULL] = p;
     struct vc_call *call = vct_call(t, 0);
     int rc = VCT(t, p->load, host, call->err);
-    VCT_MUST(t, rc == VC_OK, "load failed with %s: %s", vct_code(rc), t->err.text);
+    VCT_MUST(t, rc == VC_OK, "load failed with %s: %s", vct_code(rc),
+             t->err.text[0] ? t->err.text : "no text; call err_set of the host, so that people learn why");
 }
 
 const struct vc_inst_ops *vct_inst_ops(struct vct *t)
@@ -328,9 +330,10 @@ static void run_check(struct vct *t)
         vct_probe(t);
         return;
     }
-    if ((c->flags & VCT_NEEDS_ROOT) && !t->privileged)
-        vct_skip(t, t->s->in_process ? "it needs namespaces of its own, which --in-process does not make"
-                                     : "it needs to be root or user namespaces, and has neither");
+    if ((c->flags & VCT_NEEDS_ROOT) && !t->own_net)
+        vct_skip(t, geteuid() == 0 ? "it needs namespaces of its own, and there are none here (--no-namespaces, or the "
+                                     "kernel makes none)"
+                                   : "it needs to be root or user namespaces, and has neither");
     if (!(c->flags & VCT_RAW))
         vct_load(t);
     c->run(t);
@@ -344,6 +347,7 @@ void vct_child_run(const struct vct_settings *s, const char *id, int out, int pr
     t.check = strcmp(id, VCT_ID_PLUGIN) == 0 ? NULL : vct_catalogue_find(id);
     t.out = out;
     t.privileged = privileged;
+    t.own_net = privileged || (s->in_process && vct_isolation_own_net());
     t.status = VCT_PASS;
     t.random = s->seed;
     for (const char *c = id; *c; c++)

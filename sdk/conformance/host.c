@@ -637,6 +637,19 @@ int vct_cfg_check(struct vct_pod *pod, struct vc_err *err)
     return VC_OK;
 }
 
+int vct_set_is_wrong(struct vct *t, char *why, size_t size)
+{
+    char what[200];
+    for (const char *const *set = t->s->set; set && *set; set += 2) {
+        const struct vc_option *o = option_of(t, set[0]);
+        if (!o)
+            return snprintf(why, size, "--set %s: the plugin has no option \"%s\"", set[0], set[0]);
+        if (unfit(o, set[1], what, sizeof(what)))
+            return snprintf(why, size, "--set %s: \"%.200s\" %s", set[0], set[1], what);
+    }
+    return 0;
+}
+
 static const char *lend(struct vct_pod *pod, const char *text, size_t n)
 {
     struct lent *l = malloc(sizeof(*l) + n + 1);

@@ -320,6 +320,18 @@ static void loopback_up(void)
     }
 }
 
+int vct_isolation_own_net(void)
+{
+    static int done = -1;
+    if (done < 0) {
+        done = geteuid() == 0 && unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
+               mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+        if (done)
+            loopback_up();
+    }
+    return done;
+}
+
 static int below(const char *path, const char *dir)
 {
     size_t n = strlen(dir);

@@ -105,7 +105,7 @@ static int world_up(struct vct_pod *pod, char *why, size_t size)
     w->ns = w->nsfd = -1;
     w->tun = vct_net_tun();
     pod->world = w;
-    int rc = pod->t->privileged ? plant_all(pod) : 0;
+    int rc = pod->t->own_net ? plant_all(pod) : 0;
     if (rc == 0)
         return 0;
     snprintf(why, size, "a namespace with a veth in it cannot be made here: %s", strerror(-rc));
@@ -185,7 +185,7 @@ static int kill_peer(struct vct_pod *pod)
     size_t n = 0;
     int ns = vct_net_ns(pod);
     /* Without namespaces of its own the check deletes nothing: what a broken plugin names may be the machine's. */
-    if (!w || ns < 0 || !pod->t->privileged || hollow(pod) || vct_nl_links(ns, &links, &n) < 0)
+    if (!w || ns < 0 || !pod->t->own_net || hollow(pod) || vct_nl_links(ns, &links, &n) < 0)
         return -1;
     for (size_t i = 0; i < n; i++)
         if (strcmp(links[i].name, "lo") != 0)
@@ -314,13 +314,23 @@ static void setup_right(struct vct_pod *pod, int32_t nsfd)
     }
 }
 
+/* Where no tap can be made, a plugin may find out in setup or in attach. */
+static void skip_without_tun(struct vct_pod *pod, int rc)
+{
+    int tun = vct_net_tun();
+    if (tun < 0 && rc != VC_OK && rc != VC_E_STATE && rc != VC_E_UNSUPPORTED && !pod->fault_hit)
+        vct_skip(pod->t, "no tap can be made here: /dev/net/tun: %s", strerror(-tun));
+}
+
 static int op_setup(struct vct_pod *pod, const struct vc_call *call)
 {
     struct vct_net *w = pod->world;
     int32_t nsfd = -1;
     int hol = hollow(pod), adopt = w && !hol && w->ns >= 0 && vct_net_adopts() != 0;
-    if (!hol && !pod->t->privileged)
-        vct_skip(pod->t, "namespaces and links need a privilege (CAP_NET_ADMIN) that is not here");
+    if (!hol && !pod->t->own_net)
+        vct_skip(pod->t, geteuid() == 0 ? "links are made in namespaces of the check's own only, and there are none here "
+                                          "(--no-namespaces, or the kernel makes none)"
+                                        : "namespaces and links need root or user namespaces, and there is neither here");
     int rc = vct_net_setup(pod, call, adopt ? w->path : NULL, &nsfd);
     if (adopt && rc == VC_E_UNSUPPORTED) {
         atomic_store(&adopts, 0);
@@ -331,8 +341,10 @@ static int op_setup(struct vct_pod *pod, const struct vc_call *call)
     } else if (adopt && rc == VC_OK) {
         atomic_store(&adopts, 1);
     }
-    if (rc != VC_OK)
+    if (rc != VC_OK) {
+        skip_without_tun(pod, rc);
         return rc;
+    }
     if (!w) {
         if (nsfd >= 0)
             close(nsfd);
@@ -731,7 +743,7 @@ static int bad_calls(struct vct_pod *pod)
     int32_t nsfd = -1;
     attach_nothing(pod, vct_call(pod->t, 5000), "vct-none");
     attach_nothing(pod, vct_call(pod->t, 5000), "");
-    if (pod->state != VCT_ST_FRESH || (!hollow(pod) && !pod->t->privileged))
+    if (pod->state != VCT_ST_FRESH || (!hollow(pod) && !pod->t->own_net))
         return n;
     vcs_autofree char *plain = NULL;
     if (asprintf(&plain, "%s/no-namespace", pod->dir) < 0)

@@ -52,7 +52,7 @@ static const struct argp_option options[] = {
     { "baseline", OPT_BASELINE, "FILE", 0, "Failures that are known and do not count: lines with an id and a part of the text", 3 },
     { "write-baseline", OPT_WRITE_BASELINE, NULL, 0, "Write today's failures to the file of --baseline", 3 },
     { NULL, 0, NULL, 0, "In place of a run:", 4 },
-    { "list", OPT_LIST, NULL, 0, "List the checks (of PLUGIN's kind, when it is given as KIND/NAME)", 4 },
+    { "list", OPT_LIST, NULL, 0, "List the checks (of one kind: KIND, KIND/NAME, or a plugin in a directory of that name)", 4 },
     { "explain", OPT_EXPLAIN, "CHECK", 0, "Rule, reason and remedy of a check, of a group, or of all", 4 },
     { "check-scenario", OPT_CHECK_SCENARIO, "FILE", 0, "Is this scenario well-formed?", 4 },
     { "child", OPT_CHILD, "ID", OPTION_HIDDEN, NULL, 5 },
@@ -231,6 +231,9 @@ static error_t parse_world(int key, char *arg, struct argp_state *state, struct 
     case OPT_NO_NAMESPACES:
         run->no_namespaces = 1;
         break;
+    case OPT_IN_PROCESS:
+        run->s.in_process = 1;
+        break;
     case OPT_TIMEOUT:
         run->s.timeout_ms = (int)number(state, "--timeout", arg, 1, 86400) * 1000;
         break;
@@ -267,9 +270,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'j':
         run->jobs = (int)number(state, "--jobs", arg, 1, 256);
-        return 0;
-    case OPT_IN_PROCESS:
-        run->s.in_process = 1;
         return 0;
     case ARGP_KEY_ARG:
         if (p->plugin)
@@ -385,6 +385,11 @@ static void settle(struct parsing *p)
     cpu_set_t cpus;
     find_plugin(p);
     run->s.set = p->set;
+    size_t n = 0;
+    const struct vct_check *c;
+    for (size_t i = 0; run->only && (c = vct_catalogue(i)); i++)
+        n += (size_t)vct_selected(run->only, c);
+    run->s.one_check = n == 1;
     run->s.libexec = absolute(run->s.libexec ? run->s.libexec : VCT_LIBEXEC_DIR, "--libexec-dir", run->s.libexec != NULL);
     run->s.data = absolute(run->s.data ? run->s.data : VCT_DATA_DIR, "--data-dir", run->s.data != NULL);
     run->s.data_dir = absolute(run->s.data_dir ? run->s.data_dir : VCT_SCENARIO_DIR, "--scenario-dir",
@@ -406,14 +411,29 @@ static void settle(struct parsing *p)
         run->s.seed >>= 33; /* short enough to be typed */
 }
 
-static int list(const struct vct_run *run, const char *plugin)
+/* The kind that the word after --list means: KIND, KIND/NAME, or the path of a plugin, by its directory; 0: all. */
+static uint32_t kind_to_list(struct parsing *p)
 {
-    char kind[16] = "";
+    uint32_t kind = p->plugin ? vct_kind_by_name(p->plugin) : 0;
+    if (!p->plugin || kind)
+        return kind;
+    const char *dir = p->plugin_dir ? p->plugin_dir : VCT_PLUGIN_DIR;
+    vcs_autofree char *named = by_name(dir, p->plugin);
+    vcs_autofree char *path = realpath(access(p->plugin, F_OK) < 0 && named ? named : p->plugin, NULL);
+    if (!path)
+        usage("--list: %s is no kind (hypervisor, agent, proxy, shim, network), and no plugin: %m", p->plugin);
+    char *slash = strrchr(path, '/');
+    *slash = '\0';
+    slash = strrchr(path, '/');
+    return slash ? vct_kind_by_name(slash + 1) : 0;
+}
+
+static int list(struct parsing *p)
+{
+    const struct vct_run *run = &p->run;
     const struct vct_check *c;
     const char *group = "";
-    if (plugin && strchr(plugin, '/'))
-        snprintf(kind, sizeof(kind), "%.*s", (int)strcspn(plugin, "/"), plugin);
-    uint32_t only_kind = vct_kind_by_name(kind);
+    uint32_t only_kind = kind_to_list(p);
     for (size_t i = 0; (c = vct_catalogue(i)); i++) {
         if ((run->only && !vct_selected(run->only, c)) || (run->skip && vct_selected(run->skip, c)) ||
             (only_kind && !(c->kinds & (1u << only_kind))))
@@ -449,7 +469,9 @@ static int instead_of_a_run(struct parsing *p, int *ret)
     if (p->explain)
         *ret = explain(p->explain);
     else if (p->run.list)
-        *ret = list(&p->run, p->plugin);
+        *ret = list(p);
+    else if (p->check_scenario && p->plugin)
+        usage("--check-scenario: one file at a time: \"%s\" and \"%s\"", p->check_scenario, p->plugin);
     else if (p->check_scenario && vct_scenario_check(p->check_scenario, why, sizeof(why)) < 0)
         usage("%s", why);
     else
@@ -490,6 +512,11 @@ int main(int argc, char **argv)
         usage("--write-baseline needs --baseline FILE");
     if (p.run.s.golden_make && !p.run.s.golden_dir)
         usage("--make-golden needs --golden DIR");
+    if (p.run.junit && !p.run.child) { /* said before the run, not after it */
+        vcs_autofclose FILE *out = fopen(p.run.junit, "ae");
+        if (!out)
+            usage("--junit: %s cannot be written: %m", *p.run.junit ? p.run.junit : "a file without a name");
+    }
     settle(&p);
     if (p.run.child)
         vct_child_main(&p.run);

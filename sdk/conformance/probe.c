@@ -2,13 +2,14 @@
 /* probe.c: the first thing that a run asks of a plugin: how far does it come at all?
  *
  * A plugin has to climb a ladder before most checks can say anything about it: the file is a shared object, it can be
- * opened, its tables are such as hosts take, `load` works, and an instance can be made the plain way.  Where it does not
- * get on (an error, a crash, a hang, a process that ends), every check that needs that rung would tell the same story
- * again, after the same time.  So a child climbs before all checks and tells each rung; what ends it is the root cause,
- * which the parent shows once (cause.c).
+ * opened, its tables are such as hosts take, `load` works, an instance can be made the plain way, and the steps of a
+ * usual life work and have their effect (probe-life.c).  Where it does not get on (an error, a crash, a hang, a process
+ * that ends), every check that needs that rung would tell the same story again, after the same time.  So a child climbs
+ * before all checks and tells each rung; what ends it is the root cause, which the parent shows once (cause.c).
  *
  * Only the plain way counts: what happens in the conditions that one check makes (a fault, another host, another
  * configuration) is found by that check and stands in nobody's way. */
+#include <dlfcn.h>
 #include <string.h>
 
 #include "run.h"
@@ -34,8 +35,8 @@ static void tell_plugin(struct vct *t, const struct vc_plugin *p)
 {
     char text[200], name[64] = "", version[64] = "";
     if (p->magic == VC_PLUGIN_MAGIC && p->size >= sizeof(*p) && p->abi_major == VC_ABI_MAJOR) {
-        plain(name, sizeof(name), p->name);
-        plain(version, sizeof(version), p->version);
+        plain(name, sizeof(name), vct_static_text(p->name) ? p->name : NULL);
+        plain(version, sizeof(version), vct_static_text(p->version) ? p->version : NULL);
         snprintf(text, sizeof(text), "%u\n%s\n%s", p->kind, name, version);
     } else {
         snprintf(text, sizeof(text), "0\n\n");
@@ -57,7 +58,7 @@ static void load_it(struct vct *t)
     vct_load(t);
 }
 
-static void make_one(struct vct *t)
+static void live(struct vct *t)
 {
     struct vct_pod *pod = vct_pod_new(t, NULL, 0);
     vct_tell_rung(t, VCT_RUNG_CREATE, "I1");
@@ -65,6 +66,9 @@ static void make_one(struct vct *t)
     if (r == VC_OK || r == VC_E_CONFIG) /* what is not configured is what two checks want to see */
         vct_tell_rung(t, VCT_RUNG_MAKE, "I1");
     VCT_MUST(t, r == VC_OK, "create answered %s: %s", vct_code(r), t->err.text);
+    /* Real peers take their time, which the checks need themselves. */
+    if (!t->s->one_check && !t->s->real)
+        vct_probe_life(t, pod);
 }
 
 /* 0: the step ended with a finding, which stands in *t. */
@@ -96,13 +100,28 @@ static int tables_work(struct vct *t)
     return 1;
 }
 
+/* What the user has set must be the plugin's, whatever is tested. */
+static int settings_fit(struct vct *t)
+{
+    char why[400];
+    if (!vct_set_is_wrong(t, why, sizeof(why)))
+        return 1;
+    vct_send(t->out, VCT_MSG_USAGE, why, strlen(why));
+    return 0;
+}
+
 void vct_probe(struct vct *t)
 {
     if (!works(t, open_it))
         return;
     tell_plugin(t, vct_open(t));
+    if (!tables_work(t))
+        return;
+    t->plugin = dlsym((void *)(uintptr_t)t->lib, VC_PLUGIN_SYMBOL);
+    int fit = settings_fit(t);
+    t->plugin = NULL;
     /* For a debugger no more is done: it wants to see the check itself get there. */
-    if (!tables_work(t) || (!t->s->in_process && (!works(t, load_it) || !works(t, make_one))))
+    if (!fit || (!t->s->in_process && (!works(t, load_it) || !works(t, live))))
         return;
     vct_tell_rung(t, VCT_RUNG_TOP, "");
 }

@@ -358,6 +358,10 @@ int vct_baseline_read(struct vct_baseline *b, const char *path)
         b->lines[b->n] = number;
         b->seen[b->n++] = 0;
     }
+    if (ferror(in)) {
+        fprintf(stderr, "vc-plugin-test: the baseline %s cannot be read: %m\n", path);
+        return -1;
+    }
     return 0;
 }
 

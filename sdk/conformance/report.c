@@ -169,8 +169,10 @@ static void group_end(struct vct_run *run)
 static void text_begin(struct vct_run *run)
 {
     const struct vct_settings *s = &run->s;
-    printf("vc-plugin-test " VCT_VERSION ": %s/%s %s, %s\n", vct_kind_name(run->kind), *run->name ? run->name : "?",
-           run->version, s->plugin);
+    if (*run->name)
+        printf("vc-plugin-test " VCT_VERSION ": %s/%s %s, %s\n", vct_kind_name(run->kind), run->name, run->version, s->plugin);
+    else
+        printf("vc-plugin-test " VCT_VERSION ": %s\n", s->plugin);
     printf("level %s, seed %llu, %d at once, isolation: %s, ", vct_level_name(s->level), (unsigned long long)s->seed, run->jobs,
            vct_isolation_name(run->isolation));
     if (s->real)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run.c: the parent: starts the checks, several at once, listens to them, ends those that hang, and judges. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -82,14 +84,26 @@ static void take_group(struct job *j, const char *text)
     j->groups = left;
 }
 
+static int64_t time_limit(const struct vct_run *run, const struct vct_check *c)
+{
+    int64_t ms = run->s.timeout_ms;
+    if (c && (c->flags & VCT_SLOW))
+        ms *= 10;
+    if (c && run->s.level == VCT_SOAK)
+        ms += run->s.soak_ms;
+    return ms * 1000000;
+}
+
 /* The probe climbs.  At the top nothing that it comes to counts any more. */
 static void take_rung(struct job *j, const char *text)
 {
     char *id;
     j->rung = (enum vct_rung)strtol(text, &id, 10);
     snprintf(j->rung_id, sizeof(j->rung_id), "%s", id + strspn(id, " "));
-    if (j->rung == VCT_RUNG_TOP)
-        j->deadline = vcs_now_ns() + PROBE_END_NS;
+    if (j->rung >= VCT_RUNG_LIFE && !j->late) { /* each step has its time */
+        j->begin = vcs_now_ns();
+        j->deadline = j->begin + (j->rung == VCT_RUNG_TOP ? PROBE_END_NS : time_limit(j->run, NULL));
+    }
 }
 
 static void take(void *arg, int type, const char *data, size_t len)
@@ -125,6 +139,10 @@ static void take(void *arg, int type, const char *data, size_t len)
         break;
     case VCT_MSG_RUNG:
         take_rung(j, data);
+        break;
+    case VCT_MSG_USAGE:
+        free(j->run->misused);
+        j->run->misused = strndup(data, len);
         break;
     case VCT_MSG_REFUSED:
         r->refused = 1;
@@ -230,16 +248,6 @@ static void judge_output(struct job *j)
 }
 
 /* ---- jobs ---- */
-
-static int64_t time_limit(const struct vct_run *run, const struct vct_check *c)
-{
-    int64_t ms = run->s.timeout_ms;
-    if (c && (c->flags & VCT_SLOW))
-        ms *= 10;
-    if (c && run->s.level == VCT_SOAK)
-        ms += run->s.soak_ms;
-    return ms * 1000000;
-}
 
 static int job_start(struct vct_run *run, struct job *j, struct vct_result *r, const char *id)
 {
@@ -400,11 +408,19 @@ static void look_at_plugin(struct vct_run *run)
         while (jobs_wait(run, &j, 1, 1000) > 0)
             continue;
     }
-    if (vct_is_finding(&r) && j.rung && j.rung < VCT_RUNG_TOP)
+    /* What only root may do is missing to others; each check knows what that means for it. */
+    int may_not = j.rung >= VCT_RUNG_LIFE && run->isolation != VCT_ISO_ROOT && r.text && strstr(r.text, "VC_E_PERM");
+    if (vct_is_finding(&r) && j.rung && j.rung < VCT_RUNG_TOP && !may_not)
         vct_cause_take(run, j.rung, j.rung_id, &r);
     if (!run->kind)
         run->kind = kind_by_path(run->s.plugin);
     vct_result_done(&r);
+}
+
+int vct_only_level(const struct vct_run *run, const struct vct_check *c)
+{
+    return c->level > run->s.level && !run->only && !(run->skip && vct_selected(run->skip, c)) &&
+           (!run->kind || c->kinds & (1u << run->kind));
 }
 
 /* Why a check does not run; NULL: it does. */
@@ -565,19 +581,53 @@ void vct_result_done(struct vct_result *r)
     memset(r, 0, sizeof(*r));
 }
 
-static int make_base(struct vct_run *run)
+/* The directory of a run has a file that is locked as long as the run lasts, whatever ends it. */
+static int lock_base(const char *dir, int flags)
+{
+    char path[4200];
+    struct stat st;
+    snprintf(path, sizeof(path), "%.4000s/lock", dir);
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 && st.st_nlink > 0 && st.st_uid == geteuid())
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* What earlier runs have left that were killed. */
+static void sweep(const char *tmp)
+{
+    char path[4200];
+    vcs_autoclosedir DIR *d = opendir(tmp);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        int at = 0;
+        if (sscanf(e->d_name, "vct-%*d.%*d%n", &at) != 0 || !at || e->d_name[at])
+            continue;
+        snprintf(path, sizeof(path), "%.3900s/%s", tmp, e->d_name);
+        vcs_autoclose int lock = lock_base(path, 0);
+        if (lock >= 0)
+            vcs_remove_tree(AT_FDCWD, path);
+    }
+}
+
+static int make_base(struct vct_run *run, int *ret_lock)
 {
     const char *tmp = getenv("TMPDIR");
+    /* Short: sockets lie below it, and their names may have 107 bytes.  With 23 bytes all of it fits where it is copied. */
+    tmp = tmp && tmp[0] == '/' && strlen(tmp) < 24 ? tmp : "/tmp";
+    sweep(tmp);
     for (int i = 0; i < 1000; i++) {
-        /* Short: sockets lie below it, and their names may have 107 bytes.  With 23 bytes all of it fits where it is copied. */
-        if (asprintf(&run->base, "%s/vct-%d.%d", tmp && tmp[0] == '/' && strlen(tmp) < 24 ? tmp : "/tmp", (int)getpid(), i) < 0)
+        if (asprintf(&run->base, "%s/vct-%d.%d", tmp, (int)getpid(), i) < 0)
             return -ENOMEM;
-        if (mkdir(run->base, 0700) == 0)
+        int rc = mkdir(run->base, 0700) < 0 ? -errno : 0;
+        /* Another run may look at it before it is locked, and take it away. */
+        if (rc == 0 && (*ret_lock = lock_base(run->base, O_CREAT)) >= 0)
             return 0;
         free(run->base);
         run->base = NULL;
-        if (errno != EEXIST)
-            return -errno;
+        if (rc < 0 && rc != -EEXIST)
+            return rc;
     }
     return -EEXIST;
 }
@@ -585,7 +635,8 @@ static int make_base(struct vct_run *run)
 int vct_run_all(struct vct_run *run)
 {
     run->began = vcs_now_ns();
-    int rc = make_base(run);
+    vcs_autoclose int lock = -1;
+    int rc = make_base(run, &lock);
     if (rc < 0) {
         fprintf(stderr, "vc-plugin-test: no directory for the checks can be made below %s: %s\n",
                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", strerror(-rc));
@@ -602,7 +653,9 @@ int vct_run_all(struct vct_run *run)
     look_at_plugin(run);
     run->reproduce = repeat_line(run);
     rc = VCT_EXIT_USAGE;
-    if (make_results(run) == 0) {
+    if (run->misused) {
+        fprintf(stderr, "vc-plugin-test: %s\n", run->misused);
+    } else if (make_results(run) == 0) {
         vct_report_begin(run);
         run_checks(run);
         excuse_baseline(run);
@@ -618,6 +671,7 @@ int vct_run_all(struct vct_run *run)
     free(run->results);
     free(run->base);
     free(run->broken);
+    free(run->misused);
     vct_result_done(&run->cause.found);
     free(run->reproduce);
     return rc;

@@ -58,6 +58,8 @@ enum vct_rung {
     VCT_RUNG_LOAD,     /* `load` works */
     VCT_RUNG_CREATE,   /* `create`, called the plain way, gives an instance, or misses an option */
     VCT_RUNG_MAKE,     /* it gives an instance */
+    VCT_RUNG_LIFE,     /* a step of the usual life answers VC_OK (probe-life.c) */
+    VCT_RUNG_EFFECT,   /* and has the effect that it should have, and no other */
     VCT_RUNG_TOP
 };
 
@@ -106,6 +108,7 @@ struct vct_run {
     /* What is known of the plugin. */
     uint32_t kind;
     char name[64], version[64];
+    char *misused;           /* the command line does not fit the plugin: why */
     char *broken;            /* it cannot be loaded: why */
     struct {
         enum vct_rung rung;      /* 0: there is none */
@@ -124,12 +127,16 @@ struct vct_run {
 
 /* The plugin in this process climbs; what it ends with is the finding.  The first thing that a child is asked. */
 void vct_probe(struct vct *t);
+/* The usual life, with `made` for a beginning, which it ends (probe-life.c). */
+void vct_probe_life(struct vct *t, struct vct_pod *made);
 void vct_tell_rung(struct vct *t, enum vct_rung rung, const char *id);
 /* The highest rung that a check needs. */
 enum vct_rung vct_rung_of(const struct vct_check *c);
 /* The probe ended on that rung with that result (which is taken): one check will tell it, `id` if it can be, and all others
  * that need the rung are skipped. */
 void vct_cause_take(struct vct_run *run, enum vct_rung rung, const char *id, struct vct_result *r);
+/* Does the check not run for no other reason than its level (run.c)? */
+int vct_only_level(const struct vct_run *run, const struct vct_check *c);
 /* Share it out among the results that are not left out. */
 void vct_cause_tell(struct vct_run *run);
 
@@ -157,6 +164,7 @@ enum {
     VCT_MSG_PLUGIN = 'K', /* kind, name and version, each on a line */
     VCT_MSG_RUNG = 'G',   /* a step of the ladder begins (probe.c): its number, and the check that tells when it ends there */
     VCT_MSG_REFUSED = 'F', /* hosts refuse the plugin for the finding that follows */
+    VCT_MSG_USAGE = 'U',  /* the command line asks for what the plugin does not have: text */
     VCT_MSG_GROUP = 'H',  /* a control group on record: '+' or '-', path */
     VCT_MSG_DONE = 'D',   /* the check's process comes to its end by itself */
     VCT_MSG_ENDED = 'X'   /* the wait status of the check's process, as text; from the keeper */
@@ -192,6 +200,8 @@ struct vct_child {
 /* What can be had on this machine. */
 enum vct_isolation vct_isolation_probe(void);
 const char *vct_isolation_name(enum vct_isolation isolation);
+/* The process of the tool itself, with --in-process: from now on its network and its mounts are its own.  1: they are. */
+int vct_isolation_own_net(void);
 /* Start the tool anew for one check.  0 or a negative errno. */
 int vct_child_start(const struct vct_run *run, const char *id, const char *scratch, struct vct_child *ret);
 /* What its threads are doing: a line for the report of a hang. */

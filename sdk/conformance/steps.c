@@ -89,6 +89,60 @@ unsigned vct_own_parts(struct vct *t, unsigned parts)
     return t->privileged && !t->s->real ? parts : parts & ~(unsigned)VCT_SNAP_FILES;
 }
 
+/* What the kernel writes as \040 and the like. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *p = text; *p; to++) {
+        unsigned n = 0;
+        int is = p[0] == '\\' && sscanf(p + 1, "%3o", &n) == 1;
+        *to = is ? (char)n : *p;
+        p += is ? 4 : 1;
+    }
+    *to = '\0';
+}
+
+char *vct_mounts(void)
+{
+    char line[8192], at[4096];
+    struct vcs_buf b = { 0 };
+    vcs_autofclose FILE *f = fopen("/proc/self/mountinfo", "re");
+    vcs_buf_printf(&b, "\n");
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "%*s %*s %*s %*s %4095s", at) == 1) {
+            unescape(at);
+            vcs_buf_printf(&b, "%s\n", at);
+        }
+    char *text = strdup(vcs_buf_str(&b) ? vcs_buf_str(&b) : "\n");
+    vcs_buf_done(&b);
+    return text;
+}
+
+static int path_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return !strncmp(path, dir, n) && path[n] == '/';
+}
+
+int vct_mount_unrecorded(const struct vct_pod *pod, const char *before, char *text, size_t size)
+{
+    vcs_autofree char *now = vct_mounts();
+    char key[4100], *save = NULL;
+    for (char *at = now ? strtok_r(now, "\n", &save) : NULL; at; at = strtok_r(NULL, "\n", &save)) {
+        size_t i = 0;
+        snprintf(key, sizeof(key), "\n%s\n", at);
+        if (strstr(before, key) || (path_below(at, pod->dir) && !path_below(at, pod->run)))
+            continue;
+        while (i < pod->n_res && strcmp(pod->res[i].name, at))
+            i++;
+        if (i < pod->n_res)
+            continue;
+        snprintf(text, size, "%s", at);
+        return 1;
+    }
+    return 0;
+}
+
 /* A word for what an entry of the run directory is, when it is more than a plain file. */
 static const char *special(const char *dir, const char *name)
 {

@@ -24,6 +24,10 @@ void vct_must_clean(struct vct_pod *pod, const char *when);
 
 /* These VCT_SNAP_*, without the files where others make files in /tmp at the same time. */
 unsigned vct_own_parts(struct vct *t, unsigned parts);
+/* The mount points of now, each on a line; malloc'ed.  Then: the first one since that is not on the pod's record (res_add), in
+ * `text`; 0 when there is none.  What the tool itself mounts in the pod's directory does not count. */
+char *vct_mounts(void);
+int vct_mount_unrecorded(const struct vct_pod *pod, const char *before, char *text, size_t size);
 /* What is left of a pod, without plain files in its run directory, which the host removes anyway; "" for nothing. */
 const char *vct_traces(struct vct_pod *pod);
 

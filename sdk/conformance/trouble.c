@@ -115,6 +115,26 @@ static void services_fail(struct vct *t)
     }
 }
 
+/* What a network does in the pod's namespace fails: each such call once, so that attach fails in its middle. */
+static void namespace_fails(struct vct *t)
+{
+    for (uint64_t k = 1, hit = 1; t->kind->kind == VC_KIND_NETWORK && hit && k <= 8; k++) {
+        struct vct_pod *pod = vct_pod_new(t, NULL, 0);
+        pod->fault = VCT_S_NETNS_RUN;
+        pod->fault_code = VC_E_RESOURCE;
+        pod->fault_at = k;
+        now(t, ", where call %d of the host service netns_run fails with %s", (int)k, vct_code(VC_E_RESOURCE));
+        vct_pod_make(pod);
+        for (const struct vct_op *op = t->kind->ops; op->name && !pod->fault_hit; op++)
+            if (op->from & pod->state && vct_op_there(pod, op))
+                vct_op_call(pod, op, vct_call(t, 2000));
+        hit = (uint64_t)pod->fault_hit;
+        pod->fault_at = 0;
+        now(t, "%s", "");
+        end(pod);
+    }
+}
+
 void vct_trouble_only(struct vct *t)
 {
     static const uint32_t states[] = { VCT_ST_FRESH, VCT_ST_UP, VCT_ST_DOWN };
@@ -128,6 +148,7 @@ void vct_trouble_only(struct vct *t)
     garbage(t);
     peer_dies(t);
     services_fail(t);
+    namespace_fails(t);
 }
 
 void vct_trouble(struct vct *t)

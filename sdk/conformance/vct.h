@@ -42,6 +42,7 @@ struct vct_settings {
     int soak_ms;          /* how long M11 walks at level soak */
     int real;             /* --real: real peers (VMM, guest), no scenario */
     int in_process;       /* --in-process: no child, for a debugger */
+    int one_check;        /* --only names a single one: it is to show what it finds itself */
     int verbose;
     char *golden_dir;     /* --golden: states that older releases saved, KIND-NAME-VERSION-STATE.bin (S11); NULL: none */
     int golden_make;      /* --make-golden: S11 writes those of this plugin there */
@@ -58,15 +59,15 @@ enum {
     VCT_RAW = 1 << 0,      /* the plugin is not loaded for it: t->plugin is NULL until the check calls vct_load */
     VCT_NEEDS_ROOT = 1 << 1, /* namespaces, links: SKIP with a reason where the child has no such right */
     VCT_SLOW = 1 << 2,     /* may take ten times --timeout */
-    /* What it needs of the plugin, when that is less than an instance that can be made (probe.c; the lowest counts). */
+    /* What it needs of the plugin, when that is less than a whole life (probe.c; the lowest counts). */
     VCT_NEEDS_FILE = 1 << 3, VCT_NEEDS_OPEN = 1 << 4, VCT_NEEDS_HEAD = 1 << 5, VCT_NEEDS_TABLES = 1 << 6,
-    VCT_NEEDS_LOAD = 1 << 7, VCT_NEEDS_CREATE = 1 << 8
+    VCT_NEEDS_LOAD = 1 << 7, VCT_NEEDS_CREATE = 1 << 8, VCT_NEEDS_MAKE = 1 << 9
 };
 
 struct vct;
 struct vct_check {
     const char *id;     /* "H5" */
-    const char *rule;   /* "R12", or the header that says it: "hypervisor.h vm_stop" */
+    const char *rule;   /* "manual 17, R12", or the header that says it: "hypervisor.h vm_stop" */
     uint32_t kinds;     /* VCT_HV | ... */
     enum vct_level level; /* lowest level at which it runs */
     uint32_t flags;
@@ -178,6 +179,8 @@ void vct_pod_make(struct vct_pod *pod);
 /* create / restore, and their code.  caps is called after success. */
 int vct_pod_create(struct vct_pod *pod);
 int vct_pod_restore(struct vct_pod *pod, uint32_t version, const void *state, size_t len);
+/* Is an option of the settings none of the plugin's, or its value none that hosts take?  `why` says which. */
+int vct_set_is_wrong(struct vct *t, char *why, size_t size);
 /* save into *ret (malloc'ed, NUL behind it). */
 int vct_pod_save(struct vct_pod *pod, char **ret, size_t *ret_len);
 int vct_pod_check(struct vct_pod *pod, uint32_t *health);
@@ -292,6 +295,7 @@ struct vct {
     const char *op;                 /* the call that is running; NULL between calls */
     char last_op[64];
     int privileged;                 /* the child may make namespaces, links and mounts of its own */
+    int own_net;                    /* at least its network and mounts are its own (as root with --in-process, too) */
     int out;                        /* pipe to the parent */
     jmp_buf end;                    /* where vct_fail goes to */
     int status;                     /* VCT_* */
@@ -309,6 +313,8 @@ void vct_load(struct vct *t);
 const struct vc_plugin *vct_open(struct vct *t);
 /* The file is a shared object of this machine (checks-load.c). */
 void vct_must_be_elf(struct vct *t);
+/* Is it NULL, or a string that ends within the segment of a loaded file that it begins in (checks-load.c)? */
+int vct_static_text(const char *text);
 /* The table for vc_plugin.load: no pod; path, spawn, res_add and res_del answer VC_E_STATE (host.c). */
 const vc_host *vct_process_host(struct vct *t);
 /* Tell the parent which call runs now; NULL: none.  For vct_enter and vct_leave (child.c does it). */

@@ -125,6 +125,9 @@ static int bad_check(vc_inst *inst, const struct vc_call *call, uint32_t *health
     (void)inst;
     (void)call;
     *health = VC_HEALTH_GONE;
+#ifdef BAD_CHECK_CODE
+    return BAD_CHECK_CODE;
+#endif
     return VC_OK;
 }
 

@@ -56,8 +56,20 @@ if [ -f "$work/cxx/ns.so" ]; then
     is "the copy in C++ exports its entry only" "$(PLUGIN=$work/cxx/ns.so sh "$work/cxx/tests/exports.sh" 2>&1)" ""
 fi
 
+# A project of another kind (tests/unit/test-frames.sh looks at all frames).
+cp -r "$(var templatedir)" "$work/my-net"
+"$work/my-net/rename.sh" my-net network >/dev/null
+is "rename.sh my-net network" $? 0
+if (cd "$work/my-net" && autoreconf -fi && ./configure "CC=$cc" CFLAGS="-O2 -g -Werror" VC_PLUGIN_TEST="$(var conformance)" \
+    networkdir="$work/my-net-inst" && make && make check LEVEL=quick && make install) >"$work/my-net.log" 2>&1; then
+    is "the project of kind network builds, passes and is installed" "$(ls "$work/my-net-inst")" my-net.so
+else
+    bad "the project of kind network: $(tail -n 20 "$work/my-net.log")"
+fi
+
 cp -r "$(var templatedir)" "$work/renamed"
 refuses "a name that cannot be" 2 "usage" "$work/renamed/rename.sh" My_VMM
+refuses "a kind that is none" 2 "KIND is hypervisor" "$work/renamed/rename.sh" my-vmm vmm
 "$work/renamed/rename.sh" my-vmm >/dev/null
 is "rename.sh" $? 0
 refuses "rename.sh again" 1 "renamed before" "$work/renamed/rename.sh" other

@@ -163,6 +163,9 @@ static void refuses_each_broken_rule(void **state)
         { "bad-option-flags", VC_ERR_INVAL, "option \"word\" has unknown flags (0x80); 0x7 are known" },
         { "bad-reserved", VC_ERR_INVAL, "\"reserved\" of its descriptor is 7, not 0" },
         { "bad-option-count", VC_ERR_INVAL, "bytes) would end outside of the file" },
+        { "bad-option-pointer", VC_ERR_INVAL, "\"key\" of option 1 (of 2) leads to no text of a loaded file" },
+        { "bad-option-far", VC_ERR_INVAL, "\"doc\" of option 0 (of 1) leads to no text of a loaded file" },
+        { "bad-text-pointer", VC_ERR_INVAL, "its description leads to no text of a loaded file" },
         { "bad-option-range", VC_ERR_INVAL, "option \"key\" has a minimum (9) above its maximum (4)" },
         { "bad-load", VC_ERR_STATE, "the moon is \\x1b[31mfull" },
     };

@@ -37,6 +37,12 @@ static int lcm_restore(const vc_host *host, const struct vc_call *call, const vc
 #elif defined(BAD_L6_FAR)
 #undef LCM_OPS_SIZE
 #define LCM_OPS_SIZE 65536
+#elif defined(BAD_L6_TEXT)
+#undef LCM_ABOUT
+#define LCM_ABOUT ((const char *)4096)
+#elif defined(BAD_L6_ROW) /* as what stands behind a table that n_options makes too long */
+#undef LCM_OPTION
+#define LCM_OPTION { (const char *)4096, VC_OPT_INT, 0, 1, 4, "2", (const char *)8192, (const char *)12288 },
 #elif defined(BAD_L7)
 #undef LCM_CONST
 #define LCM_CONST

@@ -21,6 +21,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -449,6 +450,11 @@ static int model_guest_config(vc_inst *m, const struct vc_call *call, vc_sink *o
         forget(&s);
         return VC_OK;
     }
+#ifdef BAD_N11_SCAN
+    for (size_t i = 0; i < s.n_addrs; i++)
+        if (strchr(s.addrs[i].text, ':'))
+            strcpy(s.addrs[i].text, "fd77::3/64");
+#endif
 #ifdef BAD_N11
     for (size_t i = 0; i < s.n_addrs; i++)
         *strchr(s.addrs[i].text, '/') = '\0';
@@ -649,6 +655,12 @@ static int model_attach(vc_inst *m, const struct vc_call *call, const struct vc_
         rc = look(m, call, &s);
     if (rc != VC_OK)
         return rc;
+#ifdef BAD_I3_LIFE
+    memset(malloc(200000), 1, 200000);
+#elif defined(BAD_T3_MAP)
+    vcs_autoclose int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, exe, 0);
+#endif
     const struct link *l = NULL;
     for (size_t i = 0; i < s.n_links; i++)
         l = s.links[i].index == index ? &s.links[i] : l;
@@ -669,6 +681,9 @@ static int model_attach(vc_inst *m, const struct vc_call *call, const struct vc_
             c->queues = 1;
 #else
             c->queues = queues_of(m, ep->queues);
+#endif
+#ifdef BAD_E6_ATTACH
+            out->n_fds = out->queues = c->queues;
 #endif
             rc = connect_card(m, call, l, c);
         }
@@ -738,7 +753,11 @@ static int make_own(vc_inst *m, const struct vc_call *call, char path[256])
     void *sys = NULL;
     if (!run || snprintf(path, 256, "%s/netns", run) >= 256)
         return vcs_fail(m->host, call, VC_E_RESOURCE, 0, "there is no path for a namespace of the pod's own");
+#if defined(BAD_N5_RECORD) || defined(BAD_S10_NETNS)
+    int rc = VC_OK;
+#else
     int rc = m->host->res_add(m->host, VC_RES_NETNS, path);
+#endif
     if (rc != VC_OK)
         return vcs_fail(m->host, call, rc, 0, "cannot record %s", path);
     vcs_autoclose int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
@@ -763,6 +782,15 @@ static int model_setup(vc_inst *m, const struct vc_call *call, const struct vc_n
         return rc;
     if (*m->path)
         return vcs_fail(m->host, call, VC_E_STATE, 0, "network %s has the namespace %s already", MODEL_NAME, m->path);
+#ifdef MODEL_TUN_IN_SETUP
+    vcs_autoclose int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    if (tun < 0)
+        return vcs_fail(m->host, call, vcs_code_of(errno), errno, "cannot open /dev/net/tun");
+#endif
+#if defined(BAD_S10_NETNS) || defined(MODEL_NO_ADOPT)
+    if (!made)
+        return vcs_fail(m->host, call, VC_E_UNSUPPORTED, 0, "network %s adopts no namespace", MODEL_NAME);
+#endif
     if (made)
         rc = make_own(m, call, path);
     else if (*req->netns_path != '/' || strlen(req->netns_path) >= sizeof(path) || strpbrk(req->netns_path, "\n "))
@@ -847,7 +875,11 @@ static void model_close(vc_inst *m)
     while (m->cards) {
         struct card *c = m->cards;
         m->cards = c->next;
+#ifdef BAD_T3_UP
+        free(c);
+#else
         drop_card(c);
+#endif
     }
     free(m);
 }

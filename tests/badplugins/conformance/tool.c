@@ -108,6 +108,10 @@ static int tool_create(const vc_host *host, const struct vc_call *call)
 #define BAD_STATUS NULL
 #elif defined(TOOL_RESTORE_SILENT)
 #define BAD_RESTORE_FIRST VC_E_CORRUPT
+#elif defined(TOOL_CHECK_FAILS)
+#define BAD_CHECK_CODE VC_E_INTERNAL
+#elif defined(TOOL_CHECK_POSITIVE)
+#define BAD_CHECK_CODE 1
 #elif defined(TOOL_SMALL_TABLE)
 #define BAD_OPS_SIZE 16
 #elif defined(TOOL_SMALL_DESCRIPTOR)
