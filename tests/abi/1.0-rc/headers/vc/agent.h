@@ -45,7 +45,15 @@ struct vc_ctr {
     const char *id;
     struct vc_bytes spec;  /* OCI runtime specification 1.0 config.json as UTF-8 text.
                               process.user.username, when there, is "user[:group]" by name or number
-                              and is resolved inside the container. */
+                              and is resolved inside the container.
+                              What comes from the host stands in it so:
+                              A mount of type "bind" (or with the option "bind" or "rbind") whose source is not
+                              absolute has it in the shared folder, relative to that; it is read-only there already
+                              when it has to be.
+                              A device in linux.devices with the member "guestAddress" is a disk that was plugged in:
+                              the text is what the hypervisor's device_add gave as guest_addr, and it is found by that.
+                              Its major and minor, and those of the rule in linux.resources.devices that has the same,
+                              stand for the numbers that it has in the guest. */
     const char *rootfs;    /* path of the root filesystem relative to the shared folder */
 };
 
@@ -124,10 +132,18 @@ struct vc_agent_ops {
     /* CAP_PS.  JSON array of objects {"pid","ppid","uid","cmd"}. */
     int (*ps)(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json);
     int (*net_update)(vc_inst *inst, const struct vc_call *call, const struct vc_agent_net *net); /* CAP_NET */
-    int (*stats)(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json);      /* CAP_STATS */
+    /* CAP_STATS.  JSON object; the host reads these numbers of it, each of which may be left out, and hands the whole on:
+     * {"cpu":{"usage":{"total","kernel","user"},"throttling":{"throttledPeriods","throttledTime"}},  (ns)
+     *  "memory":{"usage":{"usage","limit","max"},"raw":{"oom_kill"}},  (bytes; max is the peak; how many processes were
+     *                                                                 ended for want of memory)
+     *  "pids":{"current","limit"},
+     *  "blkio":{"ioServiceBytesRecursive":[{"major","minor","op":"Read" or "Write","value"}]}}
+     * A limit of 0, or of 2^62 and above, is none.  It also works once the first process has ended. */
+    int (*stats)(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json);
     int (*ctr_pause)(vc_inst *inst, const struct vc_call *call, const char *ctr);                 /* CAP_PAUSE */
     int (*ctr_resume)(vc_inst *inst, const struct vc_call *call, const char *ctr);                /* CAP_PAUSE */
-    /* CAP_UPDATE.  OCI linux.resources object as text. */
+    /* CAP_UPDATE.  OCI linux.resources object as text: the sections that change, each of them whole.  What is left out
+     * stays; -1 lifts a limit. */
     int (*ctr_update)(vc_inst *inst, const struct vc_call *call, const char *ctr, struct vc_bytes resources);
     /* CAP_TEMPLATE.  Have the guest do now what it has put off, and answer when it has nothing more to do: it is
      * about to be saved as a template (flags 0), or paused until a pod needs it (VC_SETTLE_EXERCISE).  There is no

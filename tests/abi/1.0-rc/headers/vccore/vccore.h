@@ -20,7 +20,40 @@
  *     does not come back cannot be ended from outside without leaving the process in pieces, so the library waits for it.
  *     Neither does it survive a plugin that crashes.  A program that must go on whatever a plugin does, calls the library
  *     in a process of its own and kills that: this is safe at any moment, since whatever is made outside stands on record
- *     before it is made, and the next vc_gc or forced vc_pod_delete removes it.  vc_plugin_calls names the plugin. */
+ *     before it is made, and the next vc_gc or forced vc_pod_delete removes it.  vc_plugin_calls names the plugin.
+ *
+ * For those who come from virtcontainers (Go), where each thing of its 1.0 API is:
+ *
+ *   CreatePod, DeletePod            vc_pod_create, vc_pod_delete
+ *   StartPod, StopPod, RunPod       vc_pod_start, vc_pod_stop, vc_pod_run
+ *   PausePod, ResumePod             vc_pod_pause, vc_pod_resume
+ *   ListPod, StatusPod              vc_pod_list, vc_pod_status
+ *   EnterPod (0.x)                  vc_pod_enter
+ *   VCPod.ID                        the id that vc_pod_create returns
+ *   VCPod.Annotations(key)          vc_pod_annotation
+ *   VCPod.GetAnnotations            vc_pod_annotations
+ *   VCPod.SetAnnotations            vc_pod_set_annotations
+ *   VCPod.GetAllContainers          vc_container_list
+ *   VCPod.GetContainer              vc_container_status
+ *   CreateContainer, DeleteContainer  vc_container_create, vc_container_delete
+ *   StartContainer, StopContainer   vc_container_start, vc_container_stop
+ *   EnterContainer                  vc_container_exec
+ *   KillContainer                   vc_container_kill
+ *   StatusContainer                 vc_container_status
+ *   ProcessListContainer            vc_container_ps
+ *   VCContainer.ID, Pod, Process,   members of struct vc_container_status
+ *     GetToken, GetPid, GetAnnotations
+ *   VCContainer.SetPid              vc_container_set_pid
+ *   ReleasePod (later)              nothing to do: no handle is kept, and the VM outlives vc_context_free
+ *   PodConfig, ContainerConfig,     struct vc_pod_config, vc_container_config,
+ *     Cmd, Resources                  vc_process_config, vc_resources; as JSON with the names of the original:
+ *                                     vc_pod_config_from_json and its like
+ *   HypervisorConfig, AgentConfig,  `settings` of struct vc_pod_config: what a plugin can be told stands in its
+ *     ProxyConfig, ShimConfig,        option table (vc_plugin_help); the JSON form takes the original's members
+ *     NetworkConfig
+ *   Volume, Mount, DeviceInfo       struct vc_volume, vc_mount, vc_device_info
+ *   Hooks, Hook                     struct vc_hooks, vc_hook
+ *   ProcessListOptions              struct vc_ps_options */
 #ifndef VCCORE_H
 #define VCCORE_H
 
@@ -97,6 +130,10 @@ struct vc_context_options {
      * as that a template is being made.  It must not call the library.  NULL = nobody. */
     void (*progress)(void *arg, const char *text);
     void *progress_arg;
+    /* Told, on the thread of the call, of each step that a long operation has reached, such as "vmm-started", "agent-ready"
+     * or "stopping-containers"; for people: names come and go.  It must not call the library.  NULL = nobody. */
+    void (*phase)(void *arg, const char *pod, const char *phase);
+    void *phase_arg;
 };
 /* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
 VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);
@@ -141,7 +178,17 @@ enum { VC_CALLS_OF_THREAD = 1u << 0 };
 enum {
     VC_STDIO_FOREGROUND = 1u << 0, /* the shim shares the caller's session: it gets the terminal's signals
                                       (window size, interrupt) itself */
-    VC_STDIO_CONSOLE = 1u << 1     /* stdio is the far end of a terminal made for this process */
+    VC_STDIO_CONSOLE = 1u << 1,    /* stdio is the far end of a terminal made for this process */
+    VC_STDIO_KEEP_STDIN = 1u << 2  /* the end of stdio[0] (/dev/null has it at once) is not the end of the process's
+                                      stdin: that stays open for those who attach, until the last of them ends his
+                                      (with a terminal: as long as it runs, ctrl-D being the end there) */
+};
+
+/* The five sets of capabilities(7), each NULL-terminated names "CAP_X"; NULL = empty. */
+struct vc_capabilities {
+    uint32_t size;
+    uint32_t reserved;
+    const char *const *bounding, *const *effective, *const *inheritable, *const *permitted, *const *ambient;
 };
 
 /* A program to run: the first of a container, or one more (exec). */
@@ -160,7 +207,90 @@ struct vc_process_config {
     uint32_t use_stdio;        /* 0: all three are /dev/null */
     uint32_t rows, cols;       /* size of the terminal at start; 0 = 24 x 80 */
     const char *process_json;  /* OCI `process` object; when given, it is used instead of the fields above
-                                  except terminal and stdio */
+                                  except terminal and stdio.  Not together with `capabilities` and `group` */
+    const struct vc_capabilities *capabilities; /* all five sets, instead of `caps` */
+    const char *group;         /* primary group, by name or number; with it `user` has no ":group".  NULL = as `user` says */
+    const char *console;       /* a terminal device of the host: stdin, stdout and stderr of its shim, as if it had been
+                                  opened by the caller and given in `stdio` with VC_STDIO_CONSOLE.  Implies terminal.
+                                  Not together with use_stdio.  Used once: when the pod is started again, /dev/null
+                                  takes its place.  NULL = none */
+};
+
+/* A file system in a container, beside its root.  One whose destination is above that of others is mounted before them;
+ * else the order is that of the list.  A bind mount takes along what is mounted below its source ("rbind"), unless its
+ * options have "bind" alone; "slave" also lets it see what is mounted there later.  "shared" is UNSUPPORTED. */
+struct vc_mount {
+    uint32_t size;
+    uint32_t readonly;          /* 1: read-only; for "bind" and "volume" enforced on the host */
+    const char *destination;    /* absolute path in the container */
+    const char *source;         /* "bind": directory, file or socket of the host (sockets only where the guest runs on the
+                                   host's kernel); "volume": the tag of one of the pod; else what mount(2) gets in the
+                                   guest; NULL = the type's name */
+    const char *type;           /* NULL = "bind"; "volume"; or a file system that the guest makes: "tmpfs", "proc", ... */
+    const char *const *options; /* NULL-terminated, as of mount(8): "ro" "nosuid" "size=64m" ...; NULL = none */
+};
+
+/* A directory of the host that the pod's containers can mount (struct vc_mount, "volume"). */
+struct vc_volume {
+    uint32_t size;
+    uint32_t readonly;     /* 1: for all, enforced on the host */
+    const char *tag;       /* [A-Za-z0-9][A-Za-z0-9_.-]{0,30}, unique in the pod */
+    const char *host_path; /* absolute */
+};
+
+/* A device node in a container.  A block device of the host, or a file when type is "b", is plugged into the VM as a
+ * disk: read-only when file_mode has no bit for writing.  A character device named by host_path must be one that every
+ * kernel has, such as /dev/fuse or /dev/net/tun: the host's hardware is not in the VM (UNSUPPORTED, as /dev/vfio/N). */
+struct vc_device_info {
+    uint32_t size;
+    uint32_t file_mode;         /* permission bits; 0 = as host_path has, else 0666 */
+    const char *host_path;      /* NULL: type, major and minor say which device it is: "b" one of the host, "c" of the guest */
+    const char *container_path; /* absolute; NULL = host_path */
+    const char *type;           /* "c", "u" (the same), "b", "p"; NULL = as host_path is */
+    int64_t major, minor;       /* used when host_path is NULL */
+    uint32_t uid, gid;
+};
+
+/* Limits of a container. */
+struct vc_resources {
+    uint32_t size;
+    uint32_t reserved;
+    uint64_t memory_limit; /* bytes; 0 = unchanged (none, for a new container) */
+    int64_t cpu_quota;     /* microseconds per period; -1 = none; 0 = unchanged */
+    uint64_t cpu_period;   /* microseconds; 0 = unchanged (100000) */
+    uint64_t cpu_shares;   /* cgroup v1 scale; 0 = unchanged */
+    int64_t pids_limit;    /* -1 = none; 0 = unchanged */
+    const char *json;      /* OCI linux.resources object: the base, over which the members above are laid; NULL = none */
+};
+
+/* A program of the host that is run at a point in a pod's or container's life (OCI runtime specification, "POSIX-platform
+ * Hooks").  It gets the OCI state of pod or container as JSON on stdin, and runs in the pod's network namespace when
+ * there is one.  "pid" in the state is a process in there: the VMM, or the hook itself when the VMM is not (yet); 0 once
+ * all has ended.  What it prints ends in the error or the log.  It has a session of its own; what it leaves running when
+ * it ends goes on.  The pod's lock is held: it may look at the pod, not change it.  Not for programs that ignore SIGCHLD
+ * or wait for any child: how a hook ended is not known there, and taken for a failure. */
+struct vc_hook {
+    uint32_t size;
+    uint32_t timeout;        /* seconds, after which its whole process group is killed; 0 = the operation's deadline */
+    const char *path;        /* absolute */
+    const char *const *args; /* argv, args[0] included; NULL = only the path */
+    const char *const *env;  /* NULL-terminated "K=V"; NULL = empty */
+};
+/* Each list is run in its order.  prestart: before the VM starts (of a container: before it is made in the guest); the
+ * first failure fails the operation (PEER, TIMEOUT, or CONFIG when it cannot be started), and all is undone.  poststart:
+ * after the start; poststop: after the stop (of a container: after its deletion, or before it is made again by another
+ * start of its pod); failures are logged, and the rest is run.  Once prestart hooks have been begun, the poststop hooks
+ * are run in any case: by whoever undoes, deletes or collects what is left.  Of config.json, "createRuntime" is taken as
+ * prestart; "createContainer" and "startContainer" would run inside the guest and are UNSUPPORTED. */
+struct vc_hooks {
+    uint32_t size;
+    uint32_t reserved;
+    struct vc_hook **prestart;
+    size_t n_prestart;
+    struct vc_hook **poststart;
+    size_t n_poststart;
+    struct vc_hook **poststop;
+    size_t n_poststop;
 };
 
 struct vc_container_config {
@@ -178,6 +308,11 @@ struct vc_container_config {
     uint64_t cpu_shares;       /* cgroup v1 scale (1024 = one share); 0 = default */
     int64_t pids_limit;        /* 0 = none */
     const char *spec_json;     /* OCI config.json: the base; fields above that are set override it */
+    struct vc_mount **mounts;  /* added to those of the base (or the usual ones); one for the same place replaces it */
+    size_t n_mounts;
+    struct vc_device_info **devices;
+    size_t n_devices;
+    const struct vc_hooks *hooks; /* hooks of spec_json are run before them */
 };
 
 struct vc_pod_config {
@@ -192,6 +327,14 @@ struct vc_pod_config {
     const char *const *annotations;
     struct vc_container_config **containers; /* created with the pod */
     size_t n_containers;
+    /* Plugins of this pod; NULL = as configured.  Names of the original ("ccProxy", "noopShim", "CNI") are taken for
+     * those of the plugins that do the same. */
+    const char *hypervisor, *agent, *proxy, *shim, *network;
+    const char *const *settings; /* NULL-terminated "KIND.option=value", such as "hypervisor.kernel=/boot/vmlinux": options
+                                    of this pod's plugins, over those of the configuration */
+    struct vc_volume **volumes;
+    size_t n_volumes;
+    const struct vc_hooks *hooks;
 };
 enum {
     VC_POD_DEFER_VM = 1u << 0, /* boot the VM in vc_pod_start, not in vc_pod_create */
@@ -204,6 +347,28 @@ enum {
     VC_TEMPLATE_OFF = 2,    /* boot */
     VC_TEMPLATE_REQUIRE = 3 /* from a template that exists or is just being made; CONFIG when there is none */
 };
+
+/* ---- configurations as JSON ------------------------------------------------------------------- */
+/* Read a configuration from JSON text whose members have the names of the original's 1.0 API ("ID", "Hostname",
+ * "VMConfig", "Containers", ...; `man vc-json` lists them).  An unknown member, a wrong type or a value out of range is
+ * INVAL, with the path inside the document.  What is returned is a tree of its own: free it with the matching function.
+ * Nothing of the host is looked at. */
+VC_API int vc_pod_config_from_json(const char *json, struct vc_pod_config **ret_config, vc_error **err);
+VC_API void vc_pod_config_free(struct vc_pod_config *config);
+VC_API int vc_container_config_from_json(const char *json, struct vc_container_config **ret_config, vc_error **err);
+VC_API void vc_container_config_free(struct vc_container_config *config);
+VC_API int vc_process_config_from_json(const char *json, struct vc_process_config **ret_config, vc_error **err);
+VC_API void vc_process_config_free(struct vc_process_config *config);
+VC_API int vc_resources_from_json(const char *json, struct vc_resources **ret_resources, vc_error **err);
+VC_API void vc_resources_free(struct vc_resources *resources);
+/* The other way; members that are as by default are left out.  Descriptors are not part of it. */
+VC_API int vc_pod_config_to_json(const struct vc_pod_config *config, char **ret_json, vc_error **err);
+VC_API int vc_container_config_to_json(const struct vc_container_config *config, char **ret_json, vc_error **err);
+VC_API int vc_process_config_to_json(const struct vc_process_config *config, char **ret_json, vc_error **err);
+VC_API int vc_resources_to_json(const struct vc_resources *resources, char **ret_json, vc_error **err);
+
+/* Free a NULL-terminated array of strings that the library returned. */
+VC_API void vc_strv_free(char **strings);
 
 /* ---- pods ------------------------------------------------------------------------------------- */
 /* Boot a VM and create the containers in it; nothing of the user runs yet.  Whatever fails is undone.
@@ -219,6 +384,23 @@ VC_API int vc_pod_stop(vc_context *ctx, const char *id, uint32_t flags, vc_error
  * ended.  VC_FORCE also removes a half-made or unreadable one.  Never removes anything of the user's. */
 VC_API int vc_pod_delete(vc_context *ctx, const char *id, uint32_t flags, vc_error **err);
 enum { VC_FORCE = 1u << 0 };
+/* Stop the VM's processors, with all that runs on them.  Pod: running; state: paused.  UNSUPPORTED when the hypervisor cannot. */
+VC_API int vc_pod_pause(vc_context *ctx, const char *id, vc_error **err);
+/* Pod: paused; state: running. */
+VC_API int vc_pod_resume(vc_context *ctx, const char *id, vc_error **err);
+/* Run a command in the root of the pod's first container: vc_container_exec for it. */
+VC_API int vc_pod_enter(vc_context *ctx, const char *id, const struct vc_process_config *process, char **ret_exec_id,
+                        int32_t *ret_pid, vc_error **err);
+/* The value of one annotation; NOTFOUND when there is no such key. */
+VC_API int vc_pod_annotation(vc_context *ctx, const char *id, const char *key, char **ret_value, vc_error **err);
+/* All annotations, "key=value", NULL-terminated; free with vc_strv_free. */
+VC_API int vc_pod_annotations(vc_context *ctx, const char *id, char ***ret_annotations, vc_error **err);
+/* Add "key=value" to the pod's annotations, or replace the value of a key that is there ("key=" keeps it with an empty
+ * value).  All or none of them.  UTF-8; control bytes in values only, and only tabs and line ends; 256 KiB in all
+ * (RESOURCE). */
+VC_API int vc_pod_set_annotations(vc_context *ctx, const char *id, const char *const *annotations, vc_error **err);
+/* Where the output of the guest's console is: "file://PATH" or "unix://PATH"; "" when there is none. */
+VC_API int vc_pod_console(vc_context *ctx, const char *id, char **ret_uri, vc_error **err);
 
 struct vc_container_status {
     uint32_t size;
@@ -226,8 +408,11 @@ struct vc_container_status {
     const char *id, *state;  /* "ready" "running" "paused" "stopped" */
     const char *rootfs;
     int32_t pid;             /* of its shim; 0 = none */
-    uint32_t reserved;
+    uint32_t oom_killed;     /* 1: the guest's kernel ended its first process, or one of its group, for want of memory */
     int64_t created_ns, started_ns, finished_ns; /* CLOCK_REALTIME; 0 = not yet */
+    const char *pod;
+    const char *token;       /* what agent and shim call its first process */
+    char **annotations;      /* NULL-terminated "key=value"; never NULL */
 };
 struct vc_pod_status {
     uint32_t size;
@@ -245,6 +430,7 @@ struct vc_pod_status {
     uint32_t reserved;
     int32_t proxy_pid;           /* 0 = none that lives */
     uint32_t reserved_2;
+    char **annotations;          /* NULL-terminated "key=value"; never NULL */
 };
 /* Look, without changing or waiting for anything; works with the VMM's files gone. */
 VC_API int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err);
@@ -260,7 +446,8 @@ VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_jso
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
-/* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent. */
+/* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
+ * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it). */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
@@ -277,6 +464,108 @@ VC_API int vc_container_wait(vc_context *ctx, const char *pod, const char *conta
                              int32_t *ret_status, vc_error **err);
 VC_API int vc_container_status(vc_context *ctx, const char *pod, const char *container, struct vc_container_status **ret_status, vc_error **err);
 VC_API void vc_container_status_free(struct vc_container_status *status);
+/* All containers of a pod, in the order of their creation. */
+VC_API int vc_container_list(vc_context *ctx, const char *pod, struct vc_container_status ***ret_list, size_t *ret_n, vc_error **err);
+VC_API void vc_container_list_free(struct vc_container_status **list, size_t n);
+/* A status as JSON text. */
+VC_API int vc_container_status_json(const struct vc_container_status *status, char **ret_json, vc_error **err);
+/* As those of pods. */
+VC_API int vc_container_annotation(vc_context *ctx, const char *pod, const char *container, const char *key, char **ret_value, vc_error **err);
+VC_API int vc_container_annotations(vc_context *ctx, const char *pod, const char *container, char ***ret_annotations, vc_error **err);
+/* Make a process of the host stand for the container's first process instead of its shim (which is not ended): its end
+ * is the container's end, and stopping waits for it and then kills it.  NOTFOUND when there is no such process. */
+VC_API int vc_container_set_pid(vc_context *ctx, const char *pod, const char *container, int32_t pid, vc_error **err);
+/* Freeze and thaw all processes of a container.  Pod: running; container: running, paused. */
+VC_API int vc_container_pause(vc_context *ctx, const char *pod, const char *container, vc_error **err);
+VC_API int vc_container_resume(vc_context *ctx, const char *pod, const char *container, vc_error **err);
+
+enum { VC_PS_JSON = 0, VC_PS_TABLE = 1 };
+struct vc_ps_options {
+    uint32_t size;
+    uint32_t format;         /* VC_PS_* */
+    const char *const *args; /* of ps(1), NULL-terminated; NULL = "-ef".  Those that choose columns: "-ef", "-e", "-f",
+                                "aux", "-o LIST" with pid, ppid, uid, user, cmd, args, comm; INVAL for others.  user
+                                is the number, too: its name is the container's affair */
+};
+/* As vc_pod_config_from_json; members "Format" ("json", "table") and "Args". */
+VC_API int vc_ps_options_from_json(const char *json, struct vc_ps_options **ret_options, vc_error **err);
+VC_API void vc_ps_options_free(struct vc_ps_options *options);
+VC_API int vc_ps_options_to_json(const struct vc_ps_options *options, char **ret_json, vc_error **err);
+/* The processes of a container, as text: a JSON array of objects, or a table with a heading.  opts NULL = JSON.
+ * Pod and container: running. */
+VC_API int vc_container_ps(vc_context *ctx, const char *pod, const char *container, const struct vc_ps_options *opts, char **ret_text,
+                           vc_error **err);
+
+struct vc_container_stats {
+    uint32_t size;
+    uint32_t reserved;
+    int64_t time_ns;                           /* CLOCK_REALTIME of the question */
+    uint64_t cpu_ns, cpu_user_ns, cpu_system_ns;
+    uint64_t throttled_periods, throttled_ns;
+    uint64_t memory_usage, memory_limit, memory_peak; /* bytes; limit 0 = none, peak 0 = not known */
+    uint64_t oom_kills;
+    uint64_t pids, pids_limit;                 /* limit 0 = none */
+    uint64_t read_bytes, write_bytes;          /* of block devices */
+    const char *json;                          /* all that the agent said */
+};
+/* UNSUPPORTED when the agent has none.  Pod: running; container: running or paused. */
+VC_API int vc_container_stats(vc_context *ctx, const char *pod, const char *container, struct vc_container_stats **ret_stats, vc_error **err);
+VC_API void vc_container_stats_free(struct vc_container_stats *stats);
+/* Change the limits of a container that is ready, running or paused; they outlive a restart of the pod. */
+VC_API int vc_container_update(vc_context *ctx, const char *pod, const char *container, const struct vc_resources *resources, vc_error **err);
+
+/* See, and write to, the streams of a process whose shim has them: [1] and [2] are read ends of pipes that get a copy of
+ * its output from now on (with a terminal all of it is in [1], and [2] is -1), until it ends; [0], with VC_ATTACH_STDIN,
+ * the write end of one whose content goes to its stdin, else -1.  A reader that does not keep up for 64 KiB is left
+ * behind: its pipes end.  exec_id NULL = the first process.  UNSUPPORTED when the shim cannot.  Takes no pod lock. */
+VC_API int vc_container_attach(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t flags,
+                               int ret_fds[3], vc_error **err);
+enum { VC_ATTACH_STDIN = 1u << 0 };
+
+/* ---- events ----------------------------------------------------------------------------------- */
+typedef struct vc_events vc_events;
+enum {
+    VC_EVENT_POD_CREATED = 1,
+    VC_EVENT_POD_STARTED = 2,
+    VC_EVENT_POD_PAUSED = 3,
+    VC_EVENT_POD_RESUMED = 4,
+    VC_EVENT_POD_STOPPED = 5,
+    VC_EVENT_POD_DELETED = 6,
+    VC_EVENT_VM_DIED = 7, /* without having been stopped */
+    VC_EVENT_CONTAINER_CREATED = 8,
+    VC_EVENT_CONTAINER_STARTED = 9,
+    VC_EVENT_CONTAINER_PAUSED = 10,
+    VC_EVENT_CONTAINER_RESUMED = 11,
+    VC_EVENT_CONTAINER_EXITED = 12, /* exit_status says how */
+    VC_EVENT_CONTAINER_DELETED = 13,
+    VC_EVENT_EXEC_STARTED = 14,
+    VC_EVENT_EXEC_EXITED = 15,
+    VC_EVENT_OOM = 16, /* a process of the container was killed for want of memory; comes before its EXITED */
+    VC_EVENT_LOST = 17 /* more happened than could be kept: look at vc_pod_list */
+};
+struct vc_event {
+    uint32_t size;
+    uint32_t type;        /* VC_EVENT_*; ignore what you do not know */
+    int64_t time_ns;      /* CLOCK_REALTIME, of when it was noticed */
+    const char *pod;      /* "" with VC_EVENT_LOST */
+    const char *container, *exec_id; /* "" where there is none */
+    int32_t exit_status;  /* of *_EXITED: 0-255, or -1 when it cannot be known any more; else -1 */
+    uint32_t reserved;
+};
+/* Watch one pod, or all with pod NULL, also those of other processes, from now on.  NOTFOUND for an unknown pod.
+ * Nobody keeps a journal: events are what has changed since vc_events_next looked last.  One that looks late is told what
+ * must have happened, each once and in order, but not what left no trace (a pause that is over), and VC_EVENT_LOST for
+ * what came and went, even if it was a creation that failed.  Containers whose shim is no process end, for an observer,
+ * when they are stopped. */
+VC_API int vc_events_open(vc_context *ctx, const char *pod, vc_events **ret_events, vc_error **err);
+/* Readable (poll, POLLIN) when vc_events_next may have one.  It belongs to the object. */
+VC_API int vc_events_fd(const vc_events *events);
+/* The next one, without waiting: NOTFOUND when there is none now.  One thread at a time per object. */
+VC_API int vc_events_next(vc_events *events, struct vc_event **ret_event, vc_error **err);
+VC_API void vc_event_free(struct vc_event *event);
+/* "container-exited" and so on; static; "unknown" for an unknown type. */
+VC_API const char *vc_event_name(uint32_t type);
+VC_API void vc_events_close(vc_events *events);
 /* Size of the process's terminal.  STATE when it has none. */
 VC_API int vc_container_resize(vc_context *ctx, const char *pod, const char *container, const char *exec_id, uint32_t rows, uint32_t cols, vc_error **err);
 
