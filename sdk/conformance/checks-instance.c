@@ -18,7 +18,7 @@
 #define TOKEN      "vct-evil"
 #define MAX_RSS    (INT64_C(4) << 20)
 #define LEAK_ROUND 16 /* bytes a round costs when something leaks */
-#define LIVES      8  /* at least */
+#define LIVES      32 /* at least: threads get arenas of the allocator, up to a number of them */
 #define LIVES_WINDOW 2
 #define LEAK_LIFE  128 /* bytes a life costs when something leaks; the tool itself needs none */
 

@@ -126,6 +126,7 @@ static const struct vc_shim_ops frame_ops = {
     .start = frame_start,
     .stop = frame_stop,
     .status = frame_status,
+    .attach = NULL,
 };
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {
