@@ -58,11 +58,11 @@ static unsigned overflow(volatile char *above)
 /* End the program, or never come back, in the way that `ends` says. */
 static void end(const struct faulty *f, const char *member)
 {
-    static int *nowhere;
+    static int *volatile nowhere; /* or a compiler knows what it points to, and leaves the write out */
     if (strcmp(f->ends, "abort") == 0)
         abort();
     if (strcmp(f->ends, "segv") == 0)
-        *(int *volatile)nowhere = 1;
+        *nowhere = 1;
     if (strcmp(f->ends, "overflow") == 0)
         f->host->log(f->host, VC_LOG_DEBUG, member, overflow(NULL) & 1);
     if (strcmp(f->ends, "exit") == 0)
