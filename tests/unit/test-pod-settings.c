@@ -319,7 +319,7 @@ static char records[PATH_MAX + 64];
 
 static void recorded(const char *wanted)
 {
-    char text[1024] = "";
+    char text[3 * PATH_MAX + 512] = "";
     int fd = open(records, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
@@ -334,7 +334,7 @@ static void test_console(void **state)
 {
     (void)state;
     enum { TERMINAL = 1, CONSOLE = 4 }; /* of vc/shim.h */
-    char setting[PATH_MAX + 96], wanted[512], *exec = NULL, pts[64];
+    char setting[PATH_MAX + 96], wanted[3 * PATH_MAX + 512], *exec = NULL, pts[64];
     const char *const settings[] = { setting, NULL };
     PT_PATH(records, "%s/records", pt_root);
     PT_PATH(setting, "shim.file=%s", records);
@@ -390,7 +390,7 @@ static void test_console(void **state)
     recorded(wanted);
     free(exec);
     vc_process_config_free(json);
-    char null[3][64] = { "", "", "" };
+    char null[3][PATH_MAX] = { "", "", "" };
     for (int i = 0; i < 3; i++) {
         char link[32];
         PT_PATH(link, "/proc/self/fd/%d", i);
