@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status.c: looking at pods: nothing is locked, waited for, loaded or changed. */
+/* status.c: looking at pods: nothing is locked, loaded or changed, and nothing waited for but a pod of which there is only
+ * a directory that is younger than a second (see look). */
 #include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
