@@ -64,7 +64,16 @@ fi
 note=
 [ -z "$skipped" ] || note=" (skipped: $(echo "$skipped" | tr '\n' ' ' | sed 's/ $//'))"
 [ -z "$bad" ] || note=" (unexpected skip:$bad)"
-echo "$result: $name $took s$note"
+# What went wrong is said at once: of a long output somewhere else, often only a part is left to read.
+{
+    echo "$result: $name $took s$note"
+    if [ $result = FAIL ]; then
+        grep -E '^(not ok|FAIL)' "$log" | head -n 15 | cut -c -400 | sed 's/^/  | /'
+        tail -n 15 "$log" | cut -c -400 | sed 's/^/  > /'
+    fi
+} >"$trs.say"
+cat "$trs.say"
+rm -f "$trs.say"
 recheck=no
 [ $result = PASS ] || recheck=yes
 {
