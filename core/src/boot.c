@@ -49,8 +49,8 @@ static void last_line(int dirfd, const char *name, char *buf, size_t size)
 static void vmm_last_words(const struct vci_pod *pod, char *buf, size_t size)
 {
     buf[0] = '\0';
-    int fd =
-        openat(pod->dir.run_fd, vci_kind_name(VC_KIND_HYPERVISOR), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int run = vci_store_run(&pod->dir, 0, NULL);
+    int fd = run < 0 ? -1 : openat(run, vci_kind_name(VC_KIND_HYPERVISOR), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     vcs_autoclosedir DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
         if (fd >= 0)
@@ -138,8 +138,10 @@ int vci_vm_share(struct vci_pod *pod, vc_error **err)
     vcs_autofree char *path = shared_path(pod);
     if (!path)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    if ((mkdirat(pod->dir.run_fd, "shared", 0700) < 0 && errno != EEXIST) ||
-        (mkdirat(pod->dir.run_fd, VCI_SHARED, 0700) < 0 && errno != EEXIST))
+    int run = vci_store_run(&pod->dir, 1, err);
+    if (run < 0)
+        return run;
+    if ((mkdirat(run, "shared", 0700) < 0 && errno != EEXIST) || (mkdirat(run, VCI_SHARED, 0700) < 0 && errno != EEXIST))
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s", path);
     int rc = vci_ledger_add(&pod->dir, VC_RES_MOUNT, "core", path, &n, err);
     if (rc < 0)
@@ -499,7 +501,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
     /* What it remembers of processes may be strangers' by now.  Only networks have what outlasts a reboot (addresses). */
     if (!pod->boot_same && kind != VC_KIND_NETWORK)
         return;
-    if (pod->dir.ending & 1u << kind) {
+    if (vci_store_ending_failed(&pod->dir, kind)) {
         vci_log(
             pod->ctx, VC_LOG_WARN, pod->dir.id,
             "%s plugin \"%s\" did not come back from ending its instance the last time: it is left out now, and only "
@@ -507,7 +509,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
             vci_kind_name(kind), pod->plugin[kind]);
         return;
     }
-    vci_store_ending(&pod->dir, pod->dir.ending | 1u << kind);
+    vci_store_ending_begin(&pod->dir, kind);
     struct vci_inst *i = vci_stack_get(pod, kind, deadline, &e);
     int rc = i ? 0 : -1;
     if (rc == 0 && kind == VC_KIND_HYPERVISOR)
@@ -522,7 +524,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
     }
     if (i)
         rc = VCI_CALL_INST(i, vci_pod_deadline(pod->ctx, "call_timeout"), &e, cleanup);
-    vci_store_ending(&pod->dir, pod->dir.ending & ~(1u << kind));
+    vci_store_ending_done(&pod->dir, kind);
     if (rc < 0)
         vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s: %s", vci_kind_name(kind), vc_error_text(e));
 }
@@ -530,6 +532,7 @@ void vci_vm_end(struct vci_pod *pod, uint32_t kind, int graceful)
 void vci_vm_drop(struct vci_pod *pod, uint32_t kind)
 {
     vci_vm_end(pod, kind, 0);
+    vci_store_ending_over(&pod->dir, 0);
     vci_inst_close(&pod->inst[kind]);
     memset(&pod->inst[kind], 0, sizeof pod->inst[kind]);
     /* Or the next one of this kind would be restored from it. */
@@ -588,8 +591,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         rc = end_recorded(pod, err);
     if (rc < 0)
         return rc;
-    if (pod->dir.ending)
-        vci_store_ending(&pod->dir, 0);
+    vci_store_ending_over(&pod->dir, 1);
     vci_stack_reset(pod);
     free(pod->vmm);
     pod->vmm = NULL;

@@ -204,7 +204,10 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
     struct vci_inst *shim = vci_stack_get(pod, VC_KIND_SHIM, deadline, err);
     if (!shim)
         return vci_rc(err);
-    if (!(shim->caps & VC_SHIM_CAP_NONE) && mkdirat(pod->dir.run_fd, "exit", 0700) < 0 && errno != EEXIST)
+    int run = shim->caps & VC_SHIM_CAP_NONE ? -1 : vci_store_run(&pod->dir, 1, err);
+    if (!(shim->caps & VC_SHIM_CAP_NONE) && run < 0)
+        return run;
+    if (run >= 0 && mkdirat(run, "exit", 0700) < 0 && errno != EEXIST)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/exit", pod->dir.run_path);
     vci_exit_name(name, sizeof name, ctr, exec_id);
     if (asprintf(&file, "%s/%s", pod->dir.run_path, name) < 0) {
@@ -640,6 +643,9 @@ static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot delete container \"%s\": pod \"%s\" is paused", ctr, id);
     int guest = pod->vm && !pod->died && pod->state != VCI_STOPPED;
+    rc = vci_ledger_writable(&pod->dir, err);
+    if (rc < 0)
+        return rc;
     c->state = VCI_MAKING; /* half of it: whoever finds it so removes the rest */
     rc = vci_pod_save(pod, err);
     if (rc == 0)

@@ -22,7 +22,8 @@ static ssize_t read_text(const struct vci_pod_dir *dir, const char *ctr, const c
 {
     char name[300];
     vci_exit_name(name, sizeof name, ctr, exec_id);
-    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int run = vci_store_run(dir, 0, NULL);
+    vcs_autoclose int fd = run < 0 ? -1 : openat(run, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
     text[n > 0 ? n : 0] = '\0';
     return n;
@@ -50,9 +51,12 @@ int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *e
     char name[300], text[16];
     vci_exit_name(name, sizeof name, ctr, exec_id);
     int len = snprintf(text, sizeof text, "%d\n%s", status, oom ? "oom\n" : "");
-    int r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);
-    if (r == -ENOENT && (mkdirat(dir->run_fd, "exit", 0700) == 0 || errno == EEXIST))
-        r = vcs_write_file_atomic(dir->run_fd, name, text, (size_t)len, 0600, 0);
+    int run = vci_store_run(dir, 1, err);
+    if (run < 0)
+        return run;
+    int r = vcs_write_file_atomic(run, name, text, (size_t)len, 0600, 0);
+    if (r == -ENOENT && (mkdirat(run, "exit", 0700) == 0 || errno == EEXIST))
+        r = vcs_write_file_atomic(run, name, text, (size_t)len, 0600, 0);
     if (r < 0)
         return vci_fail(err, vci_code_of(-r), -r, "cannot write the exit status to %s/%s", dir->run_path, name);
     return 0;
@@ -62,8 +66,9 @@ void vci_exit_remove(const struct vci_pod_dir *dir, const char *ctr, const char 
 {
     char name[300];
     vci_exit_name(name, sizeof name, ctr, exec_id);
-    if (dir->run_fd >= 0)
-        unlinkat(dir->run_fd, name, 0);
+    int run = vci_store_run(dir, 0, NULL);
+    if (run >= 0)
+        unlinkat(run, name, 0);
 }
 
 int vci_exit_of_wait(int wait_status)

@@ -109,7 +109,8 @@ static int unmount_inside(const struct vci_pod_dir *dir, const char *inside)
     const char *name = slash ? slash + 1 : inside;
     if (!*name || strlen(name) > NAME_MAX)
         return -EINVAL;
-    vcs_autoclose int fd = vcs_open_beneath(dir->run_fd, slash ? parent : ".", O_PATH | O_DIRECTORY, 0);
+    int run = vci_store_run(dir, 0, NULL);
+    vcs_autoclose int fd = run < 0 ? -ENOENT : vcs_open_beneath(run, slash ? parent : ".", O_PATH | O_DIRECTORY, 0);
     return fd < 0 ? fd : unmount_at(fd, name);
 }
 
@@ -186,7 +187,7 @@ static int undo_mount_inside(const struct vci_pod_dir *dir, const char *path, vc
 /* Take off all that is mounted at that place. */
 static int undo_mount(const struct vci_pod_dir *dir, const char *path, vc_error **err)
 {
-    size_t len = dir && dir->run_path && dir->run_fd >= 0 ? strlen(dir->run_path) : 0;
+    size_t len = dir && dir->run_path && vci_store_run(dir, 0, NULL) >= 0 ? strlen(dir->run_path) : 0;
     if (len && strncmp(path, dir->run_path, len) == 0 && path[len] == '/')
         return undo_mount_inside(dir, path, err);
     int there = 0;

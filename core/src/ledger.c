@@ -134,16 +134,25 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
     vcs_autofree char *text = NULL;
     size_t size = 0;
     struct stat st;
-    int there = dir->run_fd >= 0 && fstatat(dir->run_fd, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    vci_autoerror vc_error *e = NULL;
+    int run = vci_store_run(dir, 0, &e);
     *ret_size = 0;
-    if (dir->run_fd < 0 || (!there && errno == ENOENT))
+    if (run == VC_ERR_NOTFOUND)
+        return 0;
+    if (run < 0) {
+        if (err)
+            *err = VCS_TAKE_PTR(e);
+        return run;
+    }
+    int there = fstatat(run, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!there && errno == ENOENT)
         return 0;
     /* What it names is killed and removed: a file from elsewhere is not read. */
     if (there && (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & 022))
         return vci_fail(err, VC_ERR_PERM, 0,
                         "pod \"%s\": %s/ledger must be a plain file of root or of the caller that nobody else may write to",
                         dir->id, dir->run_path);
-    int r = vcs_read_file(dir->run_fd, "ledger", LEDGER_MAX, &text, &size);
+    int r = vcs_read_file(run, "ledger", LEDGER_MAX, &text, &size);
     if (r == -ENOENT)
         return 0;
     if (r < 0)
@@ -202,7 +211,7 @@ static int compact(struct vci_pod_dir *dir, vc_error **err)
         bad |= put_add(&b, l.e[i].type, l.e[i].owner, l.e[i].name) < 0;
     }
     if (r == 0)
-        bad = bad ? -ENOMEM : vcs_write_file_atomic(dir->run_fd, "ledger", vcs_buf_data(&b), b.len, 0600, 0);
+        bad = bad ? -ENOMEM : vcs_write_file_atomic(vci_store_run(dir, 0, NULL), "ledger", vcs_buf_data(&b), b.len, 0600, 0);
     if (r == 0 && bad < 0)
         r = failed(dir, bad, err);
     vcs_buf_done(&b);
@@ -210,11 +219,15 @@ static int compact(struct vci_pod_dir *dir, vc_error **err)
     return r;
 }
 
-static int open_ledger(struct vci_pod_dir *dir)
+/* A descriptor, or a code. */
+static int open_ledger(struct vci_pod_dir *dir, vc_error **err)
 {
     int flags = O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-    int fd = openat(dir->run_fd, "ledger", flags, 0600);
-    return fd < 0 ? -errno : fd;
+    int run = vci_store_run(dir, 1, err);
+    if (run < 0)
+        return run;
+    int fd = openat(run, "ledger", flags, 0600);
+    return fd < 0 ? failed(dir, errno, err) : fd;
 }
 
 /* Make ledger_fd ready for appending, after whatever a killed caller left. */
@@ -222,21 +235,19 @@ static int prepare(struct vci_pod_dir *dir, vc_error **err)
 {
     if (dir->ledger_fd >= 0)
         return 0;
-    if (dir->run_fd < 0)
-        return vci_fail(err, VC_ERR_STATE, 0, "pod \"%s\" has no run directory, so nothing can be recorded", dir->id);
-    int fd = open_ledger(dir);
+    int fd = open_ledger(dir, err);
     if (fd < 0)
-        return failed(dir, fd, err);
+        return fd;
     struct stat st = { 0 };
     char last = '\n';
-    if (!dir->fresh && fstat(fd, &st) == 0 && st.st_size > COMPACT_ABOVE && dir->lock_fd >= 0) {
+    if (!dir->fresh && fstat(fd, &st) == 0 && st.st_size > COMPACT_ABOVE && dir->locked) {
         close(fd);
         int r = compact(dir, err);
         if (r)
             return r;
-        fd = open_ledger(dir);
+        fd = open_ledger(dir, err);
         if (fd < 0)
-            return failed(dir, fd, err);
+            return fd;
     } else if (st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) != 1) {
         int sys = errno;
         close(fd);
@@ -331,6 +342,18 @@ int vci_ledger_del_name(struct vci_pod_dir *dir, uint32_t type, const char *name
     }
     vci_fault_point("ledger-del");
     return append(dir, &line, NULL, err);
+}
+
+int vci_ledger_writable(struct vci_pod_dir *dir, vc_error **err)
+{
+    struct stat st;
+    int run = vci_store_run(dir, 0, NULL);
+    if (run < 0 || fstatat(run, "ledger", &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0; /* what is wrong with it is said by who reads it */
+    pthread_mutex_lock(&ledger_mutex);
+    int r = S_ISREG(st.st_mode) ? prepare(dir, err) : 0;
+    pthread_mutex_unlock(&ledger_mutex);
+    return r;
 }
 
 int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)(void *, const char *, const char *),

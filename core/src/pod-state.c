@@ -71,7 +71,8 @@ void vci_pod_init(struct vci_pod *pod, vc_context *ctx)
     pod->ctx = ctx;
     pod->boot_same = 1;
     pod->netns_fd = -1;
-    pod->dir.run_fd = pod->dir.state_fd = pod->dir.lock_fd = pod->dir.ledger_fd = -1;
+    pod->dir.run_fd = VCI_NO_FD;
+    pod->dir.state_fd = pod->dir.ledger_fd = pod->dir.ending_fd = -1;
 }
 
 void vci_ctr_free(struct vci_ctr *c)

@@ -286,7 +286,9 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
     if (pod->state == VCI_STOPPED && !pod->vm && !pod->op && pod->boot_same)
         return 0;
     int alive = pod->vm && !pod->died && pod->boot_same && !pod->op;
-    int rc = vci_pod_begin(pod, "stop", err);
+    int rc = vci_ledger_writable(&pod->dir, err);
+    if (rc == 0)
+        rc = vci_pod_begin(pod, "stop", err);
     vci_fault_point("stop-noted");
     if (rc == 0)
         rc = vci_pod_teardown(pod, alive && graceful, err);
@@ -345,6 +347,9 @@ int vci_pod_do_delete(struct vci_pod *pod, vc_error **err)
     int rc = 0;
     char id[sizeof pod->dir.id];
     memcpy(id, pod->dir.id, sizeof id);
+    rc = vci_ledger_writable(&pod->dir, err);
+    if (rc < 0)
+        return rc;
     if (pod->vm)
         rc = vci_pod_teardown(pod, 0, err);
     else /* nothing should be there, but what a killed caller left is in the ledger */

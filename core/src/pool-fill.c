@@ -21,7 +21,7 @@
 static void forget(struct vci_pod *vm, uint32_t kind)
 {
     vci_vm_drop(vm, kind);
-    unlinkat(vm->dir.run_fd, vci_kind_name(kind), AT_REMOVEDIR); /* a pod that takes it would have to look into it */
+    unlinkat(vm->dir.state_fd, vci_kind_name(kind), AT_REMOVEDIR); /* a pod that takes it would have to look into it */
 }
 
 /* Have the guest do all that it can do before it knows its pod, and let go of it. */
@@ -60,7 +60,7 @@ static int prepare(struct vci_pod *vm, int64_t deadline, char **ret_key, char id
     if (rc < 0)
         return rc;
     snprintf(vm->template_id, sizeof vm->template_id, "%s", id);
-    rc = vcs_write_file_atomic(vm->dir.run_fd, "key", *ret_key, strlen(*ret_key), 0600, 0);
+    rc = vcs_write_file_atomic(vm->dir.state_fd, "key", *ret_key, strlen(*ret_key), 0600, 0);
     if (rc < 0)
         return vci_fail(err, vci_code_of(rc), rc, "cannot write %s/key", vm->dir.run_path);
     rc = vci_pod_begin(vm, "fill", err);
@@ -303,7 +303,7 @@ static int drain_one(vc_context *ctx, const char *id, uint32_t *ended, vc_error 
 {
     struct vci_pod vm;
     int rc = vci_pool_open(&vm, ctx, id, VCI_LOCK_EXCLUSIVE, err);
-    if (vm.dir.lock_fd >= 0) { /* else it has just gone, or stays in use */
+    if (vm.dir.locked) { /* else it has just gone, or stays in use */
         vc_error_free(VCS_TAKE_PTR(*err));
         rc = vci_pool_end(&vm, err);
         *ended += rc == 0;
@@ -366,7 +366,7 @@ int vci_pool_gc(vc_context *ctx, void (*report)(void *arg, const char *id, const
         struct vci_pod vm;
         vc_error *e = NULL;
         int r = vci_pool_open(&vm, ctx, ids[i], VCI_LOCK_QUIET, &e);
-        const char *why = vm.dir.lock_fd < 0 ? NULL : why_end(&vm, r, templates, n_templates);
+        const char *why = !vm.dir.locked ? NULL : why_end(&vm, r, templates, n_templates);
         vc_error_free(VCS_TAKE_PTR(e));
         r = why ? vci_pool_end(&vm, &e) : 0;
         if (why && r == 0 && report)

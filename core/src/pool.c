@@ -34,7 +34,7 @@ char *vci_pool_key(struct vci_pod *vm)
 {
     char *key = NULL;
     size_t len = 0;
-    if (vcs_read_file(vm->dir.run_fd, "key", VCI_TEMPLATE_KEY, &key, &len) < 0)
+    if (vcs_read_file(vm->dir.state_fd, "key", VCI_TEMPLATE_KEY, &key, &len) < 0)
         return NULL;
     return key;
 }
@@ -91,7 +91,10 @@ static int note_things(struct vci_pod *pod, struct vci_pod *vm, struct taken *t,
 /* Move one of its directories into the pod's, in place of an empty one. */
 static int move_dir(struct vci_pod *pod, struct vci_pod *vm, const char *name, vc_error **err)
 {
-    if (renameat(vm->dir.run_fd, name, pod->dir.run_fd, name) == 0 || errno == ENOENT)
+    int run = vci_store_run(&pod->dir, 1, err);
+    if (run < 0)
+        return run;
+    if (renameat(vm->dir.state_fd, name, run, name) == 0 || errno == ENOENT)
         return 0;
     return vci_fail(err, vci_code_of(errno), errno, "cannot move %s/%s to %s", vm->dir.run_path, name,
                     pod->dir.run_path);
@@ -107,12 +110,15 @@ static int make_room(struct vci_pod *pod, vc_error **err)
     if (rc < 0)
         return rc;
     const char *name = vci_kind_name(VC_KIND_HYPERVISOR);
-    if (unlinkat(pod->dir.run_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
-        int r = vcs_remove_tree(pod->dir.run_fd, name);
+    int run = vci_store_run(&pod->dir, 1, err);
+    if (run < 0)
+        return run;
+    if (unlinkat(run, name, AT_REMOVEDIR) < 0 && errno != ENOENT) {
+        int r = vcs_remove_tree(run, name);
         if (r < 0)
             return vci_fail(err, vci_code_of(r), r, "cannot remove %s/%s", pod->dir.run_path, name);
     }
-    unlinkat(pod->dir.run_fd, VCI_SHARED, AT_REMOVEDIR);
+    unlinkat(run, VCI_SHARED, AT_REMOVEDIR);
     return 0;
 }
 
@@ -140,7 +146,7 @@ static int resume(struct vci_pod *pod, struct vci_pod *vm, int64_t deadline, vc_
 
 static int hand_over(struct vci_pod *pod, struct vci_pod *vm, struct taken *t, int64_t deadline, vc_error **err)
 {
-    if (unlinkat(vm->dir.run_fd, "vm.json", 0) < 0)
+    if (unlinkat(vm->dir.state_fd, "vm.json", 0) < 0)
         return vci_fail(err, vci_code_of(errno), errno, "cannot take %s/vm.json away", vm->dir.run_path);
     vm->vm = 0; /* from now on what ends it is its ledger */
     vci_fault_point("pool-claimed");
@@ -153,7 +159,7 @@ static int hand_over(struct vci_pod *pod, struct vci_pod *vm, struct taken *t, i
     if (rc == 0)
         rc = move_dir(pod, vm, "shared", err);
     vci_fault_point("pool-shared-moved");
-    if (rc == 0 && unlinkat(vm->dir.run_fd, "ledger", 0) < 0 && errno != ENOENT)
+    if (rc == 0 && unlinkat(vm->dir.state_fd, "ledger", 0) < 0 && errno != ENOENT)
         rc = vci_fail(err, vci_code_of(errno), errno, "cannot remove %s/ledger", vm->dir.run_path);
     vci_fault_point("pool-ledger-gone");
     return rc < 0 ? rc : resume(pod, vm, deadline, err);
@@ -175,7 +181,10 @@ static int give_up(struct vci_pod *pod, struct taken *t, int64_t deadline, vc_er
     }
     static const char *const dirs[] = { "hypervisor", "shared" };
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
-        int r = vcs_remove_tree(pod->dir.run_fd, dirs[i]);
+        int run = vci_store_run(&pod->dir, 1, err);
+        int r = run < 0 ? run : vcs_remove_tree(run, dirs[i]);
+        if (run < 0)
+            return run;
         if (r < 0 && r != -ENOENT)
             return vci_fail(err, vci_code_of(r), r, "cannot remove %s/%s", pod->dir.run_path, dirs[i]);
     }

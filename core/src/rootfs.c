@@ -241,9 +241,12 @@ static int open_target(const struct vci_pod *pod, const char *ctr, int make, vc_
 {
     char name[160];
     snprintf(name, sizeof name, VCI_SHARED "/%s", ctr);
-    if (make && mkdirat(pod->dir.run_fd, name, 0700) < 0 && errno != EEXIST)
+    int run = vci_store_run(&pod->dir, make, err);
+    if (run < 0)
+        return run;
+    if (make && mkdirat(run, name, 0700) < 0 && errno != EEXIST)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/%s", pod->dir.run_path, name);
-    int fd = vcs_open_beneath(pod->dir.run_fd, name, O_PATH | O_DIRECTORY, 0);
+    int fd = vcs_open_beneath(run, name, O_PATH | O_DIRECTORY, 0);
     if (fd < 0)
         return vci_fail(err, fd == -ENOENT ? VC_ERR_NOTFOUND : vci_code_of(-fd), -fd, "cannot open %s/%s",
                         pod->dir.run_path, name);
@@ -310,7 +313,7 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
     struct vci_ctr *c = vci_pod_find(pod, ctr, NULL);
     struct vci_ledger_entry *entries = NULL;
     size_t n = 0;
-    vcs_autoclose int parent = pod->dir.run_fd < 0 ? -1 : open_target(pod, ctr, 0, NULL);
+    vcs_autoclose int parent = open_target(pod, ctr, 0, NULL);
     if (parent < 0)
         return 0;
     /* One that fails does not keep the others. */
@@ -320,7 +323,7 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
     snprintf(name, sizeof name, VCI_SHARED "/%s", ctr);
     r = vci_bind_detach(pod, parent, name, "rootfs", rc ? NULL : err);
     rc = rc ? rc : r;
-    unlinkat(pod->dir.run_fd, name, AT_REMOVEDIR);
+    unlinkat(vci_store_run(&pod->dir, 0, NULL), name, AT_REMOVEDIR);
     if (r == 0 && c && c->rootfs) {
         r = remove_mountpoints(pod, c, entries, n, rc ? NULL : err);
         rc = rc ? rc : r;

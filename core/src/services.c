@@ -143,12 +143,15 @@ static int host_cfg_count(const vc_host *host, const vc_config *cfg, const char 
 static int run_path(const vc_host *host, vc_sink *sink)
 {
     struct vci_pod_dir *dir = dir_of(host);
-    if (!dir || (dir->run_fd < 0 && !dir->unmade))
+    if (!dir)
         return VC_E_STATE;
     const char *kind = owner_of(host);
-    if (!dir->unmade && faccessat(dir->run_fd, kind, F_OK, 0) < 0) {
+    int run = dir->unmade ? -1 : vci_store_run(dir, dir->locked, NULL);
+    if (run < 0 && !dir->unmade)
+        return run == VC_ERR_NOTFOUND ? VC_E_STATE : run;
+    if (run >= 0 && faccessat(run, kind, F_OK, 0) < 0) {
         vci_fault_point("path-run");
-        if (mkdirat(dir->run_fd, kind, 0700) < 0 && errno != EEXIST)
+        if (mkdirat(run, kind, 0700) < 0 && errno != EEXIST)
             return vci_code_of(errno);
         vci_fault_point("path-run-made");
     }
@@ -321,7 +324,7 @@ static int is_foreign_cgroup(struct vci_pod_dir *dir, const char *name)
 static int host_res_add(const vc_host *host, uint32_t type, const char *name)
 {
     struct vci_pod_dir *dir = dir_of(host);
-    if (!dir || dir->lock_fd < 0)
+    if (!dir || !dir->locked)
         return VC_E_STATE;
     if (type < VC_RES_PATH || type > VC_RES_CGROUP || !name || !name[0] || (type != VC_RES_LINK && name[0] != '/'))
         return VC_E_INVAL;

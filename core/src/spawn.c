@@ -244,7 +244,7 @@ int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const 
     int r = check_spawn(s, err);
     if (r)
         return r;
-    if (dir && dir->lock_fd < 0)
+    if (dir && !dir->locked)
         return vci_fail(err, VC_ERR_STATE, 0,
                         "cannot start %s: the pod is not locked, so its process could not be recorded", s->path);
     int ends[2];

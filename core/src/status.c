@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* status.c: looking at pods: nothing is locked, loaded or changed, and nothing waited for but a pod of which there is only
- * a directory that is younger than a second (see look). */
+/* status.c: looking at pods: nothing is locked, loaded or changed, and nothing waited for. */
 #include <json-c/json.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "pod.h"
 
-#define HALF_TRIES 400 /* a millisecond each */
+#define HALF_TRIES 5
 
 /* A status is one piece of memory: the struct, its pointers, then its strings.  A list of thousands of pods is made of
  * them. */
@@ -209,40 +206,30 @@ static struct vc_pod_status *bare_status(const char *id, const char *state, cons
     return new_status(&pod, state, reason, "");
 }
 
-/* Was the directory changed within the last second, or has it gone by now? */
-static int young(const char *path)
-{
-    struct stat st;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    return stat(path, &st) < 0 || (now.tv_sec - st.st_ctim.tv_sec <= 1 && st.st_ctim.tv_sec <= now.tv_sec);
-}
-
 /* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
 static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_error **err)
 {
     struct vci_pod pod;
     vci_autoerror vc_error *e = NULL;
     int rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e), held = 0;
-    /* Half of something: is somebody at it?  If not, it may have been finished before that was asked: look again. */
+    /* Half of something: is somebody at it?  If not, it may have been finished before that was asked, and then there is no half
+     * any more, unless the next operation has begun: so again, some times. */
     for (int again = 0; pod.dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && pod.op)); again++) {
         held = vci_store_held(&pod.dir);
-        if (held || again == (rc == VC_ERR_NOTFOUND ? HALF_TRIES : 2) || (again >= 2 && !young(pod.dir.run_path)))
+        if (held || again == HALF_TRIES)
             break;
-        /* Its directory is made a moment before it is locked, and its lock is removed a moment before it: whoever is at
-         * it may have lost the processor just then.  What was left half-made stays so. */
-        if (again >= 2)
-            nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         vci_pod_close(&pod);
         vc_error_free(VCS_TAKE_PTR(e));
         rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);
     }
+    /* A directory with nothing in it is no pod (yet). */
+    int nothing = rc == VC_ERR_NOTFOUND && !held && pod.dir.run_path && vci_store_run(&pod.dir, 0, NULL) == VC_ERR_NOTFOUND;
     if (rc == 0) {
         vci_pod_refresh(&pod);
         *ret = pod_status(&pod, held);
     } else if (rc == VC_ERR_NOTFOUND && held) {
         *ret = bare_status(id, vci_state_name(VCI_MAKING), vc_error_text(e));
-    } else if (pod.dir.run_path && rc != VC_ERR_NOMEM) {
+    } else if (pod.dir.run_path && !nothing && rc != VC_ERR_NOMEM) {
         *ret = bare_status(id, "broken", vc_error_text(e));
     } else {
         vci_pod_close(&pod);

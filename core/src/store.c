@@ -1,25 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* store.c: pods on disk: directories, locks and state files.
+/* store.c: pods on disk: their names, and the files with their state.
  *
  * Nothing here calls fsync.  What a pod is made of (processes, mounts, sockets) does not survive a reboot, and the
  * state carries the boot id, so a power cut can at worst lose or truncate the record of a pod that is gone anyway: then
  * it is reported as CORRUPT and can be deleted by force. */
 #include "store.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <time.h>
 
 #include "instance.h"
 #include "lib/buf.h"
@@ -28,7 +22,6 @@
 #define STATE_VERSION 1
 #define STATE_MAX     (16u * 1024 * 1024)
 #define STATE_TMP     "pod.json.new"
-#define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
 
 /* ROOT/pods[/ID], or of the pool, into buf. */
 static int below(const char *root, int pool, const char *id, char *buf, size_t size, vc_error **err)
@@ -39,8 +32,7 @@ static int below(const char *root, int pool, const char *id, char *buf, size_t s
     return 0;
 }
 
-/* Both directories; those of the pool are one. */
-static int both_paths(const vc_context *ctx, int pool, const char *id, char run[PATH_MAX], char state[PATH_MAX],
+int vci_store_paths(const vc_context *ctx, int pool, const char *id, char run[PATH_MAX], char state[PATH_MAX],
                       vc_error **err)
 {
     int r = vci_check_id(pool ? "id of a VM of the pool" : "pod id", id, err);
@@ -49,7 +41,7 @@ static int both_paths(const vc_context *ctx, int pool, const char *id, char run[
     return r ? r : below(pool ? ctx->run_root : ctx->state_root, pool, id, state, PATH_MAX, err);
 }
 
-static const char *state_file(const struct vci_pod_dir *d)
+const char *vci_store_state_file(const struct vci_pod_dir *d)
 {
     return d->pool ? "vm.json" : "pod.json";
 }
@@ -58,479 +50,8 @@ static const char *state_file(const struct vci_pod_dir *d)
 static const char *state_path(const struct vci_pod_dir *d, char buf[PATH_MAX])
 {
     snprintf(buf, PATH_MAX, "%s/%s/%s/%s", d->pool ? d->ctx->run_root : d->ctx->state_root, d->pool ? "pool" : "pods",
-             d->id, state_file(d));
+             d->id, vci_store_state_file(d));
     return buf;
-}
-
-/* mkdir -p, mode 0700 for what is new. */
-static int make_parents(const char *path)
-{
-    char buf[PATH_MAX];
-    snprintf(buf, sizeof(buf), "%s", path);
-    for (char *p = strchr(buf + 1, '/'); p; p = strchr(p + 1, '/')) {
-        *p = '\0';
-        if (mkdir(buf, 0700) < 0 && errno != EEXIST)
-            return -errno;
-        *p = '/';
-    }
-    return 0;
-}
-
-int vci_make_dir(const char *path)
-{
-    if (mkdir(path, 0700) == 0)
-        return 0;
-    if (errno != ENOENT)
-        return -errno;
-    int r = make_parents(path);
-    if (r < 0)
-        return r;
-    return mkdir(path, 0700) < 0 ? -errno : 0;
-}
-
-/* The kernel has no flock with a timeout: it is tried again after 1 to 50 ms. */
-int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancellable, const char *what, vc_error **err)
-{
-    int pause = 1;
-    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno != EWOULDBLOCK)
-            return vci_fail(err, VC_ERR_IO, errno, "cannot lock %s", what);
-        if (cancellable && atomic_load(&ctx->cancelled))
-            return vci_fail(err, VC_ERR_CANCELLED, 0, "waiting for %s was cancelled", what);
-        int left = vcs_poll_timeout(deadline);
-        if (left == 0)
-            return vci_fail(err, VC_ERR_TIMEOUT, 0, "%s stayed in use until the deadline", what);
-        struct pollfd p = { .fd = cancellable ? ctx->cancel_fd : -1, .events = POLLIN };
-        poll(&p, 1, left > 0 && left < pause ? left : pause);
-        pause = pause * 2 < 50 ? pause * 2 : 50;
-    }
-    return 0;
-}
-
-static int open_dir(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 ? -errno : fd;
-}
-
-static void dir_init(struct vci_pod_dir *d, const vc_context *ctx, int pool, const char *id)
-{
-    *d = (struct vci_pod_dir){ .ctx = ctx, .pool = pool, .run_fd = -1, .state_fd = -1, .lock_fd = -1, .ledger_fd = -1 };
-    vci_join(d->id, sizeof(d->id), id, NULL);
-}
-
-void vci_store_close(struct vci_pod_dir *dir)
-{
-    int *fds[] = { &dir->ledger_fd, &dir->state_fd, &dir->run_fd, &dir->lock_fd };
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-        if (*fds[i] >= 0)
-            close(*fds[i]);
-        *fds[i] = -1;
-    }
-    free(dir->run_path);
-    dir->run_path = NULL;
-    vci_out_done(&dir->later);
-}
-
-/* Who holds the lock?  The kernel knows, so that taking a lock need not write anything.  0: nobody that is known. */
-static int lock_holder(int fd, char *buf, size_t size)
-{
-    struct stat st;
-    vcs_autofclose FILE *f = fopen("/proc/locks", "re");
-    char line[256];
-    int holder = 0;
-    snprintf(buf, size, "another process");
-    if (!f || fstat(fd, &st) < 0)
-        return 0;
-    while (fgets(line, sizeof(line), f)) {
-        unsigned maj, min;
-        unsigned long long ino;
-        int pid;
-        /* "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF"; "-> FLOCK" are those that wait. */
-        if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d %x:%x:%llu", &pid, &maj, &min, &ino) != 4 || ino != st.st_ino)
-            continue;
-        /* Some file systems show another device number here than in stat: then the inode must do. */
-        if (!holder || (maj == major(st.st_dev) && min == minor(st.st_dev)))
-            holder = pid;
-    }
-    if (holder <= 0)
-        return 0;
-    char path[32], name[64] = "";
-    snprintf(path, sizeof(path), "/proc/%d/comm", holder);
-    vcs_autofclose FILE *comm = fopen(path, "re");
-    if (comm && fgets(name, sizeof(name), comm))
-        name[strcspn(name, "\n")] = '\0';
-    snprintf(buf, size, "pid %d%s%s%s", holder, name[0] ? " (" : "", name, name[0] ? ")" : "");
-    return 1;
-}
-
-int vci_store_held(const struct vci_pod_dir *dir)
-{
-    char who[128];
-    vcs_autoclose int fd = dir->run_fd < 0 ? -1 : openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 && lock_holder(fd, who, sizeof(who));
-}
-
-/* flock with a deadline.  The kernel has no flock with a timeout, and a thread that waits in one cannot be told to
- * stop, so it is tried again after 1 to 50 ms: only a caller that must wait for another one's whole operation pays. */
-static int take_lock(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_error **err)
-{
-    long pause_ns = 1000000;
-    while (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0) {
-        char who[128];
-        if (errno == EINTR)
-            continue;
-        if (errno != EWOULDBLOCK)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot lock %s/lock", d->id, d->run_path);
-        if (how == VCI_LOCK_QUIET)
-            return vci_fail(err, VC_ERR_BUSY, 0, "\"%s\" is in use", d->id);
-        if (how == VCI_LOCK_TRY) {
-            lock_holder(d->lock_fd, who, sizeof(who));
-            return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" is in use: its lock is held by %s", d->id, who);
-        }
-        int64_t left = deadline_ns ? deadline_ns - vcs_now_ns() : INT64_MAX;
-        if (left <= 0) {
-            lock_holder(d->lock_fd, who, sizeof(who));
-            return vci_fail(err, VC_ERR_TIMEOUT, 0,
-                            "pod \"%s\" stayed in use until the deadline: its lock is held by %s", d->id, who);
-        }
-        struct timespec ts = { .tv_nsec = left < pause_ns ? (long)left : pause_ns };
-        nanosleep(&ts, NULL);
-        pause_ns = pause_ns * 2 < 50000000 ? pause_ns * 2 : 50000000;
-    }
-    return 0;
-}
-
-/* Open and lock RUN/lock.  1: the file was removed meanwhile, the pod with it: begin again. */
-static int lock_pod(struct vci_pod_dir *d, int how, int64_t deadline_ns, vc_error **err)
-{
-    struct stat st;
-    d->lock_fd = openat(d->run_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (d->lock_fd < 0 && errno == ENOENT)
-        return 1; /* the directory itself was removed */
-    if (d->lock_fd < 0)
-        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot open %s/lock", d->id, d->run_path);
-    int r = take_lock(d, how, deadline_ns, err);
-    if (r == 0 && fstat(d->lock_fd, &st) < 0)
-        r = vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s/lock", d->id, d->run_path);
-    unsigned char ending = 0;
-    if (r == 0 && st.st_size && pread(d->lock_fd, &ending, 1, 0) == 1)
-        d->ending = ending;
-    return r ? r : st.st_nlink == 0;
-}
-
-void vci_store_ending(struct vci_pod_dir *dir, unsigned kinds)
-{
-    unsigned char byte = (unsigned char)kinds;
-    dir->ending = kinds;
-    /* On a full disk there is no such note, and the pod can be ended still. */
-    if (dir->lock_fd >= 0 && pwrite(dir->lock_fd, &byte, 1, 0) < 0)
-        vci_log(dir->ctx, VC_LOG_DEBUG, dir->id, "%s/lock cannot be written: %s", dir->run_path, strerror(errno));
-}
-
-static int taken(const char *id, vc_error **err)
-{
-    return vci_fail(err, VC_ERR_EXISTS, 0, "a pod \"%s\" exists already; choose another id, or delete it", id);
-}
-
-static int make_pod_dir(const struct vci_pod_dir *d, const char *path)
-{
-    if (mkdir(path, 0700) == 0)
-        return 0;
-    if (errno != ENOENT)
-        return -errno;
-    vci_store_new_roots(d->ctx);
-    return vci_make_dir(path);
-}
-
-/* The run directory of a new pod, locked.  1: somebody took it away as a half-made one: begin again. */
-static int create_run(struct vci_pod_dir *d, vc_error **err)
-{
-    int r = make_pod_dir(d, d->run_path);
-    if (r == -EEXIST)
-        return taken(d->id, err);
-    if (r < 0)
-        return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", d->id, d->run_path);
-    vci_fault_point("store-run-dir-made");
-    d->run_fd = open_dir(d->run_path);
-    if (d->run_fd < 0)
-        return 1;
-    /* One that looks for half-made pods, or asks for a pod of this id, may hold the lock for a moment. */
-    r = lock_pod(d, VCI_LOCK_EXCLUSIVE, vcs_now_ns() + CREATE_LOCK_NS, err);
-    vci_fault_point("store-locked");
-    return r;
-}
-
-/* The directory of a new pod's state.  -errno. */
-static int create_state(struct vci_pod_dir *d, const char *state)
-{
-    int r = d->pool ? 0 : make_pod_dir(d, state);
-    if (r < 0)
-        return r;
-    vci_fault_point("store-state-dir-made");
-    r = d->state_fd = open_dir(state);
-    if (r < 0 && !d->pool)
-        rmdir(state);
-    return r;
-}
-
-static int create_in(const vc_context *ctx, int pool, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    char run[PATH_MAX], state[PATH_MAX];
-    int r = both_paths(ctx, pool, id, run, state, err);
-    if (r == 0)
-        r = vci_store_check_roots(ctx, 1, err);
-    if (r)
-        return r;
-    struct vci_pod_dir d;
-    dir_init(&d, ctx, pool, id);
-    d.run_path = strdup(run);
-    if (!d.run_path)
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-    while ((r = create_run(&d, err)) == 1) {
-        if (d.lock_fd >= 0)
-            close(d.lock_fd);
-        if (d.run_fd >= 0)
-            close(d.run_fd);
-        d.lock_fd = d.run_fd = -1;
-    }
-    if (r) {
-        vci_store_close(&d);
-        return r;
-    }
-    r = create_state(&d, state);
-    if (r < 0) {
-        r = r == -EEXIST ? taken(id, err)
-                         : vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", id, state);
-        unlinkat(d.run_fd, "lock", 0);
-        rmdir(run);
-        vci_store_close(&d);
-        return r;
-    }
-    d.fresh = 1;
-    *ret = d;
-    return 0;
-}
-
-int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    return create_in(ctx, 0, id, ret, err);
-}
-
-int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    return create_in(ctx, 1, id, ret, err);
-}
-
-static int trusted(const struct stat *st)
-{
-    return (st->st_uid == 0 || st->st_uid == geteuid()) && !(st->st_mode & 022);
-}
-
-static int check_stat(const struct vci_pod_dir *d, const struct stat *st, const char *path, vc_error **err)
-{
-    if (trusted(st))
-        return 0;
-    return vci_fail(err, VC_ERR_PERM, 0,
-                    "pod \"%s\": %s belongs to user %u with mode %o; it must belong to root or to the caller, and nobody "
-                    "else may write to it",
-                    d->id, path, st->st_uid, st->st_mode & 07777);
-}
-
-/* What stands in these directories is acted on (processes killed, paths removed), so nobody else may have made it. */
-static int check_owner(const struct vci_pod_dir *d, int fd, const char *path, vc_error **err)
-{
-    struct stat st;
-    if (fd < 0)
-        return 0;
-    if (fstat(fd, &st) < 0)
-        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot look at %s", d->id, path);
-    return check_stat(d, &st, path, err);
-}
-
-/* One try of vci_store_open; 1: begin again. */
-static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t deadline_ns, vc_error **err)
-{
-    d->state_fd = open_dir(state);
-    if (d->state_fd < 0 && d->state_fd != -ENOENT)
-        return vci_fail(err, vci_code_of(d->state_fd), d->state_fd, "pod \"%s\": cannot open %s", d->id, state);
-    d->run_fd = open_dir(d->run_path);
-    if (d->run_fd < 0 && d->run_fd != -ENOENT)
-        return vci_fail(err, vci_code_of(d->run_fd), d->run_fd, "pod \"%s\": cannot open %s", d->id, d->run_path);
-    if (d->state_fd < 0 && d->run_fd < 0)
-        return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no %s \"%s\"", d->pool ? "VM of the pool" : "pod",
-                        d->id);
-    int foreign = check_owner(d, d->state_fd, state, err);
-    if (foreign == 0)
-        foreign = check_owner(d, d->run_fd, d->run_path, err);
-    if (foreign || lock == VCI_LOCK_NONE)
-        return foreign;
-    if (d->run_fd < 0) {
-        /* Its state is older than this boot: the lock needs a place. */
-        int r = vci_make_dir(d->run_path);
-        if (r < 0 && r != -EEXIST)
-            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make the directory %s", d->id, d->run_path);
-        return 1;
-    }
-    int r = lock_pod(d, lock, deadline_ns, err);
-    if (r)
-        return r;
-    /* The one who held the lock may just have made the state: a pod must not look half-made then.  (If it was removed
-     * instead, the lock's file is gone too, or reading the state says so.) */
-    if (d->state_fd < 0 && access(state, F_OK) == 0)
-        return 1;
-    return 0;
-}
-
-static int open_in(const vc_context *ctx, int pool, const char *id, int lock, int64_t deadline_ns,
-                   struct vci_pod_dir *ret, vc_error **err)
-{
-    char run[PATH_MAX], state[PATH_MAX];
-    int r = both_paths(ctx, pool, id, run, state, err);
-    if (r == 0)
-        r = vci_store_check_roots(ctx, 0, err);
-    if (r)
-        return r;
-    do {
-        struct vci_pod_dir d;
-        dir_init(&d, ctx, pool, id);
-        d.run_path = strdup(run);
-        r = d.run_path ? open_once(&d, state, lock, deadline_ns, err) : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
-        if (r == 0)
-            *ret = d;
-        else
-            vci_store_close(&d);
-    } while (r == 1);
-    return r;
-}
-
-int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
-                   vc_error **err)
-{
-    return open_in(ctx, 0, id, lock, deadline_ns, ret, err);
-}
-
-int vci_store_open_vm(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,
-                      vc_error **err)
-{
-    return open_in(ctx, 1, id, lock, deadline_ns, ret, err);
-}
-
-/* Is anything mounted at or below the pod's run directory? */
-static int mounted_below(const char *path, char *where, size_t size)
-{
-    vcs_autofclose FILE *f = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t room = 0, len = strlen(path);
-    int found = 0;
-    while (f && !found && getline(&line, &room, f) > 0) {
-        /* Field 5 is the mount point; blanks in it are octal escapes, and ids hold none. */
-        char *p = line, *end;
-        for (int field = 1; field < 5 && p; field++)
-            p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL;
-        if (!p || !(end = strchr(p, ' ')))
-            continue;
-        *end = '\0';
-        found = !strncmp(p, path, len) && (p[len] == '/' || !p[len]);
-        if (found)
-            snprintf(where, size, "%s", p);
-    }
-    free(line);
-    return found;
-}
-
-/* What getdents64(2) fills in; libc has a name for it only in recent releases. */
-struct kernel_dirent {
-    uint64_t ino;
-    int64_t off;
-    unsigned short reclen;
-    unsigned char type;
-    char name[];
-};
-
-/* Remove what stands in the run directory, the lock excepted. */
-static int empty_run(struct vci_pod_dir *dir, vc_error **err)
-{
-    _Alignas(struct kernel_dirent) char buf[4096];
-    if (lseek(dir->run_fd, 0, SEEK_SET) < 0)
-        return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
-    for (;;) {
-        long n = syscall(SYS_getdents64, dir->run_fd, buf, sizeof(buf));
-        if (n < 0 && errno == ENOENT)
-            return 0; /* its last holder has removed it meanwhile */
-        if (n < 0)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot read %s", dir->id, dir->run_path);
-        if (n == 0)
-            return 0;
-        for (long at = 0; at < n;) {
-            const struct kernel_dirent *e = (const struct kernel_dirent *)(const void *)(buf + at);
-            at += e->reclen;
-            if (!strcmp(e->name, ".") || !strcmp(e->name, "..") || !strcmp(e->name, "lock"))
-                continue;
-            int r =
-                e->type == DT_DIR || unlinkat(dir->run_fd, e->name, 0) < 0 ? vcs_remove_tree(dir->run_fd, e->name) : 0;
-            if (r < 0)
-                return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s/%s", dir->id, dir->run_path,
-                                e->name);
-        }
-    }
-}
-
-/* Does the run directory hold directories, in which something could be mounted?  A directory has a link from each. */
-static int has_directories(const struct vci_pod_dir *dir)
-{
-    struct stat st;
-    return fstat(dir->run_fd, &st) < 0 || st.st_nlink != 2;
-}
-
-/* Remove the lock and the directory.  One that waits for the lock sees that its file is gone.  A newcomer can have made
- * it anew in between, and may be removing the same directory now: so again, until it is away. */
-static int remove_run(const struct vci_pod_dir *dir)
-{
-    for (int i = 0; i < 10000; i++) {
-        struct stat st;
-        unlinkat(dir->run_fd, "lock", 0);
-        if (rmdir(dir->run_path) == 0 || errno == ENOENT)
-            return 0;
-        if (errno != ENOTEMPTY)
-            return -errno;
-        if (fstat(dir->run_fd, &st) == 0 && st.st_nlink == 0)
-            return 0; /* what stands there now is another pod's */
-    }
-    return -ENOTEMPTY;
-}
-
-int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
-{
-    char run[PATH_MAX], state[PATH_MAX], where[512];
-    int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
-    if (r)
-        return r;
-    /* Looked for first: a pod that cannot be removed whole stays a pod. */
-    if (dir->run_fd >= 0 && has_directories(dir) && mounted_below(dir->run_path, where, sizeof(where)))
-        return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id,
-                        where);
-    if (dir->state_fd >= 0) {
-        unlinkat(dir->state_fd, state_file(dir), 0);
-        vci_fault_point("store-state-unlinked");
-        r = dir->pool || rmdir(state) == 0 || errno == ENOENT ? 0 : vcs_remove_tree(AT_FDCWD, state);
-        if (r < 0)
-            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, state);
-        vci_fault_point("store-state-removed");
-    }
-    if (dir->run_fd >= 0) {
-        r = empty_run(dir, err);
-        if (r)
-            return r;
-        vci_fault_point("store-run-emptied");
-        r = remove_run(dir);
-        if (r < 0)
-            return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", dir->id, dir->run_path);
-    }
-    vci_store_close(dir);
-    return 0;
 }
 
 /* Add the ids below one root. */
@@ -673,25 +194,11 @@ static int complete(const struct vci_pod_dir *dir, struct vci_out *out, vc_error
     return 0;
 }
 
-static int make_state_dir(struct vci_pod_dir *dir, vc_error **err)
-{
-    char run[PATH_MAX], state[PATH_MAX];
-    int r = both_paths(dir->ctx, dir->pool, dir->id, run, state, err);
-    if (r)
-        return r;
-    r = vci_make_dir(state);
-    if (r == 0 || r == -EEXIST)
-        r = dir->state_fd = open_dir(state);
-    return r < 0 ? vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot make %s", dir->id, state) : 0;
-}
-
 /* Replace the state file as a whole. */
 static int write_state(struct vci_pod_dir *dir, const struct vci_out *out, vc_error **err)
 {
     char path[PATH_MAX];
-    int r = dir->state_fd < 0 ? make_state_dir(dir, err) : 0;
-    if (r)
-        return r;
+    int r = 0;
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
     vcs_autoclose int fd =
         openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -700,7 +207,7 @@ static int write_state(struct vci_pod_dir *dir, const struct vci_out *out, vc_er
     if (r == 0)
         r = write_all(fd, out->text, out->len);
     vci_fault_point("store-state-written");
-    if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, state_file(dir)) < 0)
+    if (r == 0 && renameat(dir->state_fd, STATE_TMP, dir->state_fd, vci_store_state_file(dir)) < 0)
         r = -errno;
     if (r < 0) {
         if (fd >= 0)
@@ -757,7 +264,7 @@ static int check_state_file(const struct vci_pod_dir *dir, int fd, size_t *ret_s
     if (st.st_size > STATE_MAX)
         return vci_store_corrupt(dir, "it is larger than any state is", err);
     *ret_size = (size_t)st.st_size;
-    return trusted(&st) ? 0 : check_stat(dir, &st, state_path(dir, path), err);
+    return vci_store_trusts(&st) ? 0 : vci_store_check_stat(dir, &st, state_path(dir, path), err);
 }
 
 int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error **err)
@@ -769,16 +276,20 @@ int vci_store_corrupt(const struct vci_pod_dir *dir, const char *why, vc_error *
 }
 
 /* There is no state file. */
-static int no_state(const struct vci_pod_dir *dir, vc_error **err)
+static int no_state(struct vci_pod_dir *dir, vc_error **err)
 {
-    if (dir->lock_fd < 0 && dir->run_fd >= 0) {
-        char who[128];
-        vcs_autoclose int lock = openat(dir->run_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-        if (lock >= 0 && lock_holder(lock, who, sizeof(who)))
-            return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" is being made or removed by %s", dir->id, who);
+    char who[128], id[sizeof(dir->id)];
+    vci_join(id, sizeof(id), dir->id, NULL);
+    if (!dir->locked && vci_store_held(dir)) {
+        vci_store_holder(dir, who, sizeof(who));
+        return vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" is being made or removed by %s", id, who);
+    }
+    if (!dir->pool && vci_store_run(dir, 0, NULL) == VC_ERR_NOTFOUND) {
+        vci_store_remove_nothing(dir);
+        return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no pod \"%s\"", id);
     }
     return vci_fail(err, VC_ERR_NOTFOUND, 0,
-                    "pod \"%s\" has no state: making it was interrupted; delete it with force", dir->id);
+                    "pod \"%s\" has no state: making it was interrupted; delete it with force", id);
 }
 
 /* The whole file into doc->text. */
@@ -787,7 +298,7 @@ static int read_state(struct vci_pod_dir *dir, struct vci_doc *doc, size_t *ret_
     char path[PATH_MAX];
     size_t size = 0, len = 0;
     vcs_autoclose int fd =
-        dir->state_fd < 0 ? -1 : openat(dir->state_fd, state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        dir->state_fd < 0 ? -1 : openat(dir->state_fd, vci_store_state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
         return no_state(dir, err);
     if (fd < 0)

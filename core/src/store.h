@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.h: where pods stand on disk: directories, locks, atomic state files, the ledger.
  *
+ *   STATE_ROOT/pods/ID/              whose flock is the lock of the pod
  *   STATE_ROOT/pods/ID/pod.json      state (mode 0600), whole or not at all
- *   RUN_ROOT/pods/ID/lock            flock of the pod; a byte in it says which plugin is ending its instance
+ *   STATE_ROOT/pods/ID/ending        a byte that says which plugin is ending its instance, while one is
+ *   RUN_ROOT/pods/ID/                made when the first thing is put there
  *   RUN_ROOT/pods/ID/ledger          one JSON line per external thing, appended before it is made
  *   RUN_ROOT/pods/ID/{hypervisor,agent,proxy,shim,network}/   private directories of the instances
  *   RUN_ROOT/pods/ID/shared/fs/      what the guest sees: a file system of its own.  A mount point cannot be renamed, the
@@ -14,25 +16,33 @@
 #ifndef VCI_STORE_H
 #define VCI_STORE_H
 
+#include <limits.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
 #include "context.h"
 #include "record.h"
 #include <vc/host.h>
 
 #define VCI_SHARED "shared/fs"
 
-/* An open, locked pod directory. */
+enum { VCI_NO_FD = -1, VCI_NO_RUN = -2 }; /* not opened; known not to be there */
+
+/* An open, perhaps locked pod directory. */
 struct vci_pod_dir {
     const vc_context *ctx;
     char id[129];
-    int run_fd, state_fd; /* O_DIRECTORY; state_fd may be -1 when it does not exist */
-    int lock_fd;          /* holds the flock; -1 when opened without */
+    int state_fd;         /* O_DIRECTORY; -1 when it does not exist, which only one without the lock sees */
+    int locked;           /* by state_fd */
+    atomic_int run_fd;    /* see vci_store_run */
     int ledger_fd;        /* O_APPEND; -1 until the first entry */
     int drop_wrong;       /* a forced delete: recorded paths that cannot be removed are forgotten, with a warning */
     int boot_noted;       /* the ledger was told which boot this is */
     int fresh;            /* made by vci_store_create: there is no ledger yet */
     int pool;             /* a VM of the pool: below RUN_ROOT/pool, both directories are one */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
-    unsigned ending;      /* see vci_store_ending */
+    unsigned ending;      /* see vci_store_ending_begin; bits by VC_KIND_* */
+    int ending_fd, ending_known;
     int unmade;           /* stands for a pod that is only thought of: nothing of it is on disk, nothing can be made */
     char *run_path;       /* RUN_ROOT/pods/ID */
     struct vci_out later; /* see vci_store_write_later */
@@ -51,21 +61,37 @@ int vci_wait_flock(const vc_context *ctx, int fd, int64_t deadline, int cancella
 int vci_store_check_roots(const vc_context *ctx, int make, vc_error **err);
 /* One of them was not there: it is told of the other one. */
 void vci_store_new_roots(const vc_context *ctx);
-/* Make a new pod's directories and take its lock.  EXISTS when the id is taken (or being made). */
+/* Make a new pod's state directory and take its lock.  EXISTS when the id is taken (or being made). */
 int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err);
 /* Open an existing one.  NOTFOUND when there is no such pod; BUSY (TRY) or TIMEOUT (deadline) says which
- * pid holds the lock.  Works when one of the two directories is missing (after a reboot, half-made). */
+ * pid holds the lock.  Works when one of the two directories is missing. */
 int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
-/* Note which instances (bits, by VC_KIND_*) are being ended now, in the lock's file: a plugin that takes its caller down
- * while it cleans up must not do so for ever.  dir->ending is what was noted, and by the one who was taken down when the
- * lock was taken. */
-void vci_store_ending(struct vci_pod_dir *dir, unsigned kinds);
-/* Does anybody hold its lock now?  Takes nothing. */
+/* The run directory's descriptor, which stays the pod's: opened when it is first asked for, and with `make` made.  Or a code:
+ * NOTFOUND when there is none, PERM when somebody else may have put something into it.  Any thread. */
+int vci_store_run(const struct vci_pod_dir *dir, int make, vc_error **err);
+/* A plugin that takes its caller down while it ends its instance must not do so for ever.  `begin` notes that it is about to,
+ * `done` that it came back; `over`, after one or more of them, brings what is noted up to date, and with `all` takes it away.
+ * `failed`: did this one not come back the last time? */
+int vci_store_ending_failed(struct vci_pod_dir *dir, unsigned kind);
+void vci_store_ending_begin(struct vci_pod_dir *dir, unsigned kind);
+void vci_store_ending_done(struct vci_pod_dir *dir, unsigned kind);
+void vci_store_ending_over(struct vci_pod_dir *dir, int all);
+/* Does anybody hold its lock now? */
 int vci_store_held(const struct vci_pod_dir *dir);
+/* Who?  "another process" and 0 when that is not known, or nobody does. */
+int vci_store_holder(const struct vci_pod_dir *dir, char *buf, size_t size);
 void vci_store_close(struct vci_pod_dir *dir); /* drops the lock; the pod stays */
-/* Remove both directories (state first, so that it is no pod any more) and drop the lock.  Refuses while
+/* Remove both directories (the record first, so that it is no pod any more) and drop the lock.  Refuses while
  * something is mounted below. */
 int vci_store_remove(struct vci_pod_dir *dir, vc_error **err);
+/* It has no record: when it has no run directory either, and the lock is held, remove and close it.  1: done. */
+int vci_store_remove_nothing(struct vci_pod_dir *dir);
+/* For store*.c only: both directories (those of the pool are one), the name of the file in it; may what belongs to `st` be
+ * acted on, and if not, the error that says so. */
+int vci_store_paths(const vc_context *ctx, int pool, const char *id, char run[PATH_MAX], char state[PATH_MAX], vc_error **err);
+const char *vci_store_state_file(const struct vci_pod_dir *d);
+int vci_store_trusts(const struct stat *st);
+int vci_store_check_stat(const struct vci_pod_dir *d, const struct stat *st, const char *path, vc_error **err);
 /* Ids of all pods in either root, sorted. */
 int vci_store_list(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
 void vci_store_list_free(char **ids, size_t n);
@@ -117,6 +143,8 @@ int vci_ledger_read(struct vci_pod_dir *dir, struct vci_ledger_entry **ret, size
 /* Is it something that a reboot has ended, whatever has its name now? */
 int vci_ledger_is_past(const struct vci_ledger_entry *e);
 void vci_ledger_entries_free(struct vci_ledger_entry *entries, size_t n);
+/* Can what will be removed be taken out of it?  Asked before anything is ended, on a file system that may be read-only. */
+int vci_ledger_writable(struct vci_pod_dir *dir, vc_error **err);
 /* Remove everything in it in reverse order: processes are killed (identity checked) and waited for, mounts
  * detached, paths unlinked, namespaces and links removed.  Entries that could not be removed stay, and the
  * first error is returned after all were tried.  report may be NULL. */

@@ -121,9 +121,12 @@ int vci_volumes_mount(struct vci_pod *pod, vc_error **err)
     int rc = 0;
     if (!pod->n_volumes || !vci_rootfs_shared(pod))
         return 0;
-    if (mkdirat(pod->dir.run_fd, VCI_SHARED "/" VCI_VOLUMES, 0700) < 0 && errno != EEXIST)
+    int run = vci_store_run(&pod->dir, 1, err);
+    if (run < 0)
+        return run;
+    if (mkdirat(run, VCI_SHARED "/" VCI_VOLUMES, 0700) < 0 && errno != EEXIST)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/" VCI_SHARED "/" VCI_VOLUMES, pod->dir.run_path);
-    vcs_autoclose int parent = vcs_open_beneath(pod->dir.run_fd, VCI_SHARED "/" VCI_VOLUMES, O_PATH | O_DIRECTORY, 0);
+    vcs_autoclose int parent = vcs_open_beneath(run, VCI_SHARED "/" VCI_VOLUMES, O_PATH | O_DIRECTORY, 0);
     if (parent < 0)
         return vci_fail(err, vci_code_of(-parent), -parent, "cannot open %s/" VCI_SHARED "/" VCI_VOLUMES, pod->dir.run_path);
     for (size_t i = 0; rc == 0 && i < pod->n_volumes; i++)

@@ -164,8 +164,6 @@ static void test_reboot(void **state)
         boot = strchr(boot + 10, '"') + 1;
         boot[0] = boot[0] == 'f' ? 'e' : 'f';
         write_file("state/pods/old/pod.json", text);
-        PT_PATH(path, "%s/run/pods/old/lock", pt_root);
-        unlink(path);
         PT_PATH(path, "%s/run/pods/old/ledger", pt_root);
         unlink(path);
         PT_PATH(path, "%s/run/pods/old", pt_root);

@@ -109,7 +109,7 @@ static void assert_names(const char *kind, const char *call, const char *rest)
 
 static void assert_gc_removes(void)
 {
-    assert_true(pt_count("run/pods") == 1);
+    assert_true(pt_count("state/pods") == 1);
     assert_int_equal(VIRTC("gc"), 0);
     pt_nothing_left();
 }

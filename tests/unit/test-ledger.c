@@ -21,7 +21,8 @@ static int setup(void **state)
     if (tmp_setup(state))
         return -1;
     ctx = make_context("");
-    return vci_store_create(ctx, "p", &dir, NULL);
+    /* Tests put things into its run directory by hand. */
+    return vci_store_create(ctx, "p", &dir, NULL) < 0 || vci_store_run(&dir, 1, NULL) < 0 ? -1 : 0;
 }
 
 static int teardown(void **state)

@@ -208,8 +208,8 @@ static void test_held(void **state)
     assert_true(holder >= 0);
     if (holder == 0) {
         char path[PATH_MAX + 64];
-        PT_PATH(path, "%s/run/pods/held/lock", pt_root);
-        int fd = open(path, O_RDWR | O_CLOEXEC);
+        PT_PATH(path, "%s/state/pods/held", pt_root);
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 || flock(fd, LOCK_EX) < 0 || write(ready[1], "x", 1) != 1)
             _exit(1);
         for (;;)

@@ -76,6 +76,12 @@ static void whole_life(void **state)
     struct stat st;
     vc_error *err = NULL;
     create("a", &d);
+    /* The run directory is made when it is needed. */
+    assert_error(vci_store_run(&d, 0, &err), &err, VC_ERR_NOTFOUND, "pod \"a\" has no run directory");
+    assert_false(there("run/pods/a"));
+    int run = vci_store_run(&d, 1, NULL);
+    assert_true(run >= 0);
+    assert_int_equal(vci_store_run(&d, 0, NULL), run);
     assert_int_equal(stat(tmp_path("run/pods/a"), &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     assert_int_equal(stat(tmp_path("state/pods/a"), &st), 0);
@@ -140,6 +146,8 @@ static void taken_ids(void **state)
     vc_error *err = NULL;
     create("a", &d);
     assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_EXISTS, "a pod \"a\" exists already");
+    assert_int_equal(write_sample(&d, 1), 0);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
     vci_store_close(&d);
     assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_EXISTS, "exists already");
     /* After a reboot the run directory is gone; the id is taken still, and trying leaves nothing. */
@@ -158,6 +166,7 @@ static void half_pods(void **state)
     struct vci_pod_dir d;
     vc_error *err = NULL;
     create("a", &d);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
     vci_store_close(&d);
     assert_int_equal(rmdir(tmp_path("state/pods/a")), 0);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, NULL), 0);
@@ -165,11 +174,16 @@ static void half_pods(void **state)
     assert_error(read_bad(&d, &err), &err, VC_ERR_NOTFOUND,
                  "has no state: making it was interrupted");
     vci_store_close(&d);
+    assert_error(vci_store_create(ctx, "a", &d, &err), &err, VC_ERR_EXISTS, "exists already");
+    assert_false(there("state/pods/a"));
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
     assert_int_equal(vci_store_remove(&d, NULL), 0);
     assert_false(there("run/pods/a"));
+    assert_false(there("state/pods/a"));
 
     create("b", &d);
+    assert_int_equal(write_sample(&d, 1), 0);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
     vci_store_close(&d);
     assert_int_equal(vcs_remove_tree(AT_FDCWD, tmp_path("run/pods/b")), 0);
     assert_int_equal(vci_store_open(ctx, "b", VCI_LOCK_NONE, 0, &d, NULL), 0);
@@ -180,24 +194,63 @@ static void half_pods(void **state)
     assert_false(there("state/pods/b"));
 }
 
+/* A directory without a record and without a run directory is no pod: one who looks leaves it, who takes its lock removes
+ * it, and its id can be had.  While somebody holds its lock it is neither. */
+static void empty_directories(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d, e;
+    vc_error *err = NULL;
+    create("a", &d);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &e, NULL), 0);
+    assert_int_equal(vci_store_held(&e), 1);
+    assert_error(read_bad(&e, &err), &err, VC_ERR_NOTFOUND, "pod \"a\" is being made or removed by pid");
+    vci_store_close(&d);
+    assert_int_equal(vci_store_held(&e), 0);
+    assert_error(read_bad(&e, &err), &err, VC_ERR_NOTFOUND, "there is no pod \"a\"");
+    assert_true(there("state/pods/a"));
+    vci_store_close(&e);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_error(read_bad(&d, &err), &err, VC_ERR_NOTFOUND, "there is no pod \"a\"");
+    assert_null(d.run_path);
+    assert_false(there("state/pods/a"));
+    /* What a killed writer left of its first record does not make it a pod either. */
+    create("a", &d);
+    vci_store_close(&d);
+    put_file("state/pods/a/pod.json.new", "{", 0600);
+    assert_int_equal(vci_store_create(ctx, "a", &d, NULL), 0);
+    assert_false(there("state/pods/a/pod.json.new"));
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
 /* A ledger that a stranger could have written would make us kill and remove what it names. */
 static void foreign_directories(void **state)
 {
     (void)state;
     struct vci_pod_dir d;
     vc_error *err = NULL;
+    struct vci_ledger_entry *entries = NULL;
+    size_t n = 0;
     create("a", &d);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
     vci_store_close(&d);
     for (int lock = VCI_LOCK_NONE; lock <= VCI_LOCK_TRY; lock++) {
         assert_int_equal(chmod(tmp_path("run/pods/a"), 0777), 0);
-        assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "run/pods/a belongs to user");
+        assert_int_equal(vci_store_open(ctx, "a", lock, 0, &d, NULL), 0);
+        assert_error(vci_store_run(&d, 0, &err), &err, VC_ERR_PERM, "run/pods/a belongs to user");
+        assert_error(vci_ledger_read(&d, &entries, &n, &err), &err, VC_ERR_PERM, "run/pods/a belongs to user");
+        if (lock != VCI_LOCK_NONE)
+            assert_error(vci_store_remove(&d, &err), &err, VC_ERR_PERM, "run/pods/a belongs to user");
+        vci_store_close(&d);
         assert_int_equal(chmod(tmp_path("run/pods/a"), 0700), 0);
         assert_int_equal(chmod(tmp_path("state/pods/a"), 0720), 0);
         assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "state/pods/a belongs to user");
         assert_int_equal(chmod(tmp_path("state/pods/a"), 0700), 0);
         if (geteuid() == 0) {
             assert_int_equal(chown(tmp_path("run/pods/a"), 65534, 65534), 0);
-            assert_error(vci_store_open(ctx, "a", lock, 0, &d, &err), &err, VC_ERR_PERM, "user 65534");
+            assert_int_equal(vci_store_open(ctx, "a", lock, 0, &d, NULL), 0);
+            assert_error(vci_store_run(&d, 1, &err), &err, VC_ERR_PERM, "user 65534");
+            vci_store_close(&d);
             assert_int_equal(chown(tmp_path("run/pods/a"), 0, 0), 0);
         }
     }
@@ -385,6 +438,7 @@ static void lists(void **state)
     struct vci_pod_dir d;
     for (size_t i = 0; i < 3; i++) {
         create(names[i], &d);
+        assert_true(vci_store_run(&d, 1, NULL) >= 0);
         vci_store_close(&d);
     }
     assert_int_equal(rmdir(tmp_path("state/pods/b")), 0);
@@ -415,6 +469,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pool, setup, teardown),
         cmocka_unit_test_setup_teardown(taken_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(half_pods, setup, teardown),
+        cmocka_unit_test_setup_teardown(empty_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_states, setup, teardown),
         cmocka_unit_test_setup_teardown(large_state, setup, teardown),

@@ -234,7 +234,7 @@ static void test_many_first(void **state)
 static void *cancel_soon(void *arg)
 {
     char path[PATH_MAX + 128];
-    PT_PATH(path, "%s/run/pods/waits", pt_root);
+    PT_PATH(path, "%s/state/pods/waits", pt_root);
     while (access(path, F_OK) < 0)
         sched_yield();
     vc_context_cancel(arg);

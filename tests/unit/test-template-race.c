@@ -210,9 +210,10 @@ static void test_required(void **state)
 
 static int no_directories(int fd, int how)
 {
-    struct stat st;
+    char name[64], path[PATH_MAX] = "";
     (void)how;
-    if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || calls++ > 100)
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (readlink(name, path, sizeof path - 1) < 0 || !strstr(path, "/templates/.making-") || calls++ > 100)
         return 0;
     errno = EBADF;
     return -1;

@@ -109,8 +109,8 @@ static void test_interrupted(void **state)
     assert_string_equal(s->state, "broken");
     assert_non_null(strstr(s->reason, "its last operation (create, by process"));
     vc_pod_status_free(s);
-    PT_PATH(path, "%s/run/pods/half/lock", pt_root);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
+    PT_PATH(path, "%s/state/pods/half", pt_root);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
     PT_OK(vc_pod_status(ctx, "half", &s, &err));
     assert_string_equal(s->state, "ready");

@@ -432,8 +432,7 @@ struct vc_pod_status {
     uint32_t reserved_2;
     char **annotations;          /* NULL-terminated "key=value"; never NULL */
 };
-/* Look, without changing anything or waiting for an operation (a pod of which there is only a directory younger than a
- * second is looked at again, for up to 0.4 s); works with the VMM's files gone. */
+/* Look, without changing or waiting for anything; works with the VMM's files gone. */
 VC_API int vc_pod_status(vc_context *ctx, const char *id, struct vc_pod_status **ret_status, vc_error **err);
 VC_API void vc_pod_status_free(struct vc_pod_status *status);
 /* All pods, sorted by id; one that cannot be read is listed as "broken". */
