@@ -614,7 +614,7 @@ static const char *parse_stack(struct vci_pod *pod, const struct vci_rec *o)
     return NULL;
 }
 
-static const char *parse_pod(struct vci_pod *pod, const struct vci_rec *o)
+const char *vci_pod_parse(struct vci_pod *pod, const struct vci_rec *o)
 {
     if (parse_state(vci_rec_str(o, "state"), &pod->state) < 0)
         return "\"state\" is not a state of a pod";
@@ -666,7 +666,7 @@ int vci_pod_read(struct vci_pod *pod, vc_error **err)
     const struct vci_rec *o;
     vci_doc_init(&doc);
     int rc = vci_store_read(&pod->dir, &doc, &o, &pod->boot_same, err);
-    const char *bad = rc < 0 ? NULL : parse_pod(pod, o);
+    const char *bad = rc < 0 ? NULL : vci_pod_parse(pod, o);
     if (bad)
         rc = *bad ? vci_store_corrupt(&pod->dir, bad, err) : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     vci_doc_done(&doc);

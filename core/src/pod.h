@@ -130,6 +130,8 @@ void vci_pod_init(struct vci_pod *pod, vc_context *ctx);
 int vci_pod_open(struct vci_pod *pod, vc_context *ctx, const char *id, int lock, vc_error **err);
 /* Read the record of a pod whose directory is open already. */
 int vci_pod_read(struct vci_pod *pod, vc_error **err);
+/* Take over what the record (its "data") says.  NULL; what is wrong with it, or "" without memory: then the pod has some of it. */
+const char *vci_pod_parse(struct vci_pod *pod, const struct vci_rec *o);
 /* Close its instances and its directory (the lock goes with it) and free it.  The pod itself stays. */
 void vci_pod_close(struct vci_pod *pod);
 /* Write the record, with what the open instances save now. */
