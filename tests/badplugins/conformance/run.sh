@@ -44,22 +44,23 @@ one() { # LINE
         esac
     done
     name=$(echo "$define" | tr '[:upper:]_' '[:lower:]-')
+    base=$work/$check.$model.$name # of its own: another kind may have a plugin of that name for the same check
     title="$check finds $define in the $model model"
     # shellcheck disable=SC2086
-    if ! sh "$here/build.sh" "$work/$check.$name" "$model" "$name" $define $words >"$work/$check.$name.log" 2>&1; then
+    if ! sh "$here/build.sh" "$base" "$model" "$name" $define $words >"$base.log" 2>&1; then
         echo "not ok - $title: it cannot be built"
-        cat "$work/$check.$name.log"
+        cat "$base.log"
         return
     fi
     status=0
     # shellcheck disable=SC2086
     "$tool" --tap -j1 --timeout=10 $(world "${model%%-*}") --only="$check" $options \
-        "$work/$check.$name/${model%%-*}/$name.so" >"$work/$check.$name.out" 2>&1 || status=$?
-    seen=$(sed -n 's/^#   \([A-Z]*\), rule .*/\1/p' "$work/$check.$name.out" | head -n 1)
+        "$base/${model%%-*}/$name.so" >"$base.out" 2>&1 || status=$?
+    seen=$(sed -n 's/^#   \([A-Z]*\), rule .*/\1/p' "$base.out" | head -n 1)
     why=
     [ $status -eq $exit_wanted ] || { [ $status -eq 3 ] && [ $exit_wanted -eq 1 ]; } || why="exit status $status, not $exit_wanted"
     echo "$seen" | grep -Eqx "$expect" || why="${seen:-no finding} where $expect was due"
-    grep -Fq -e "$one_text" "$work/$check.$name.out" || why="${why:+$why, and }the message has no \"$one_text\""
+    grep -Fq -e "$one_text" "$base.out" || why="${why:+$why, and }the message has no \"$one_text\""
     # Some checks need root, and without taps a network plugin does not come far.
     rootless=no
     if [ "$(id -u)" -ne 0 ]; then
@@ -72,7 +73,7 @@ one() { # LINE
         echo "ok - $title ($((($(date +%s%N) - begin) / 1000000)) ms)"
     else
         echo "not ok - $title: $why"
-        sed 's/^/    /' "$work/$check.$name.out"
+        sed 's/^/    /' "$base.out"
         printf '%s\n' "$one_line" >>"$work/again"
     fi
 }
