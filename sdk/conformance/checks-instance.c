@@ -2,7 +2,6 @@
 /* checks-instance.c: making, using and ending instances, one and many (I1 to I10, and the table of the group). */
 #include <dirent.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,9 +17,9 @@
 #define TOKEN      "vct-evil"
 #define MAX_RSS    (INT64_C(4) << 20)
 #define LEAK_ROUND 16 /* bytes a round costs when something leaks */
-#define LIVES      32 /* at least: threads get arenas of the allocator, up to a number of them */
+#define LIVES      8 /* at least */
 #define LIVES_WINDOW 2
-#define LEAK_LIFE  128 /* bytes a life costs when something leaks; the tool itself needs none */
+#define LEAK_LIFE  16 /* bytes a life costs when something leaks; the tool itself needs none */
 
 static const unsigned outside = VCT_SNAP_FDS | VCT_SNAP_THREADS | VCT_SNAP_CHILDREN | VCT_SNAP_FILES | VCT_SNAP_PROCESS;
 
@@ -81,12 +80,6 @@ static int64_t resident(void)
     return pages * sysconf(_SC_PAGESIZE);
 }
 
-static size_t heap_used(void)
-{
-    struct mallinfo2 m = mallinfo2();
-    return m.uordblks + m.hblkhd; /* what is large is not in the heap itself */
-}
-
 /* create, what any host calls, close; a pod of its own, so that the tool keeps nothing either. */
 static void light_round(struct vct *t)
 {
@@ -122,7 +115,7 @@ static void check_i3(struct vct *t)
     int lives = 0;
     for (int i = 0; i <= LIGHT; i++) {
         if (i % WINDOW == 0 && i > 0) { /* what malloc keeps for itself comes once, a leak in every window */
-            size_t used = heap_used();
+            size_t used = vct_heap_used();
             if (i > WINDOW && (used < heap || used - heap < grown))
                 grown = used < heap ? 0 : used - heap;
             heap = used;
@@ -130,7 +123,7 @@ static void check_i3(struct vct *t)
         if (i == WINDOW) {
             before = vct_snap();
             rss = resident();
-            heap = heap_used();
+            heap = vct_heap_used();
         }
         if (i < LIGHT)
             light_round(t);
@@ -149,14 +142,14 @@ static void check_i3(struct vct *t)
     life_round(t);
     vct_snap_free(before);
     before = vct_snap();
-    heap = heap_used();
+    heap = vct_heap_used();
     grown = SIZE_MAX;
     end = vcs_now_ns() + LIVES_NS;
     while (lives < ROUNDS && (lives < LIVES || vcs_now_ns() < end)) {
         life_round(t);
         if (++lives % LIVES_WINDOW)
             continue;
-        size_t used = heap_used(), more = used < heap ? 0 : used - heap;
+        size_t used = vct_heap_used(), more = used < heap ? 0 : used - heap;
         grown = more < grown ? more : grown;
         heap = used;
     }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -170,7 +169,7 @@ static void failing_creates(struct vct *t, struct kth *k)
         int r = VC_E_NOMEM;
         for (size_t i = 0; r == VC_E_NOMEM && i < 8 + rounds; i++) {
             if (i == 8)
-                first = mallinfo2().uordblks;
+                first = vct_heap_used();
             k->arm(&w, n);
             r = vct_pod_create(pod);
             k->disarm(&w, n);
@@ -178,7 +177,7 @@ static void failing_creates(struct vct *t, struct kth *k)
             vcs_buf_clear(&pod->log);
             vcs_buf_clear(&pod->read_keys);
         }
-        size_t now = mallinfo2().uordblks;
+        size_t now = vct_heap_used();
         vct_pod_close(pod);
         vct_pod_free(pod);
         if (r != VC_E_NOMEM)

@@ -513,11 +513,21 @@ int vct_malloc_works(void)
     return WITH_MALLOC;
 }
 
+/* What is allocated and not freed, counted here: to mallinfo, what each thread's cache holds after free is in use. */
+static atomic_int_fast64_t in_use;
+
+size_t vct_heap_used(void)
+{
+    int64_t n = atomic_load(&in_use);
+    return n > 0 ? (size_t)n : 0;
+}
+
 #if WITH_MALLOC
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t n, size_t size);
 extern void *__libc_realloc(void *mem, size_t size);
 extern void *__libc_memalign(size_t align, size_t size);
+extern void __libc_free(void *mem);
 
 /* Is this one to fail?  Only what the plugin asks for while a call runs counts. */
 static int fails(void *caller)
@@ -534,24 +544,43 @@ static int fails(void *caller)
     return 1;
 }
 
+static void *counted(void *mem)
+{
+    if (mem)
+        atomic_fetch_add_explicit(&in_use, (int64_t)malloc_usable_size(mem), memory_order_relaxed);
+    return mem;
+}
+
 void *malloc(size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return fails(__builtin_return_address(0)) ? NULL : counted(__libc_malloc(size));
 }
 
 void *calloc(size_t n, size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
+    return fails(__builtin_return_address(0)) ? NULL : counted(__libc_calloc(n, size));
 }
 
 void *realloc(void *mem, size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(mem, size);
+    if (fails(__builtin_return_address(0)))
+        return NULL;
+    int64_t was = (int64_t)malloc_usable_size(mem);
+    void *new = __libc_realloc(mem, size);
+    if (new || size == 0)
+        atomic_fetch_sub_explicit(&in_use, was, memory_order_relaxed);
+    return counted(new);
 }
 
 void *memalign(size_t align, size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_memalign(align, size);
+    return fails(__builtin_return_address(0)) ? NULL : counted(__libc_memalign(align, size));
+}
+
+void free(void *mem)
+{
+    atomic_fetch_sub_explicit(&in_use, (int64_t)malloc_usable_size(mem), memory_order_relaxed);
+    __libc_free(mem);
 }
 
 void *aligned_alloc(size_t align, size_t size)

@@ -344,6 +344,7 @@ const char *vct_snap_diff(const struct vct_snap *before, const struct vct_snap *
 void vct_malloc_fail_at(uint64_t k);
 uint64_t vct_malloc_seen(void);
 int vct_malloc_works(void); /* 0 in builds (sanitizers) where it cannot be done */
+size_t vct_heap_used(void); /* bytes that are allocated, to the byte; 0 where that cannot be done */
 /* Calls that a plugin must not make (exit, _exit, abort, raise, fork, ...), made while a plugin call ran; NULL: none. */
 const char *vct_forbidden(void);
 

@@ -657,6 +657,8 @@ static int model_attach(vc_inst *m, const struct vc_call *call, const struct vc_
         return rc;
 #ifdef BAD_I3_LIFE
     memset(malloc(200000), 1, 200000);
+#elif defined(BAD_I3_LITTLE)
+    memset(malloc(24), 1, 24);
 #elif defined(BAD_T3_MAP)
     vcs_autoclose int exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, exe, 0);
