@@ -12,7 +12,11 @@
 #include "report.h"
 #include "stand-in.h"
 
-const char *argp_program_version = "vc-plugin-test " VCT_VERSION;
+/* The paths that are compiled in stand here, and not in the help: glibc's argp crashes on some words that are longer than
+ * a line. */
+const char *argp_program_version = "vc-plugin-test " VCT_VERSION "\n"
+                                   "plugins: " VCT_PLUGIN_DIR "\n"
+                                   "scenarios: " VCT_SCENARIO_DIR;
 
 enum {
     OPT_SET = 256, OPT_SCENARIO, OPT_REAL, OPT_LEVEL, OPT_ONLY, OPT_SKIP, OPT_LIST, OPT_EXPLAIN, OPT_SEED, OPT_BASELINE,
@@ -37,10 +41,10 @@ static const struct argp_option options[] = {
     { "set", OPT_SET, "KEY=VALUE", 0, "An option of the plugin; repeat it for a list", 2 },
     { "scenario", OPT_SCENARIO, "FILE", 0, "What the peers of the plugin do", 2 },
     { "real", OPT_REAL, NULL, 0, "Real peers (VMM, guest) in place of scripted ones", 2 },
-    { "plugin-dir", OPT_PLUGIN_DIR, "DIR", 0, "Where KIND/NAME is looked for (" VCT_PLUGIN_DIR ")", 2 },
+    { "plugin-dir", OPT_PLUGIN_DIR, "DIR", 0, "Where KIND/NAME is looked for (as --version says)", 2 },
     { "libexec-dir", OPT_LIBEXEC_DIR, "DIR", 0, "What the plugin is told as VC_PATH_LIBEXEC", 2 },
     { "data-dir", OPT_DATA_DIR, "DIR", 0, "What the plugin is told as VC_PATH_DATA", 2 },
-    { "scenario-dir", OPT_SCENARIO_DIR, "DIR", 0, "Where the scenarios of this tool lie", 2 },
+    { "scenario-dir", OPT_SCENARIO_DIR, "DIR", 0, "Where the scenarios of this tool lie (as --version says)", 2 },
     { "golden", OPT_GOLDEN, "DIR", 0, "States that older releases of the plugin saved: KIND-NAME-VERSION-STATE.bin (S11)", 2 },
     { "make-golden", OPT_MAKE_GOLDEN, NULL, 0, "Write those of this release to the directory of --golden", 2 },
     { NULL, 0, NULL, 0, "What is said:", 3 },

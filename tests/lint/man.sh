@@ -46,6 +46,10 @@ for o in $(options "$work/page"); do
     grep -q -e "$o" "$work"/help* || bad "virtc(1) names the option $o, which no command has"
 done
 
+# glibc's argp crashes on some words that are longer than a line, such as a path that was compiled in.
+long=$(cat "$work"/help* | tr -s ' ' '\n' | awk 'length > 48')
+[ -z "$long" ] || bad "a word of virtc --help is longer than 48 characters: $long"
+
 # The plugins of the default stack, as they are installed: their options are part of what is shown.
 for p in hypervisor/qemu agent/kata proxy/kata shim/vc network/noop; do
     mkdir -p -m 755 "$work/plugins/${p%/*}"
