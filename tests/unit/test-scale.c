@@ -107,6 +107,8 @@ static struct left look(void)
     return l;
 }
 
+#define CYCLES 10000
+
 static void cycles(vc_context *ctx, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -127,7 +129,7 @@ static void cycles_are_flat(void **state)
     vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
     cycles(ctx, 300);
     struct left before = look();
-    cycles(ctx, 10000);
+    cycles(ctx, CYCLES);
     struct left after = look();
     assert_int_equal(after.fds, before.fds);
     assert_int_equal(after.threads, before.threads);
@@ -135,8 +137,9 @@ static void cycles_are_flat(void **state)
     assert_int_equal(after.states, before.states);
     assert_int_equal(after.run, before.run);
     assert_int_equal(after.state, before.state);
-    /* A byte lost in each would be more than that. */
-    assert_true(after.memory < before.memory + 8192);
+    /* What is lost is a chunk of the allocator, 16 bytes at least, in each cycle; its caches, which count as used, hold a few
+     * KiB. */
+    assert_true(after.memory < before.memory + CYCLES * 16);
     vc_context_free(ctx);
 }
 
