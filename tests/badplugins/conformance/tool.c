@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tool.c: a proxy plugin that misbehaves in one of the ways that vc-plugin-test itself has to survive, chosen by -DTOOL_*. */
+#include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +20,10 @@
 static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out);
 #endif
 
+#ifndef TOOL_LEFTOVER
+#define TOOL_LEFTOVER "vct-leftover" /* processes and groups; the test takes a name that no other run of it has */
+#endif
+
 /* A process that leaves session and parent, and goes on for a while; its command line is told from others by the file. */
 static void leave_someone(void)
 {
@@ -29,7 +33,7 @@ static void leave_someone(void)
     if (fork() == 0) {
         signal(SIGTERM, SIG_IGN);
         signal(SIGHUP, SIG_IGN);
-        execl("/bin/sleep", "vct-leftover", "97", (char *)NULL);
+        execl("/bin/sleep", TOOL_LEFTOVER, "97", (char *)NULL);
     }
     _exit(0);
 }
@@ -130,19 +134,27 @@ int no_such_function(vc_inst *inst, const struct vc_call *call);
 #include "../bad.h"
 
 #if defined(TOOL_SAVE_LEAVES_GROUP) || defined(TOOL_SAVE_LEAVES_GROUP_AND_HANGS)
-/* A control group on record, and a process in it. */
+/* A control group on record, and a process that is in it when this returns. */
 static void leave_group(const vc_host *host, const char *root)
 {
-    char path[100], procs[200];
+    char path[200], procs[300], c;
+    int there[2];
     snprintf(procs, sizeof(procs), "%s/cgroup.procs", root);
     if (access(procs, W_OK) < 0)
         return;
-    snprintf(path, sizeof(path), "%s/vct-leftover", root);
+    snprintf(path, sizeof(path), "%s/" TOOL_LEFTOVER, root);
     snprintf(procs, sizeof(procs), "%s/cgroup.procs", path);
-    if (host->res_add(host, VC_RES_CGROUP, path) != VC_OK || mkdir(path, 0755) < 0 || syscall(SYS_fork) != 0)
+    if (host->res_add(host, VC_RES_CGROUP, path) != VC_OK || mkdir(path, 0755) < 0 || pipe2(there, O_CLOEXEC) < 0)
         return;
+    if (syscall(SYS_fork) != 0) {
+        close(there[1]);
+        while (read(there[0], &c, 1) < 0 && errno == EINTR)
+            continue;
+        close(there[0]);
+        return;
+    }
     int fd = open(procs, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0 && write(fd, "0", 1) == 1)
+    if (fd >= 0 && write(fd, "0", 1) == 1 && write(there[1], "", 1) == 1)
         for (;;)
             pause();
     syscall(SYS_exit_group, 1);
@@ -160,7 +172,6 @@ static int tool_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
 #elif defined(TOOL_SAVE_LEAVES_GROUP) || defined(TOOL_SAVE_LEAVES_GROUP_AND_HANGS)
     leave_group(inst->host, "/sys/fs/cgroup");
     leave_group(inst->host, "/sys/fs/cgroup/unified");
-    poll(NULL, 0, 50); /* until it is in there */
 #ifdef TOOL_SAVE_LEAVES_GROUP_AND_HANGS
     leave_someone(); /* from now on the test sees that it has come here */
     for (;;)
