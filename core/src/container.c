@@ -382,6 +382,22 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     return 0;
 }
 
+int vci_pod_drop_halves(struct vci_pod *pod, vc_error **err)
+{
+    for (size_t i = pod->n_ctrs; i-- > 0;) {
+        struct vci_ctr *c = pod->ctrs[i];
+        if (c->state != VCI_MAKING)
+            continue;
+        int rc = vci_ctr_unmake(pod, c, 0, vci_pod_deadline(pod->ctx, "call_timeout"), err);
+        if (rc < 0) {
+            vci_context(err, "the rest of container \"%s\", whose creation or removal was interrupted", c->id);
+            return rc;
+        }
+        vci_pod_drop(pod, c);
+    }
+    return 0;
+}
+
 /* ---- operations ---- */
 
 /* Open and lock a pod for an operation on its containers. */

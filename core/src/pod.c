@@ -242,6 +242,8 @@ static int pod_start(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
         if (rc == 0)
             vci_hooks_poststop(pod, NULL);
     }
+    if (rc == 0 && boot)
+        rc = vci_pod_drop_halves(pod, err);
     if (rc < 0)
         return rc;
     pod->vm = 1;
@@ -296,6 +298,8 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
         return rc;
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         struct vci_ctr *c = pod->ctrs[i];
+        if (c->state == VCI_MAKING)
+            continue;
         int ran = c->state == VCI_RUNNING || c->state == VCI_PAUSED;
         if (c->exit_status < 0 && ran)
             c->exit_status = 137;
@@ -303,6 +307,9 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
             c->finished_ns = vci_realtime_ns();
         c->state = VCI_STOPPED;
     }
+    vci_autoerror vc_error *e = NULL;
+    if (vci_pod_drop_halves(pod, &e) < 0) /* the pod is stopped all the same, and whoever comes next removes it */
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "%s", vc_error_text(e));
     pod->state = VCI_STOPPED;
     pod->boot_same = 1;
     vci_hooks_poststop(pod, NULL);

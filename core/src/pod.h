@@ -256,6 +256,9 @@ int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_err
 void vci_ctr_end_shims(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline);
 /* Remove what it has outside and in the guest (when `guest`). */
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err);
+/* In a pod without a VM: containers whose creation or removal was interrupted go, and are never made again.  One that
+ * cannot be removed stays as it is. */
+int vci_pod_drop_halves(struct vci_pod *pod, vc_error **err);
 /* End shims that are in the ledger and belong to nothing in the record: their starter failed or was killed.  How many
  * ran. */
 size_t vci_pod_end_lost_shims(struct vci_pod *pod);

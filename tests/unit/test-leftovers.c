@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test-leftovers.c: what an operation that failed or was killed has left of one container, in a pod that goes on. */
+#include "survive.h"
+
+static struct pt_pod p;
+
+static vc_context *context(const char *more)
+{
+    return pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", more, NULL);
+}
+
+/* The state of a container; "" when there is none. */
+static const char *state_of(vc_context *ctx, const char *pod, const char *ctr)
+{
+    static char state[16];
+    struct vc_pod_status *s = NULL;
+    state[0] = '\0';
+    PT_OK(vc_pod_status(ctx, pod, &s, &err));
+    for (size_t i = 0; i < s->n_containers; i++)
+        if (strcmp(s->containers[i]->id, ctr) == 0)
+            PT_PATH(state, "%s", s->containers[i]->state);
+    vc_pod_status_free(s);
+    return state;
+}
+
+static int spec_there(const char *pod, const char *ctr)
+{
+    char below[128], path[SV_PATH];
+    PT_PATH(below, "state/pods/%s/spec-%s.json", pod, ctr);
+    return access(sv_path(below, path), F_OK) == 0;
+}
+
+/* ---- half a container is never made again ---- */
+
+/* The pod runs with c0 as it was, and nothing is left of c1, whose id is free. */
+static void check_without(vc_context *ctx, const char *pod)
+{
+    assert_string_equal(state_of(ctx, pod, "c0"), "running");
+    assert_string_equal(state_of(ctx, pod, "c1"), "");
+    assert_false(spec_there(pod, "c1"));
+    assert_int_equal(pt_children(), 2); /* the VM, and one shim */
+    PT_OK(vc_container_create(ctx, pod, &p.ctr[1], NULL, &err));
+    PT_OK(vc_pod_delete(ctx, pod, VC_FORCE, &err));
+    pt_nothing_left();
+}
+
+/* The user has asked for the container to go, and the guest did not do its part: the VM's end does it. */
+static void test_half_deleted(void **state)
+{
+    (void)state;
+    vc_context *ctx = context(NULL), *deaf = context("agent_faulty.fail=ctr_remove");
+    for (int how = 0; how < 3; how++) {
+        struct vc_pod_status *s = NULL;
+        PT_OK(vc_pod_run(ctx, pt_pod(&p, "half", 2), NULL, &err));
+        PT_FAILS(VC_ERR_IO, "ctr_remove fails", vc_container_delete(deaf, "half", "c1", VC_FORCE, &err));
+        assert_string_equal(state_of(ctx, "half", "c1"), "making");
+        switch (how) {
+        case 0:
+            PT_OK(vc_pod_stop(ctx, "half", VC_FORCE, &err));
+            break;
+        case 1: /* its VM dies, and the start removes what it left */
+            PT_OK(vc_pod_status(ctx, "half", &s, &err));
+            assert_int_equal(kill(s->vmm_pid, SIGKILL), 0);
+            siginfo_t info;
+            assert_int_equal(waitid(P_PID, (id_t)s->vmm_pid, &info, WEXITED | WNOWAIT), 0);
+            vc_pod_status_free(s);
+            break;
+        default: /* the second attempt */
+            PT_OK(vc_container_delete(ctx, "half", "c1", 0, &err));
+            PT_OK(vc_pod_stop(ctx, "half", VC_FORCE, &err));
+        }
+        if (how != 1) {
+            assert_string_equal(state_of(ctx, "half", "c0"), "stopped");
+            assert_string_equal(state_of(ctx, "half", "c1"), "");
+            assert_false(spec_there("half", "c1"));
+        }
+        PT_OK(vc_pod_start(ctx, "half", &err));
+        check_without(ctx, "half");
+    }
+    vc_context_free(ctx);
+    vc_context_free(deaf);
+}
+
+/* One that nobody has come back to, in a pod that has no VM: its creation was killed, or its removal. */
+static void test_half_in_record(void **state)
+{
+    (void)state;
+    char text[SV_TEXT], other[SV_TEXT];
+    vc_context *ctx = context(NULL);
+    for (int stopped = 0; stopped < 2; stopped++) {
+        pt_pod(&p, "late", 2);
+        p.pod.flags = stopped ? 0 : VC_POD_DEFER_VM;
+        PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+        if (stopped)
+            PT_OK(vc_pod_stop(ctx, "late", VC_FORCE, &err));
+        sv_read("state/pods/late/pod.json", text);
+        char *at = strstr(text, "\"id\":\"c1\"");
+        assert_non_null(at);
+        char *was = strstr(at, stopped ? "\"stopped\"" : "\"ready\"");
+        assert_non_null(was);
+        int n = snprintf(other, sizeof other, "%.*s\"making\"%s", (int)(was - text), text, strchr(was + 1, '"') + 1);
+        sv_write("state/pods/late/pod.json", other, (size_t)n);
+        assert_string_equal(state_of(ctx, "late", "c1"), "making");
+        PT_OK(vc_pod_start(ctx, "late", &err));
+        check_without(ctx, "late");
+    }
+    vc_context_free(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_half_deleted),
+        cmocka_unit_test(test_half_in_record),
+    };
+    if (getenv("PT_ONLY"))
+        cmocka_set_test_filter(getenv("PT_ONLY"));
+    return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
+}
