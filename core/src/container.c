@@ -364,7 +364,9 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     vci_fault_point("container-removed");
     if (rc < 0)
         return rc;
-    vci_ctr_end_shims(pod, c, vcs_now_ns() + (guest ? REPORT_NS : 1));
+    int64_t until = vcs_now_ns() + (guest ? REPORT_NS : 1);
+    vci_ctr_end_shims(pod, c, until);
+    end_shim(pod, c->id, NULL, &c->former, until);
     if (guest && c->n_disks)
         rc = vci_disks_unplug(pod, c, deadline, err);
     int r = vci_rootfs_unmount(pod, c->id, rc ? NULL : err);

@@ -107,11 +107,79 @@ static void test_half_in_record(void **state)
     vc_context_free(ctx);
 }
 
+/* ---- the shim that another process stands for ---- */
+
+static pid_t sleeper(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static int32_t pid_of(vc_context *ctx, const char *ctr)
+{
+    struct vc_container_status *s = NULL;
+    PT_OK(vc_container_status(ctx, "s", ctr, &s, &err));
+    int32_t pid = s->pid;
+    vc_container_status_free(s);
+    assert_true(pid > 1);
+    return pid;
+}
+
+/* Has the ledger that process, without a line that it is gone? */
+static int in_ledger(int32_t pid)
+{
+    char text[SV_TEXT], name[32];
+    int there = 0;
+    sv_read("run/pods/s/ledger", text);
+    PT_PATH(name, "\"name\":\"%d ", (int)pid);
+    for (char *at = text, *nl; (nl = strchr(at, '\n')); at = nl + 1) {
+        *nl = '\0';
+        if (strstr(at, name))
+            there = strstr(at, "{\"add\":") == at;
+    }
+    return there;
+}
+
+/* It ends with the container, and nothing remembers it: neither while it runs nor when it has ended by itself. */
+static void test_former_shim(void **state)
+{
+    (void)state;
+    vc_context *ctx = context(NULL);
+    for (int ended = 0; ended < 2; ended++) {
+        PT_OK(vc_pod_run(ctx, pt_pod(&p, "s", 2), NULL, &err));
+        int32_t shim = pid_of(ctx, "c0"), other = pid_of(ctx, "c1");
+        pid_t stand_in = sleeper();
+        PT_OK(vc_container_set_pid(ctx, "s", "c0", stand_in, &err));
+        assert_true(in_ledger(shim));
+        if (ended)
+            assert_int_equal(kill(shim, SIGKILL), 0);
+        PT_OK(vc_container_stop(ctx, "s", "c0", -1, &err));
+        PT_OK(vc_container_delete(ctx, "s", "c0", 0, &err));
+        assert_int_equal(kill(shim, 0), -1);
+        assert_int_equal(errno, ESRCH);
+        assert_false(in_ledger(shim));
+        assert_int_equal(pid_of(ctx, "c1"), other);
+        assert_true(in_ledger(other));
+        size_t removed = 9;
+        PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
+        assert_int_equal(removed, 0);
+        PT_OK(vc_pod_delete(ctx, "s", VC_FORCE, &err));
+        pt_nothing_left();
+    }
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_half_deleted),
         cmocka_unit_test(test_half_in_record),
+        cmocka_unit_test(test_former_shim),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
