@@ -226,7 +226,7 @@ static int set_annotations(struct vci_pod *pod, vc_context *ctx, const char *id,
     if (rc < 0)
         return rc;
     /* Writing puts the present boot into the record: what is true since the reboot must be in it then.  Otherwise what
-     * died is left to be found by others, who say why. */
+     * died is left to be found by others. */
     if (!pod->boot_same)
         vci_pod_refresh(pod);
     return vci_pod_save(pod, err);

@@ -600,6 +600,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
     free(pod->uri);
     pod->uri = NULL;
     pod->vm = 0;
+    pod->died = 0;
     vci_disks_forget(pod);
     pod->template_id[0] = '\0';
     pod->from_pool = 0;

@@ -339,6 +339,7 @@ static void put_pod(struct vci_out *o, const struct vci_pod *pod)
     put_str(o, "id", pod->dir.id);
     put_str(o, "state", state_names[pod->state]);
     put_int(o, "vm", pod->vm);
+    put_int(o, "died", pod->died);
     if (pod->op) {
         put_str(o, "op", pod->op);
         put_proc(o, "op_by", &pod->op_by);
@@ -622,6 +623,8 @@ const char *vci_pod_parse(struct vci_pod *pod, const struct vci_rec *o)
     if (!id || strcmp(id, pod->dir.id) != 0)
         return "\"id\" is not that of its directory";
     pod->vm = vci_rec_int(o, "vm", 0) != 0;
+    int64_t died = vci_rec_int(o, "died", 0);
+    pod->died = died == VCI_DIED_HOST ? VCI_DIED_HOST : died ? VCI_DIED_ALONE : 0;
     pod->op_by = proc_of(o, "op_by");
     pod->owner = proc_of(o, "owner");
     pod->flags = (uint32_t)vci_rec_int(o, "flags", 0);
@@ -772,7 +775,7 @@ void vci_pod_refresh(struct vci_pod *pod)
     if (pod->op && strcmp(pod->op, "create") == 0)
         live = 0; /* its processes are not all known yet */
     if (live && pod->vm && !vm_alive(pod)) {
-        pod->died = 1;
+        pod->died = pod->boot_same ? VCI_DIED_ALONE : VCI_DIED_HOST;
         pod->state = VCI_STOPPED;
     }
     for (size_t i = 0; i < pod->n_ctrs; i++) {

@@ -15,6 +15,9 @@
 /* The order is that of the table of transitions in pod-state.c. */
 enum vci_state { VCI_READY, VCI_RUNNING, VCI_PAUSED, VCI_STOPPED, VCI_MAKING };
 
+/* How a VM went without having been stopped: by itself, or with the host. */
+enum { VCI_DIED_ALONE = 1, VCI_DIED_HOST };
+
 struct vci_disk;
 struct vci_volume;
 
@@ -59,7 +62,8 @@ struct vci_pod {
     enum vci_state state;
     int vm;        /* a VM was begun, and what it left has not been removed yet */
     int boot_same; /* written since this boot of the host */
-    int died;      /* found by vci_pod_refresh: the VM is gone without having been stopped */
+    int died;      /* VCI_DIED_*: the VM is gone without having been stopped; found by vci_pod_refresh, and kept until what it
+                    * left is removed */
     char *op;      /* operation that is (or was, when nobody holds the lock) going on; NULL = none */
     struct vc_proc op_by, owner;
     uint32_t flags; /* VC_POD_* */

@@ -123,7 +123,7 @@ static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf,
         snprintf(buf, size, "an operation is going on (%s, by process %d)", pod->op, pod->op_by.pid);
     else if (pod->op)
         snprintf(buf, size, "its last operation (%s, by process %d) has not been finished", pod->op, pod->op_by.pid);
-    else if (pod->died && !pod->boot_same)
+    else if (pod->died == VCI_DIED_HOST)
         snprintf(buf, size, "the host was restarted");
     else if (pod->died)
         snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped",

@@ -44,13 +44,23 @@ static void check_without(vc_context *ctx, const char *pod)
     pt_nothing_left();
 }
 
+/* The VM's process is killed, and is a zombie. */
+static void kill_vm(vc_context *ctx, const char *pod)
+{
+    struct vc_pod_status *s = NULL;
+    siginfo_t info;
+    PT_OK(vc_pod_status(ctx, pod, &s, &err));
+    assert_int_equal(kill(s->vmm_pid, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)s->vmm_pid, &info, WEXITED | WNOWAIT), 0);
+    vc_pod_status_free(s);
+}
+
 /* The user has asked for the container to go, and the guest did not do its part: the VM's end does it. */
 static void test_half_deleted(void **state)
 {
     (void)state;
     vc_context *ctx = context(NULL), *deaf = context("agent_faulty.fail=ctr_remove");
     for (int how = 0; how < 3; how++) {
-        struct vc_pod_status *s = NULL;
         PT_OK(vc_pod_run(ctx, pt_pod(&p, "half", 2), NULL, &err));
         PT_FAILS(VC_ERR_IO, "ctr_remove fails", vc_container_delete(deaf, "half", "c1", VC_FORCE, &err));
         assert_string_equal(state_of(ctx, "half", "c1"), "making");
@@ -59,11 +69,7 @@ static void test_half_deleted(void **state)
             PT_OK(vc_pod_stop(ctx, "half", VC_FORCE, &err));
             break;
         case 1: /* its VM dies, and the start removes what it left */
-            PT_OK(vc_pod_status(ctx, "half", &s, &err));
-            assert_int_equal(kill(s->vmm_pid, SIGKILL), 0);
-            siginfo_t info;
-            assert_int_equal(waitid(P_PID, (id_t)s->vmm_pid, &info, WEXITED | WNOWAIT), 0);
-            vc_pod_status_free(s);
+            kill_vm(ctx, "half");
             break;
         default: /* the second attempt */
             PT_OK(vc_container_delete(ctx, "half", "c1", 0, &err));
@@ -174,12 +180,45 @@ static void test_former_shim(void **state)
     vc_context_free(ctx);
 }
 
+/* ---- why the VM is gone ---- */
+
+static void check_reason(vc_context *ctx, const char *words)
+{
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(ctx, "why", &s, &err));
+    assert_string_equal(s->state, "stopped");
+    if (!strstr(s->reason, words) || (!*words && *s->reason))
+        fail_msg("\"%s\", wanted \"%s\"", s->reason, words);
+    vc_pod_status_free(s);
+}
+
+/* What is done with the record of a pod whose VM died does not make a pod that was stopped out of it; a stop does. */
+static void test_reason_stays(void **state)
+{
+    (void)state;
+    static const char *const pairs[] = { "a=b", NULL };
+    vc_context *ctx = context(NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "why", 2), NULL, &err));
+    kill_vm(ctx, "why");
+    check_reason(ctx, "ended without having been stopped");
+    PT_OK(vc_container_delete(ctx, "why", "c1", 0, &err));
+    check_reason(ctx, "ended without having been stopped");
+    PT_OK(vc_pod_set_annotations(ctx, "why", pairs, &err));
+    check_reason(ctx, "ended without having been stopped");
+    PT_OK(vc_pod_stop(ctx, "why", 0, &err));
+    check_reason(ctx, "");
+    PT_OK(vc_pod_delete(ctx, "why", 0, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_half_deleted),
         cmocka_unit_test(test_half_in_record),
         cmocka_unit_test(test_former_shim),
+        cmocka_unit_test(test_reason_stays),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));

@@ -105,6 +105,16 @@ static void check_state(vc_context *ctx, const char *id, const char *state, cons
     vc_pod_status_free(s);
 }
 
+/* What has been stopped properly needs none. */
+static void check_no_reason(vc_context *ctx, const char *id)
+{
+    struct vc_pod_status *s = NULL;
+    PT_OK(vc_pod_status(ctx, id, &s, &err));
+    assert_string_equal(s->state, "stopped");
+    assert_string_equal(s->reason, "");
+    vc_pod_status_free(s);
+}
+
 static int64_t now_ms(void)
 {
     struct timespec ts;
@@ -171,7 +181,7 @@ static void test_reboot(void **state)
             break;
         case 5: /* what callers keep with it can still be changed */
             PT_OK(vc_pod_set_annotations(ctx, "old", pairs, &err));
-            check_state(ctx, "old", "stopped", "");
+            check_state(ctx, "old", "stopped", "restarted");
             PT_OK(vc_pod_annotation(ctx, "old", "after", &value, &err));
             assert_string_equal(value, "reboot");
             free(value);
@@ -182,6 +192,9 @@ static void test_reboot(void **state)
             check_live(&strangers);
             PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
             assert_int_equal(removed, 0);
+            check_state(ctx, "old", "stopped", "restarted");
+            PT_OK(vc_pod_stop(ctx, "old", 0, &err));
+            check_no_reason(ctx, "old");
             PT_OK(vc_pod_delete(ctx, "old", 0, &err));
         }
         check_live(&strangers);
