@@ -148,7 +148,7 @@ static int spawn(struct run *r, int netns_fd, vc_error **err)
         .netns_fd = netns_fd,
         .stdio = { r->in[0], r->out[1], r->err[1] },
     };
-    int rc = vci_spawn_as(r->pod->ctx, &r->pod->dir, VCI_RES_HOOK, "core", &s, &r->proc, err);
+    int rc = vci_spawn_as(r->pod->ctx, &r->pod->dir, VCI_RES_HOOK, "core", &s, r->deadline, &r->proc, err);
     shut(&r->out[1]);
     shut(&r->err[1]);
     if (rc < 0)

@@ -95,10 +95,13 @@ vc_sink *vci_sink_new(void);
 const char *vci_sink_str(vc_sink *sink, size_t *ret_len); /* NUL-terminated; lives with the sink */
 void vci_sink_free(vc_sink *sink);
 
-/* vc_host.spawn, also for core's own use: recorded in dir's ledger under `owner`, as that type, before the exec. */
-int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const char *owner, const struct vc_spawn *s, struct vc_proc *out, vc_error **err);
+/* vc_host.spawn, also for core's own use: recorded in dir's ledger under `owner`, as that type, before the exec.  TIMEOUT when
+ * the exec has not happened by the deadline (0 = none). */
+int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const char *owner, const struct vc_spawn *s,
+                 int64_t deadline, struct vc_proc *out, vc_error **err);
 /* The same for VCI_RES_PROCESS. */
-int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, struct vc_proc *out, vc_error **err);
+int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, int64_t deadline,
+              struct vc_proc *out, vc_error **err);
 
 /* Fault points of the kill-at-each-step tests (only with --enable-fault-points): counts, and when the count
  * equals VC_FAULT_AT of the environment, kills this process with SIGKILL.  VC_FAULT_COUNT=FILE: write the

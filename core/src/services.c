@@ -250,7 +250,7 @@ static int host_spawn(const vc_host *host, const struct vc_call *call, const str
     if (!spawn || !out)
         return VC_E_INVAL;
     vc_error *err = NULL;
-    int r = vci_spawn(inst_of(host)->ctx, dir, owner_of(host), spawn, out, &err);
+    int r = vci_spawn(inst_of(host)->ctx, dir, owner_of(host), spawn, call ? call->deadline_ns : 0, out, &err);
     return to_call(call, err, r);
 }
 

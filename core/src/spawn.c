@@ -20,6 +20,7 @@
 #include "lib/proc.h"
 
 #define FDS_MAX 64
+#define END_NS  INT64_C(2000000000) /* for the end of what was killed: what hangs in the kernel for good cannot end */
 
 /* What the child reports when it cannot execute the program. */
 enum { STEP_FDS = 1, STEP_NETNS, STEP_SESSION, STEP_CTTY, STEP_EXEC };
@@ -131,10 +132,28 @@ static pid_t clone_process(void)
 #endif
 }
 
-static void reap(pid_t pid)
+/* Until the process says something, or executes the program.  A file system that does not answer can keep it from both
+ * for ever: then it is TIMEOUT at the deadline, or CANCELLED. */
+static int await_word(const struct vci_pod_dir *dir, int gate, int64_t deadline, const char *path, vc_error **err)
 {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    for (;;) {
+        struct pollfd p[2] = {
+            { .fd = gate, .events = POLLIN },
+            { .fd = dir && dir->cancellable ? dir->ctx->cancel_fd : -1, .events = POLLIN },
+        };
+        int n = poll(p, 2, vcs_poll_timeout(deadline));
+        if (n < 0 && errno != EINTR)
+            return vci_fail(err, VC_ERR_IO, errno, "cannot start %s: its process cannot be waited for", path);
+        if (n > 0 && p[0].revents)
+            return 0;
+        if (n > 0)
+            return vci_fail(err, VC_ERR_CANCELLED, 0, "cannot start %s: the operation was cancelled", path);
+        if (n == 0 && vcs_poll_timeout(deadline) == 0)
+            return vci_fail(err, VC_ERR_TIMEOUT, 0,
+                            "cannot start %s: its file could not be executed before the deadline; does the file system that "
+                            "it is on answer?",
+                            path);
+    }
 }
 
 /* Wait for the exec: end of file means that it happened. */
@@ -208,36 +227,60 @@ static int check_spawn(const struct vc_spawn *s, vc_error **err)
     return 0;
 }
 
-/* Record it, then let it go on. */
-static int record_and_release(struct vci_pod_dir *dir, uint32_t type, const char *owner, pid_t pid, int gate, const char *path,
-                              struct vc_proc *out, vc_error **err)
+static void reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Record it, then let it go on.  What fails is ended. */
+static int record_and_release(struct vci_pod_dir *dir, uint32_t type, const char *owner, pid_t pid, int gate, int64_t deadline,
+                              const char *path, struct vc_proc *out, vc_error **err)
 {
     struct vc_proc proc;
     char name[64];
     unsigned entry = 0;
-    int r = vcs_proc_identify(pid, &proc);
-    if (r < 0)
+    int r = vcs_proc_identify(pid, &proc), noted = 0;
+    if (r < 0) {
+        shutdown(gate, SHUT_RDWR); /* which it is waiting at */
+        reap(pid);
         return vci_fail(err, VC_ERR_IO, r, "cannot start %s: its process cannot be looked at", path);
+    }
     if (dir) {
         snprintf(name, sizeof(name), "%d %llu", proc.pid, (unsigned long long)proc.start_ticks);
         r = vci_ledger_add(dir, type, owner, name, &entry, err);
-        if (r)
-            return r;
+        noted = r == 0;
     }
     vci_fault_point("spawn-recorded");
-    if (send(gate, "g", 1, MSG_NOSIGNAL) != 1)
+    if (r == 0 && send(gate, "g", 1, MSG_NOSIGNAL) != 1)
         r = vci_fail(err, VC_ERR_IO, errno, "cannot start %s: its process went away", path);
     if (r == 0)
-        r = await_exec(gate, path, err);
-    if (r && dir)
-        vci_ledger_del(dir, entry, NULL);
+        r = await_word(dir, gate, deadline, path, err);
     if (r == 0)
+        r = await_exec(gate, path, err);
+    if (r == 0) {
         *out = proc;
+        return 0;
+    }
+    vcs_proc_kill(&proc, SIGKILL);
+    int left = vcs_proc_wait(&proc, vcs_now_ns() + END_NS, NULL);
+    if (left < 0 && left != -ETIMEDOUT) { /* no descriptor for looking: it goes when it reads the end of file */
+        shutdown(gate, SHUT_RDWR);
+        reap(pid);
+        left = 0;
+    }
+    if (left == 0) {
+        if (noted)
+            vci_ledger_del(dir, entry, NULL);
+    } else if (dir) {
+        vci_log(dir->ctx, VC_LOG_WARN, dir->id, "process %d, which was to execute %s, was killed and has not ended%s", (int)pid,
+                path, noted ? ": it stays on record" : "");
+    }
     return r;
 }
 
 int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const char *owner, const struct vc_spawn *s,
-                 struct vc_proc *out, vc_error **err)
+                 int64_t deadline, struct vc_proc *out, vc_error **err)
 {
     static const char *const default_env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                                NULL };
@@ -272,18 +315,16 @@ int vci_spawn_as(vc_context *ctx, struct vci_pod_dir *dir, uint32_t type, const 
         return vci_fail(err, vci_code_of(sys), sys, "cannot start %s", s->path);
     }
     vci_fault_point("spawn-cloned");
-    r = record_and_release(dir, type, owner, pid, ends[0], s->path, out, err);
+    r = record_and_release(dir, type, owner, pid, ends[0], deadline, s->path, out, err);
     close(ends[0]);
-    if (r)
-        reap(pid); /* the gate is closed: it has ended or ends now */
-    else
+    if (r == 0)
         vci_log(ctx, VC_LOG_DEBUG, dir ? dir->id : NULL, "started %s as pid %d", s->path, (int)pid);
     vci_fault_point("spawn-done");
     return r;
 }
 
-int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s,
+int vci_spawn(vc_context *ctx, struct vci_pod_dir *dir, const char *owner, const struct vc_spawn *s, int64_t deadline,
               struct vc_proc *out, vc_error **err)
 {
-    return vci_spawn_as(ctx, dir, VCI_RES_PROCESS, owner, s, out, err);
+    return vci_spawn_as(ctx, dir, VCI_RES_PROCESS, owner, s, deadline, out, err);
 }

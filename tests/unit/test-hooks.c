@@ -372,6 +372,20 @@ static void test_timeout(void **state)
     h.s[0].hook.timeout = 1000;
     refused(ctx, &p.pod, VC_ERR_TIMEOUT, SAYS("deadline of the operation"));
     await_gone("self");
+    /* So it is with one that cannot even be executed: the file system that it is on does not answer. */
+    char path[2 * PATH_MAX];
+    PT_PATH(path, "%s/stuck", out);
+    pt_copy("/bin/true", path);
+    int lease = open(path, O_RDONLY | O_CLOEXEC);
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(lease, F_SETLEASE, F_WRLCK) == 0) { /* who opens it waits until this process gives it up */
+        h.s[0].hook.path = path;
+        began = now_ms();
+        refused(ctx, &p.pod, VC_ERR_TIMEOUT, SAYS("prestart hook 1 of 1", "/stuck", "could not be executed before the deadline"));
+        assert_in_range(now_ms() - began, 900, 20000);
+    }
+    signal(SIGIO, SIG_DFL);
+    close(lease);
     vc_context_free(ctx);
 }
 

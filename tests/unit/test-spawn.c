@@ -57,7 +57,7 @@ static int run_shell(const char *script, struct vc_spawn *s, char *out, size_t s
     s->argv = argv;
     s->path = argv[0];
     s->stdio[1] = fds[1];
-    if (vci_spawn(ctx, &dir, "test", s, &proc, &err))
+    if (vci_spawn(ctx, &dir, "test", s, 0, &proc, &err))
         fail_msg("%s", vc_error_text(err));
     close(fds[1]);
     ssize_t n = vcs_read_full(fds[0], out, size - 1);
@@ -150,45 +150,45 @@ static void explains_failures(void **state)
     struct vc_proc proc = { .pid = 77 };
     const char *none[] = { tmp_path("nothing-here"), NULL };
     struct vc_spawn s = spawn_of(none);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_NOTFOUND,
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_NOTFOUND,
                  "nothing-here: it, or the interpreter");
     put_file("data", "no program", 0644);
     const char *data[] = { tmp_path("data"), NULL };
     s = spawn_of(data);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_PERM, "data: it may not be executed");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_PERM, "data: it may not be executed");
     put_file("garbage", "\177ELF but not really", 0755);
     const char *garbage[] = { tmp_path("garbage"), NULL };
     s = spawn_of(garbage);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_IO, "garbage: Exec format error");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_IO, "garbage: Exec format error");
     const char *relative[] = { "sh", NULL };
     s = spawn_of(relative);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "\"sh\" is not an absolute path");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL, "\"sh\" is not an absolute path");
     const char *sh[] = { "/bin/sh", "-c", "exit 0", NULL };
     s = spawn_of(sh);
     s.netns_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL,
                  "its network namespace cannot be entered");
     close(s.netns_fd);
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "is no open descriptor");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL, "is no open descriptor");
     s.netns_fd = -1;
     int32_t gone = 999;
     s.fds = &gone;
     s.n_fds = 1;
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL,
                  "fds[0] (999) is no open descriptor");
     s.n_fds = 0;
     s.stdio[1] = 998;
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL,
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL,
                  "stdio[1] (998) is no open descriptor");
     s.stdio[1] = -1;
     s.flags = 0x40;
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "flags 0x40");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL, "flags 0x40");
     s.flags = 0;
     s.reserved = 3;
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_INVAL, "reserved 3");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_INVAL, "reserved 3");
     s.reserved = 0;
     s.cgroup = "x";
-    assert_error(vci_spawn(ctx, &dir, "test", &s, &proc, &err), &err, VC_ERR_UNSUPPORTED, "cgroup \"x\"");
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_UNSUPPORTED, "cgroup \"x\"");
     assert_int_equal(proc.pid, 77);
     assert_int_equal(entries(), 0);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nothing was left to be reaped */
@@ -216,7 +216,7 @@ static void never_runs_unrecorded(void **state)
         s.fds = fds;
         s.n_fds = 1;
         dir.ledger_fd = full[1];
-        vci_spawn(ctx, &dir, "test", &s, &proc, NULL);
+        vci_spawn(ctx, &dir, "test", &s, 0, &proc, NULL);
         _exit(0);
     }
     close(watch[1]);
@@ -252,6 +252,39 @@ static void never_runs_unrecorded(void **state)
         close(all[i]);
 }
 
+/* Executing a file whose file system does not answer takes as long as it likes: here, because somebody has a lease on
+ * the file and does not give it back. */
+static void does_not_wait_for_ever(void **state)
+{
+    (void)state;
+    vc_error *err = NULL;
+    struct vc_proc proc = { .pid = 77 };
+    put_file("stuck", "#!/bin/sh\n", 0755);
+    const char *stuck[] = { tmp_path("stuck"), NULL };
+    struct vc_spawn s = spawn_of(stuck);
+    vcs_autoclose int lease = open(stuck[0], O_RDONLY | O_CLOEXEC);
+    signal(SIGIO, SIG_IGN); /* "give it back" */
+    assert_true(lease >= 0);
+    if (fcntl(lease, F_SETLEASE, F_WRLCK) < 0)
+        skip(); /* a file system without leases */
+    int64_t began = vcs_now_ns();
+    assert_error(vci_spawn(ctx, &dir, "test", &s, began + 200000000, &proc, &err), &err, VC_ERR_TIMEOUT,
+                 "stuck: its file could not be executed before the deadline");
+    assert_in_range(vcs_now_ns() - began, 200000000, 20000000000);
+    assert_int_equal(proc.pid, 77);
+    assert_int_equal(entries(), 0);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* it was reaped */
+    assert_int_equal(errno, ECHILD);
+    /* Nor where the operation is cancelled, which may have no deadline. */
+    dir.cancellable = 1;
+    vc_context_cancel(ctx);
+    assert_error(vci_spawn(ctx, &dir, "test", &s, 0, &proc, &err), &err, VC_ERR_CANCELLED, "cancelled");
+    assert_int_equal(entries(), 0);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    dir.cancellable = 0;
+    signal(SIGIO, SIG_DFL);
+}
+
 static void needs_the_lock(void **state)
 {
     (void)state;
@@ -261,7 +294,7 @@ static void needs_the_lock(void **state)
     const char *argv[] = { "/bin/sh", NULL };
     struct vc_spawn s = spawn_of(argv);
     assert_int_equal(vci_store_open(ctx, "p", VCI_LOCK_NONE, 0, &other, NULL), 0);
-    assert_error(vci_spawn(ctx, &other, "test", &s, &proc, &err), &err, VC_ERR_STATE, "is not locked");
+    assert_error(vci_spawn(ctx, &other, "test", &s, 0, &proc, &err), &err, VC_ERR_STATE, "is not locked");
     vci_store_close(&other);
 }
 
@@ -275,7 +308,7 @@ static void leaks_nothing(void **state)
         for (int i = 0; i < 20; i++) {
             struct vc_proc proc;
             struct vc_spawn s = spawn_of(i & 1 ? bad : good);
-            if (vci_spawn(ctx, &dir, "test", &s, &proc, NULL) == 0)
+            if (vci_spawn(ctx, &dir, "test", &s, 0, &proc, NULL) == 0)
                 vcs_proc_wait(&proc, 0, NULL);
         }
         DIR *d = opendir("/proc/self/fd");
@@ -294,6 +327,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(starts_clean, setup, teardown),
         cmocka_unit_test_setup_teardown(explains_failures, setup, teardown),
         cmocka_unit_test_setup_teardown(never_runs_unrecorded, setup, teardown),
+        cmocka_unit_test_setup_teardown(does_not_wait_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(needs_the_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(leaks_nothing, setup, teardown),
     };
