@@ -321,9 +321,11 @@ static int check_image(const struct vci_pod *pod, const struct vci_ctr *c, json_
                     c->id, text_member(entry, HOST_PATH), pod->plugin[VC_KIND_HYPERVISOR]);
 }
 
-/* Links were resolved when the container was made; since then somebody may have put others there. */
-static int check_path(const struct vci_ctr *c, const struct vci_disk *d, vc_error **err)
+/* Links were resolved when the container was made; since then somebody may have put others there.  What is looked at is
+ * what is opened, and what the VM gets.  A descriptor, or a code. */
+static int open_disk(const struct vci_ctr *c, const struct vci_disk *d, vc_error **err)
 {
+    char self[32];
     struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
     struct stat st;
     vcs_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, d->path, &how, sizeof how);
@@ -333,7 +335,11 @@ static int check_path(const struct vci_ctr *c, const struct vci_disk *d, vc_erro
     if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\": %s is no disk any more: it is neither a block device nor a file",
                         c->id, d->path);
-    return 0;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    int opened = open(self, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    return opened >= 0 ? opened
+                       : vci_fail(err, vci_code_of(errno), errno, "container \"%s\": cannot open the disk %s for %s", c->id, d->path,
+                                  d->readonly ? "reading" : "reading and writing");
 }
 
 static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, int64_t deadline, vc_error **err)
@@ -344,9 +350,9 @@ static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, 
         memcpy(d->addr, same->addr, sizeof d->addr);
         return 0;
     }
-    int rc = check_path(c, d, err);
-    if (rc < 0)
-        return rc;
+    vcs_autoclose int fd = open_disk(c, d, err);
+    if (fd < 0)
+        return fd;
     if (!(hv->caps & VC_HV_CAP_HOTPLUG))
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
                         "container \"%s\": the disk %s cannot be given to it: hypervisor \"%s\" plugs nothing into a VM that runs",
@@ -357,9 +363,11 @@ static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, 
         .id = d->id,
         .path = d->path,
         .flags = d->readonly ? VC_DEV_READONLY : 0,
+        .fds = &fd,
+        .n_fds = 1,
     };
     struct vc_device_result out = { .size = sizeof out };
-    rc = VCI_CALL(hv, deadline, err, hypervisor, device_add, &dev, &out);
+    int rc = VCI_CALL(hv, deadline, err, hypervisor, device_add, &dev, &out);
     vci_fault_point("disk-plugged");
     if (rc < 0) {
         vci_context(err, "container \"%s\"", c->id);

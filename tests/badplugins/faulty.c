@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* faulty.c: a plugin of any kind (FAULTY_KIND) that does what its kind does with plain processes, and fails in the
  * member that its option `fail` names: for tests of what the core undoes. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #include "lib/proc.h"
 
 #define MAX_PROCS  64
+#define MAX_DISKS  8
 #define AGENT_MORE (VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS)
 
 struct faulty {
@@ -37,6 +39,8 @@ struct faulty {
     struct vc_proc procs[MAX_PROCS];
     char names[MAX_PROCS][300];
     unsigned n;
+    int64_t has_disks;
+    char disks[MAX_DISKS][32]; /* ids; "" = a free slot */
 };
 
 static struct faulty *of(vc_inst *inst)
@@ -157,6 +161,7 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     f->binary = vcs_opt_int(host, cfg, "binary", 0);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
+    f->has_disks = vcs_opt_int(host, cfg, "disks", 0);
     f->code = vcs_opt_int(host, cfg, "code", VC_E_IO);
     int rc = order(f, call, "create");
     if (rc < 0) {
@@ -177,6 +182,10 @@ static int save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
         snprintf(line, sizeof line, "%d %llu %s\n", f->procs[i].pid, (unsigned long long)f->procs[i].start_ticks,
                  f->names[i]);
         rc = vcs_put(f->host, out, line);
+    }
+    for (unsigned i = 0; rc == 0 && i < MAX_DISKS; i++) {
+        snprintf(line, sizeof line, "0 0 disk:%s\n", f->disks[i]);
+        rc = f->disks[i][0] ? vcs_put(f->host, out, line) : 0;
     }
     unsigned char bytes[256];
     for (unsigned i = 0; i < sizeof bytes; i++)
@@ -204,8 +213,14 @@ static int restore(const vc_host *host, const struct vc_call *call, const vc_con
     while (rc == 0 && p < end) {
         struct faulty *f = of(*out);
         unsigned long long ticks;
+        unsigned slot = 0;
+        char id[32];
         int pid;
-        if (f->n < MAX_PROCS && sscanf(p, "%d %llu %299s", &pid, &ticks, f->names[f->n]) == 3)
+        while (slot < MAX_DISKS - 1 && f->disks[slot][0])
+            slot++;
+        if (sscanf(p, "0 0 disk:%31s", id) == 1)
+            memcpy(f->disks[slot], id, sizeof id);
+        else if (f->n < MAX_PROCS && sscanf(p, "%d %llu %299s", &pid, &ticks, f->names[f->n]) == 3)
             f->procs[f->n++] = (struct vc_proc){ .pid = pid, .start_ticks = ticks };
         p = memchr(p, '\n', (size_t)(end - p));
         if (!p)
@@ -245,7 +260,8 @@ static void close_inst(vc_inst *inst)
 static uint64_t caps(vc_inst *inst)
 {
 #if FAULTY_KIND == 1
-    return (of(inst)->share ? VC_HV_CAP_SHARE_9P : 0) | (of(inst)->pause ? VC_HV_CAP_PAUSE : 0);
+    return (of(inst)->share ? VC_HV_CAP_SHARE_9P : 0) | (of(inst)->pause ? VC_HV_CAP_PAUSE : 0) |
+           (of(inst)->has_disks ? VC_HV_CAP_HOTPLUG : 0);
 #elif FAULTY_KIND == 2
     uint64_t more = of(inst)->more ? AGENT_MORE : 0;
     if (!of(inst)->templates[0])
@@ -330,6 +346,42 @@ static int pids(vc_inst *inst, const struct vc_call *call, vc_sink *procs)
     return rc < 0 || !f->n ? rc : f->host->write(f->host, procs, f->procs, f->n * sizeof f->procs[0]);
 }
 
+static int find_disk(const struct faulty *f, const char *id)
+{
+    for (int i = 0; i < MAX_DISKS; i++)
+        if (strcmp(f->disks[i], id) == 0)
+            return i;
+    return -1;
+}
+
+/* The host gives what stands at the path, opened as the flags say. */
+static int device_add(vc_inst *inst, const struct vc_call *call, const struct vc_device *dev, struct vc_device_result *out)
+{
+    struct faulty *f = of(inst);
+    struct stat have, want;
+    int slot = find_disk(f, "");
+    if (find_disk(f, dev->id) >= 0)
+        return vcs_fail(f->host, call, VC_E_EXISTS, 0, "there is a disk %s already", dev->id);
+    if (dev->type != VC_DEV_BLOCK || dev->n_fds != 1 || fstat(dev->fds[0], &have) < 0 || stat(dev->path, &want) < 0 ||
+        have.st_dev != want.st_dev || have.st_ino != want.st_ino ||
+        (fcntl(dev->fds[0], F_GETFL) & O_ACCMODE) != (dev->flags & VC_DEV_READONLY ? O_RDONLY : O_RDWR) || slot < 0)
+        return vcs_fail(f->host, call, VC_E_INVAL, 0, "device %s is no disk, or does not come with its file", dev->id);
+    snprintf(f->disks[slot], sizeof f->disks[slot], "%s", dev->id);
+    snprintf(out->guest_addr, sizeof out->guest_addr, "%02x/00", (unsigned)slot);
+    return plain(inst, call, "device_add");
+}
+
+static int device_del(vc_inst *inst, const struct vc_call *call, const char *id)
+{
+    struct faulty *f = of(inst);
+    int slot = find_disk(f, id), rc = plain(inst, call, "device_del");
+    if (rc == 0 && slot < 0)
+        return vcs_fail(f->host, call, VC_E_NOTFOUND, 0, "there is no disk %s", id);
+    if (rc == 0)
+        f->disks[slot][0] = '\0';
+    return rc;
+}
+
 static const struct vc_hypervisor_ops ops = {
     .size = sizeof ops,
     .vm_create = vm_create,
@@ -339,6 +391,8 @@ static const struct vc_hypervisor_ops ops = {
     .agent_endpoint = agent_endpoint,
     .console = agent_endpoint,
     .pids = pids,
+    .device_add = device_add,
+    .device_del = device_del,
     .vm_pause = vm_pause,
     .vm_resume = vm_resume,
 };
@@ -766,6 +820,7 @@ static const struct vc_option options[] = {
     { .key = "more", .type = VC_OPT_BOOL, .def = "true", .doc = "An agent that lists, counts, pauses and limits." },
     { .key = "ps", .type = VC_OPT_STRING, .doc = "What it lists, with single quotes for double ones." },
     { .key = "stats", .type = VC_OPT_STRING, .doc = "What it counts, likewise." },
+    { .key = "disks", .type = VC_OPT_BOOL, .def = "false", .doc = "A VM that takes disks." },
     { .key = "process", .type = VC_OPT_BOOL, .def = "false", .doc = "Start a process that sleeps." },
 };
 
@@ -785,7 +840,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .state_version = 1,
     .state_version_min = 1,
 #if FAULTY_KIND == 1
-    .caps_max = VC_HV_CAP_SHARE_9P | VC_HV_CAP_PAUSE,
+    .caps_max = VC_HV_CAP_SHARE_9P | VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG,
 #elif FAULTY_KIND == 2
     .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE | AGENT_MORE,
 #endif

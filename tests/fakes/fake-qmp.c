@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/io.h"
@@ -18,6 +19,7 @@
 struct fake_qmp {
     pthread_t thread;
     int listen_fd, fd;
+    int handed; /* the descriptor that came with the last line; -1 = none */
     const char *const *script;
     int slow;
     long id;
@@ -66,13 +68,51 @@ static int readable(int fd)
     return r == 1;
 }
 
+static void drop_handed(struct fake_qmp *f)
+{
+    if (f->handed >= 0)
+        close(f->handed);
+    f->handed = -1;
+}
+
+/* One byte, and the descriptor that comes with it. */
+static int read_byte(struct fake_qmp *f, char *ret)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = { .iov_base = ret, .iov_len = 1 };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control) };
+    struct cmsghdr *h;
+
+    if (recvmsg(f->fd, &m, MSG_CMSG_CLOEXEC) != 1)
+        return -1;
+    h = CMSG_FIRSTHDR(&m);
+    if (h && h->cmsg_type == SCM_RIGHTS) {
+        drop_handed(f);
+        memcpy(&f->handed, CMSG_DATA(h), sizeof(f->handed));
+    }
+    return 0;
+}
+
+/* Is the handed descriptor that of the file there? */
+static int is_file(const struct fake_qmp *f, const char *path)
+{
+    struct stat have, want;
+
+    return f->handed >= 0 && fstat(f->handed, &have) == 0 && stat(path, &want) == 0 && have.st_dev == want.st_dev &&
+           have.st_ino == want.st_ino;
+}
+
 static int read_line(struct fake_qmp *f)
 {
     size_t n = 0;
     const char *id;
 
+    drop_handed(f);
     for (;;) {
-        if (n + 1 >= sizeof(f->line) || !readable(f->fd) || read(f->fd, f->line + n, 1) != 1)
+        if (n + 1 >= sizeof(f->line) || !readable(f->fd) || read_byte(f, f->line + n) < 0)
             return -1;
         if (f->line[n] == '\n')
             break;
@@ -125,6 +165,8 @@ static int play(struct fake_qmp *f, const char *step)
         return send_text(f, "{\"return\": {}, \"id\": @}", "\r\n");
     case 'C':
         return read_line(f) == 0 && strstr(f->line, text) ? 0 : -1;
+    case 'F':
+        return is_file(f, text) ? 0 : -1;
     case 'S':
         return send_text(f, text, "\r\n");
     case 'R':
@@ -158,6 +200,7 @@ static void *run(void *arg)
         }
     if (f->fd >= 0)
         close(f->fd);
+    drop_handed(f);
     return NULL;
 }
 
@@ -168,7 +211,7 @@ struct fake_qmp *fake_qmp_start(const char *path, const char *const *script)
     if (!f)
         return NULL;
     f->script = script;
-    f->fd = -1;
+    f->fd = f->handed = -1;
     unlink(path);
     f->listen_fd = vcs_unix_listen(path, 0600, 4);
     if (f->listen_fd < 0 || pthread_create(&f->thread, NULL, run, f)) {

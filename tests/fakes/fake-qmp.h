@@ -5,6 +5,7 @@
  *   "A"       accept the next client, and greet it and take its qmp_capabilities as QEMU 7.2 does
  *   "a"       accept the next client and do nothing
  *   "C TEXT"  read the client's next line; it must contain TEXT.  Its id is kept for "@".
+ *   "F PATH"  the line that was read last brought a descriptor, and that is of the file that is at PATH now
  *   "S TEXT"  send TEXT and a line end; "@" stands for the id of the line that was read last
  *   "R TEXT"  send TEXT only
  *   "G N"     send N bytes without a line end

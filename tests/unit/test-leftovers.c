@@ -212,6 +212,62 @@ static void test_reason_stays(void **state)
     vc_context_free(ctx);
 }
 
+/* ---- disks ---- */
+
+static struct vc_device_info disk, *disks[] = { &disk };
+
+/* Container c1 of the pod has the image as a disk. */
+static void with_disk(const char *pod)
+{
+    static char path[SV_PATH];
+    pt_pod(&p, pod, 2);
+    sv_write("disk.img", "", 0);
+    assert_int_equal(truncate(sv_path("disk.img", path), 1 << 20), 0);
+    VC_INIT(&disk);
+    disk.host_path = path;
+    disk.container_path = "/dev/data";
+    disk.type = "b";
+    p.ctr[1].devices = disks;
+    p.ctr[1].n_devices = 1;
+}
+
+/* How many disks the VM has, by what its plugin remembers. */
+static size_t plugged(const char *pod)
+{
+    char below[128], text[SV_TEXT];
+    size_t n = 0;
+    PT_PATH(below, "state/pods/%s/pod.json", pod);
+    sv_read(below, text);
+    for (char *at = text; (at = strstr(at, " disk:")); at++)
+        n++;
+    return n;
+}
+
+static vc_context *disk_context(const char *more, const char *agent)
+{
+    return pt_context("faulty", "hypervisor_faulty.disks=true", "hypervisor_faulty.process=true", more ? more : agent,
+                      more ? agent : NULL);
+}
+
+/* The plugin gets the opened file, for reading only or for both; what it gets it gives back. */
+static void test_disk_descriptor(void **state)
+{
+    (void)state;
+    vc_context *ctx = disk_context(NULL, NULL);
+    for (int ro = 0; ro < 2; ro++) {
+        with_disk("d");
+        disk.file_mode = ro ? 0440 : 0;
+        PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+        assert_int_equal(plugged("d"), 1);
+        PT_OK(vc_container_delete(ctx, "d", "c1", VC_FORCE, &err));
+        assert_int_equal(plugged("d"), 0);
+        PT_OK(vc_pod_delete(ctx, "d", VC_FORCE, &err));
+        pt_nothing_left();
+    }
+    sv_remove("disk.img");
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +275,7 @@ int main(void)
         cmocka_unit_test(test_half_in_record),
         cmocka_unit_test(test_former_shim),
         cmocka_unit_test(test_reason_stays),
+        cmocka_unit_test(test_disk_descriptor),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test-qemu-qmp.c: the QMP client and the plugging of devices against a scripted QEMU, whose lines were recorded from
  * QEMU 7.2: replies, errors, garbage, too much, silence, single bytes. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -273,7 +274,12 @@ static void test_undo(void **state)
         "A",
         "C query-named-block-nodes",
         "S {\"return\": [{\"node-name\": \"other\"}], \"id\": @}",
+        "C \"add-fd\"",
+        "F /proc/self/exe",
+        "S {\"return\": {\"fdset-id\": 0, \"fd\": 12}, \"id\": @}",
         "C blockdev-add",
+        "S {\"return\": {}, \"id\": @}",
+        "C \"arguments\":{\"fdset-id\":0}",
         "S {\"return\": {}, \"id\": @}",
         "C \"drive\":\"node-rp0\"",
         "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"Bus 'rp0' not found\"}}",
@@ -288,7 +294,9 @@ static void test_undo(void **state)
         "W",
         NULL
     };
-    struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "a", .path = "/proc/self/exe" };
+    struct vc_device d = {
+        .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "a", .path = "/proc/self/exe", .flags = VC_DEV_READONLY
+    };
     struct vc_device_result out = { .size = sizeof(out) };
     struct qemu q = make_vm();
     struct vc_call call = fakehost_call(&fh, 5000);
@@ -300,6 +308,99 @@ static void test_undo(void **state)
     assert_string_equal(out.guest_addr, "");
     assert_int_equal(q.devices[0].type, 0);
     done();
+}
+
+/* QEMU gets the very file that was looked at, by descriptor, whatever stands at its path by then; and as a raw one, with
+ * the driver of its type, for reading only or for both. */
+static void test_disk_by_descriptor(void **state)
+{
+    char at[160], away[160], other[160], moved[200];
+    const char *const script[] = {
+        "A",
+        "C query-named-block-nodes",
+        "S {\"return\": [], \"id\": @}",
+        "C \"add-fd\"",
+        moved,
+        "S {\"return\": {\"fdset-id\": 7, \"fd\": 12}, \"id\": @}",
+        "C \"arguments\":{\"driver\":\"raw\",\"node-name\":\"node-rp0\",\"read-only\":false,"
+        "\"file\":{\"driver\":\"file\",\"filename\":\"\\/dev\\/fdset\\/7\",\"read-only\":false}}",
+        "S {\"return\": {}, \"id\": @}",
+        "C \"arguments\":{\"fdset-id\":7}",
+        "S {\"id\": @, \"error\": {\"class\": \"GenericError\", \"desc\": \"File descriptor named 'fdset-id:7' not found\"}}",
+        "C \"drive\":\"node-rp0\"",
+        "S {\"return\": {}, \"id\": @}",
+        "W",
+        NULL
+    };
+    struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "a", .path = at };
+    struct vc_device_result out = { .size = sizeof(out) };
+    struct vc_call call = fakehost_call(&fh, 5000);
+
+    (void)state;
+    snprintf(at, sizeof(at), "%s/disk.img", fh.dir);
+    snprintf(away, sizeof(away), "%s/disk.away", fh.dir);
+    snprintf(other, sizeof(other), "%s/other.img", fh.dir);
+    for (int by_host = 0; by_host < 2; by_host++) {
+        struct qemu q = make_vm();
+        int32_t fd = open(at, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        int second = open(other, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0 && second >= 0);
+        snprintf(moved, sizeof(moved), "F %s", by_host ? away : at);
+        if (by_host) { /* it was checked; then somebody puts another one there */
+            assert_int_equal(rename(at, away), 0);
+            assert_int_equal(rename(other, at), 0);
+            d.fds = &fd;
+            d.n_fds = 1;
+        }
+        play(script);
+        if (qemu_plug(&q, &call, &d, &out))
+            fail_msg("%s", fh.err.text);
+        assert_string_equal(out.guest_addr, "10/00");
+        assert_string_equal(fh.err.text, "");
+        done();
+        assert_true(fcntl(fd, F_GETFD) >= 0); /* it stays the caller's */
+        close(fd);
+        close(second);
+    }
+}
+
+/* Descriptors that are no disk, or not opened as the flags say: QEMU is not even asked. */
+static void test_wrong_descriptor(void **state)
+{
+    static const char *const script[] = {
+        "A", "C query-named-block-nodes", "S {\"return\": [], \"id\": @}", "W", "A", "C device_del",
+        "S {\"id\": @, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"Device 'dev-rp0' not found\"}}",
+        "C query-named-block-nodes", "S {\"return\": [], \"id\": @}", "W", NULL
+    };
+    static const struct {
+        const char *path;
+        int mode;
+        uint64_t flags;
+        const char *words;
+    } cases[] = {
+        { "/dev/null", O_RDWR, 0, "neither a file nor a block device" },
+        { "/proc/self/exe", O_RDONLY, 0, "not opened for reading and writing" },
+        { "/dev/null", O_RDWR, VC_DEV_READONLY, "not opened for reading only" },
+        { "/proc/self/exe", O_PATH, VC_DEV_READONLY, "not opened for reading only" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct qemu q = make_vm();
+        struct vc_call call = fakehost_call(&fh, 5000);
+        int32_t fd = open(cases[i].path, cases[i].mode | O_CLOEXEC);
+        struct vc_device d = { .size = sizeof(d), .type = VC_DEV_BLOCK, .id = "a", .path = "/dev/null",
+                               .flags = cases[i].flags, .fds = &fd, .n_fds = 1 };
+
+        assert_true(fd >= 0);
+        play(script);
+        assert_int_equal(qemu_plug(&q, &call, &d, NULL), VC_E_INVAL);
+        assert_non_null(strstr(fh.err.text, cases[i].words));
+        assert_int_equal(q.devices[0].type, 0);
+        done();
+        close(fd);
+    }
 }
 
 /* The guest may take its time, refuse, or never answer; the event may come before the reply. */
@@ -451,7 +552,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_answer), T(test_states), T(test_error), T(test_garbage), T(test_bad_greeting), T(test_silence),
-        T(test_gone),   T(test_cancel), T(test_undo),  T(test_unplug),  T(test_state),
+        T(test_gone),   T(test_cancel), T(test_undo),  T(test_unplug),
+        T(test_disk_by_descriptor), T(test_wrong_descriptor),  T(test_state),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,9 @@ disk() { # FILE WORD: a disk of 8 MiB that begins with WORD
 }
 head_of() { head -c 64 "$1" | tr -d '\0' | head -n 1; }
 in_guest() { virtc container exec pod "$1" -- sh -c "head -c 64 $2 | tr -d '\\000' | head -n 1"; }
+open_in_vmm() { # FILE: how many descriptors of it the VMM has
+    find "/proc/$(virtc --json pod status pod | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')/fd" -lname "$1" | wc -l
+}
 disks_of_guest() { $x sh -c 'ls /sys/block | grep -c ^vd'; }
 
 virtc pod create --name pod >/dev/null
@@ -60,8 +63,14 @@ virtc container start pod d >/dev/null
 is "a later container: its own disk, and one that is plugged in already" "$(in_guest d /dev/third) $(in_guest d /dev/shared)" \
     "image-three from-guest"
 is "one more disk in the guest" "$(disks_of_guest)" $((before + 1))
+is "whose file the VMM has open once" "$(open_in_vmm "$work/three.img")" 1
+mv "$work/one.img" "$work/away.img"
+disk "$work/one.img" stranger
+is "what is put in its place meanwhile is not what the guest has" "$(in_guest d /dev/shared)" from-guest
+mv "$work/away.img" "$work/one.img"
 virtc container delete --force pod d >/dev/null
 is "its end takes its own out" "$? $(disks_of_guest) $(in_guest c /dev/first)" "0 $before from-guest"
+is "and the VMM closes its file" "$(open_in_vmm "$work/three.img")" 0
 for i in 1 2 3 4 5 6 7 8; do # more often than there are slots
     "$with" container pod "e$i" "$root" device=/dev/disk:"$work/three.img":b -- true >/dev/null && virtc container delete pod "e$i" >/dev/null ||
         bad "plugging in and out, time $i"

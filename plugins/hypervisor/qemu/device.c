@@ -6,10 +6,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/io.h"
@@ -59,21 +61,88 @@ static int no_memory(struct qemu *q, const struct vc_call *call)
 
 /* ---- the part behind a device ---- */
 
-static int add_disk(struct qemu *q, struct qmp *c, unsigned port, const struct vc_device *dev)
+static int check_disk(struct qemu *q, const struct vc_call *call, const struct vc_device *dev, int fd, bool *ret_block)
 {
-    bool ro = dev->flags & VC_DEV_READONLY;
     struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return vcs_fail(q->host, call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be used", dev->path,
+                        dev->id);
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+        return vcs_fail(q->host, call, VC_E_INVAL, 0, "the disk %s of device %s is neither a file nor a block device",
+                        dev->path, dev->id);
+    *ret_block = S_ISBLK(st.st_mode);
+    return 0;
+}
+
+/* The disk, opened as QEMU needs it: the one that the caller has opened, else what is at the path.  It is looked at by
+ * descriptor and handed over as one, so that nothing else can take its place meanwhile.  *ret_own must be closed. */
+static int open_disk(struct qemu *q, const struct vc_call *call, const struct vc_device *dev, int *ret_own, bool *ret_block)
+{
+    int mode = dev->flags & VC_DEV_READONLY ? O_RDONLY : O_RDWR, r;
+    char self[32];
+
+    *ret_own = -1;
+    if (dev->n_fds) {
+        int flags = fcntl(dev->fds[0], F_GETFL);
+
+        if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) != mode)
+            return vcs_fail(q->host, call, VC_E_INVAL, 0, "the descriptor of device %s is not opened for %s", dev->id,
+                            mode == O_RDONLY ? "reading only" : "reading and writing");
+        r = check_disk(q, call, dev, dev->fds[0], ret_block);
+        return r < 0 ? r : dev->fds[0];
+    }
+    /* Opening what is neither could have effects of its own. */
+    vcs_autoclose int place = open(dev->path, O_PATH | O_CLOEXEC);
+    if (place < 0)
+        return vcs_fail(q->host, call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be used", dev->path,
+                        dev->id);
+    if ((r = check_disk(q, call, dev, place, ret_block)) < 0)
+        return r;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", place);
+    *ret_own = open(self, mode | O_CLOEXEC);
+    if (*ret_own < 0)
+        return vcs_fail(q->host, call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be opened for %s",
+                        dev->path, dev->id, mode == O_RDONLY ? "reading" : "reading and writing");
+    return *ret_own;
+}
+
+/* Hand a descriptor over for a block node; *ret_set is what it is called there. */
+static int send_disk(struct qmp *c, int fd, int64_t *ret_set)
+{
+    json_object *answer = NULL, *set;
+    int r = qmp_run(c, "add-fd", NULL, &fd, 1, &answer);
+
+    if (r == 0 && json_object_object_get_ex(answer, "fdset-id", &set) && json_object_is_type(set, json_type_int))
+        *ret_set = json_object_get_int64(set);
+    else if (r == 0)
+        r = vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0, "QEMU's answer to the command add-fd names no set of descriptors");
+    json_object_put(answer);
+    return r;
+}
+
+/* The block node has a copy by now, or there is none: QEMU closes its own.  One that it keeps goes with the block node. */
+static void forget_disk(struct qmp *c, int64_t set)
+{
+    const struct vc_call *call = c->call;
+    struct vc_call quiet = { .size = sizeof(quiet) };
+    json_object *o = json_object_new_object();
+
+    c->call = &quiet;
+    if (o && json_object_object_add(o, "fdset-id", json_object_new_int64(set)) == 0)
+        qmp_run(c, "remove-fd", o, NULL, 0, NULL);
+    else
+        json_object_put(o);
+    c->call = call;
+}
+
+static int add_node(struct qemu *q, struct qmp *c, unsigned port, const char *name, bool block, bool ro)
+{
     char node[24];
     json_object *file, *o;
 
-    if (stat(dev->path, &st) < 0)
-        return vcs_fail(q->host, c->call, vcs_code_of(errno), errno, "the disk %s of device %s cannot be used",
-                        dev->path, dev->id);
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-        return vcs_fail(q->host, c->call, VC_E_INVAL, 0,
-                        "the disk %s of device %s is neither a file nor a block device", dev->path, dev->id);
     snprintf(node, sizeof(node), "node-rp%u", port);
-    file = strings("driver", S_ISBLK(st.st_mode) ? "host_device" : "file", "filename", dev->path, NULL);
+    file = strings("driver", block ? "host_device" : "file", "filename", name, NULL);
     o = strings("driver", "raw", "node-name", node, NULL);
     if (!file || !o || json_object_object_add(o, "read-only", json_object_new_boolean(ro)) < 0 ||
         json_object_object_add(file, "read-only", json_object_new_boolean(ro)) < 0 ||
@@ -84,6 +153,23 @@ static int add_disk(struct qemu *q, struct qmp *c, unsigned port, const struct v
     }
     json_object_put(file);
     return qmp_run(c, "blockdev-add", o, NULL, 0, NULL);
+}
+
+static int add_disk(struct qemu *q, struct qmp *c, unsigned port, const struct vc_device *dev)
+{
+    vcs_autoclose int own = -1;
+    bool block = false;
+    int64_t set = -1;
+    char name[48];
+    int fd = open_disk(q, c->call, dev, &own, &block);
+    int r = fd < 0 ? fd : send_disk(c, fd, &set);
+
+    if (r < 0)
+        return r;
+    snprintf(name, sizeof(name), "/dev/fdset/%lld", (long long)set);
+    r = add_node(q, c, port, name, block, dev->flags & VC_DEV_READONLY);
+    forget_disk(c, set);
+    return r;
 }
 
 /* Hand descriptors over one by one; their names, joined by ':', go to `names`. */
@@ -202,6 +288,8 @@ static int check(struct qemu *q, const struct vc_call *call, const struct vc_dev
                         "device %s: hypervisor qemu has no driver %.64s here, only %s", dev->id, dev->driver, driver);
     if (dev->type == VC_DEV_BLOCK && (!dev->path || *dev->path != '/'))
         return vcs_fail(q->host, call, VC_E_INVAL, 0, "device %s: the path of a disk must be absolute", dev->id);
+    if (dev->type == VC_DEV_BLOCK && dev->n_fds && (dev->n_fds != 1 || !dev->fds))
+        return vcs_fail(q->host, call, VC_E_INVAL, 0, "device %s: a disk has one descriptor, or none", dev->id);
     if (dev->type == VC_DEV_BLOCK)
         return 0;
     if (dev->mac && !mac_ok(dev->mac))
