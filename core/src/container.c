@@ -421,9 +421,10 @@ static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_t
                     what, pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
 }
 
-static void undo_make(struct vci_pod *pod, struct vci_ctr *c)
+/* 0, or a code when a disk of it may still be in the VM. */
+static int undo_make(struct vci_pod *pod, struct vci_ctr *c)
 {
-    int guest = pod->connected, rc;
+    int guest = pod->connected, rc, left = 0;
     do {
         vci_autoerror vc_error *e = NULL;
         rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(pod->ctx, "call_timeout"), &e);
@@ -431,11 +432,26 @@ static void undo_make(struct vci_pod *pod, struct vci_ctr *c)
             vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
         /* When the guest does not do its part, the host's is done without it: nobody comes back to this container. */
     } while (rc < 0 && guest-- > 0);
+    /* Disks are neither's: the VMM takes them out, unless it has just been asked in vain. */
+    int whole = rc == 0 && guest > 0, ended = pod->n_vmm && !vci_proc_lives(&pod->vmm[0]);
+    if (!whole && !ended && c->n_disks) {
+        vci_autoerror vc_error *e = NULL;
+        for (size_t i = 0; i < c->n_disks && left == 0; i++)
+            left = c->disks[i].stuck ? VC_ERR_BUSY : 0;
+        if (left == 0)
+            left = vci_disks_unplug(pod, c, vci_pod_deadline(pod->ctx, "call_timeout"), &e);
+        if (left < 0)
+            vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id,
+                    "undoing container %s: a disk may still be in the VM%s%s; half of the container stays, until it is deleted "
+                    "or gc removes it, or the VM ends",
+                    c->id, e ? ": " : "", e ? vc_error_text(e) : "");
+    }
     vci_pod_end_lost_shims(pod);
+    return left;
 }
 
-/* Make a container in a pod that has a VM already. */
-static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+/* Make a container in a pod that has a VM already.  *ret_left: with a failure, as undo_make. */
+static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, int *ret_left, vc_error **err)
 {
     int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
     struct vci_inst *hv = vci_stack_get(pod, VC_KIND_HYPERVISOR, deadline, err);
@@ -445,7 +461,7 @@ static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     if (rc == 0)
         rc = vci_ctr_start_shim(pod, c, deadline, err);
     if (rc < 0)
-        undo_make(pod, c);
+        *ret_left = undo_make(pod, c);
     return rc;
 }
 
@@ -453,7 +469,7 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
                       char **ret, vc_error **err)
 {
     struct vci_ctr *c = NULL;
-    int rc = config ? 0 : vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the container");
+    int left = 0, rc = config ? 0 : vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the container");
     if (rc == 0)
         rc = open_for_change(pod, ctx, id, err);
     if (rc == 0)
@@ -470,12 +486,12 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
         rc = vci_pod_save(pod, err); /* with the container "making": whoever finds it so removes it */
     vci_fault_point("container-noted");
     if (rc == 0 && pod->vm)
-        rc = make_in_vm(pod, c, err);
+        rc = make_in_vm(pod, c, &left, err);
     if (rc == 0) {
         c->state = VCI_READY;
         rc = vci_pod_save(pod, err);
         if (rc < 0 && pod->vm)
-            undo_make(pod, c);
+            left = undo_make(pod, c);
     }
     if (rc == 0) {
         *ret = VCS_TAKE_PTR(copy);
@@ -484,7 +500,9 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     char name[160];
     spec_name(name, sizeof name, c->id);
     unlinkat(pod->dir.state_fd, name, 0);
-    vci_pod_drop(pod, c);
+    c->state = VCI_MAKING;
+    if (left == 0)
+        vci_pod_drop(pod, c);
     vci_pod_save(pod, NULL);
     return rc;
 }

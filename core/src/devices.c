@@ -438,7 +438,8 @@ int vci_disks_unplug(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, v
         vci_fault_point("disk-unplugged");
         if (r == 0 || r == VC_ERR_NOTFOUND)
             d->addr[0] = '\0';
-        else if (rc == 0) {
+        d->stuck = r < 0 && r != VC_ERR_NOTFOUND;
+        if (d->stuck && rc == 0) {
             rc = r;
             *err = VCS_TAKE_PTR(e);
         }

@@ -90,6 +90,7 @@ struct vci_disk {
     char addr[64]; /* where the guest finds it; "" = not plugged in (as far as is known) */
     char *path;    /* of the host */
     uint32_t readonly;
+    uint32_t stuck; /* of this process only: it was asked for, and has not come out */
 };
 /* Lay the devices of the configuration over those of the specification. */
 int vci_spec_set_devices(struct json_object *spec, const struct vc_container_config *config, vc_error **err);

@@ -268,6 +268,64 @@ static void test_disk_descriptor(void **state)
     vc_context_free(ctx);
 }
 
+/* Making c1 fails, and undoing it cannot do all: without the guest, the VMM takes the disk out; when it does not either,
+ * half a container stays, by which it is known, until somebody removes that, or with the VM. */
+static void test_disk_left(void **state)
+{
+    (void)state;
+    static const char *const agents[] = { "agent_faulty.fail=ctr_create", "agent_faulty.fail=ctr_remove" };
+    vc_context *ctx = disk_context(NULL, NULL), *deaf = pt_context("faulty", "hypervisor_faulty.disks=true", "hypervisor_faulty.process=true",
+                                                                   "agent_faulty.fail=ctr_remove", "shim_faulty.fail=start");
+    with_disk("d");
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "d", 1), NULL, &err));
+    with_disk("d");
+    PT_FAILS(VC_ERR_IO, "start fails", vc_container_create(deaf, "d", &p.ctr[1], NULL, &err));
+    assert_string_equal(state_of(ctx, "d", "c1"), "");
+    assert_int_equal(plugged("d"), 0);
+    for (int how = 0; how < 8; how++) {
+        vc_context *bad = pt_context("faulty", "hypervisor_faulty.disks=true", "hypervisor_faulty.fail=device_del",
+                                     how & 1 ? agents[1] : agents[0], how & 1 ? "shim_faulty.fail=start" : NULL);
+        size_t removed = 0;
+        PT_FAILS(VC_ERR_IO, "ordered", vc_container_create(bad, "d", &p.ctr[1], NULL, &err));
+        assert_string_equal(state_of(ctx, "d", "c1"), "making");
+        assert_int_equal(plugged("d"), 1);
+        switch (how / 2) {
+        case 0:
+            PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
+            assert_int_equal(removed, 1);
+            break;
+        case 1:
+            PT_OK(vc_container_delete(ctx, "d", "c1", 0, &err));
+            break;
+        case 2: /* one that is made meanwhile takes it over, and is not robbed of it */
+            p.ctr[1].id = "c2";
+            PT_OK(vc_container_create(ctx, "d", &p.ctr[1], NULL, &err));
+            assert_int_equal(plugged("d"), 1);
+            PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
+            assert_int_equal(removed, 1);
+            assert_int_equal(plugged("d"), 1);
+            PT_OK(vc_container_delete(ctx, "d", "c2", 0, &err));
+            p.ctr[1].id = "c1";
+            break;
+        default: /* with the VM */
+            PT_OK(vc_pod_stop(bad, "d", VC_FORCE, &err));
+            PT_OK(vc_pod_start(ctx, "d", &err));
+        }
+        assert_string_equal(state_of(ctx, "d", "c1"), "");
+        assert_int_equal(plugged("d"), 0);
+        PT_OK(vc_container_create(ctx, "d", &p.ctr[1], NULL, &err));
+        assert_int_equal(plugged("d"), 1);
+        PT_OK(vc_container_delete(ctx, "d", "c1", 0, &err));
+        assert_int_equal(plugged("d"), 0);
+        vc_context_free(bad);
+    }
+    PT_OK(vc_pod_delete(ctx, "d", VC_FORCE, &err));
+    pt_nothing_left();
+    sv_remove("disk.img");
+    vc_context_free(ctx);
+    vc_context_free(deaf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_former_shim),
         cmocka_unit_test(test_reason_stays),
         cmocka_unit_test(test_disk_descriptor),
+        cmocka_unit_test(test_disk_left),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));

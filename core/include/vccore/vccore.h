@@ -442,14 +442,16 @@ VC_API void vc_pod_list_free(struct vc_pod_status **list, size_t n);
 VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_json, vc_error **err);
 
 /* ---- containers ------------------------------------------------------------------------------- */
-/* Pod: ready or running.  State: ready. */
+/* Pod: ready or running.  State: ready.  A failure leaves nothing behind; only when a disk cannot be taken out of the VM
+ * again, the container stays, "making", until vc_container_delete or vc_gc has removed it, or the VM has ended. */
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
 /* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
  * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
-/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it). */
+/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "making": half
+ * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or started. */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
 /* Run one more process; its shim exits with its status. */
 VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
