@@ -191,7 +191,8 @@ static int ctr_annotate(struct virtc *vt, int argc, char **argv)
 {
     struct ctr_args a = {.ids = ARG_CONTAINER, .max_rest = 1};
     static const struct argp argp = {NULL, args_parse, "POD CONTAINER [KEY]",
-                                     "Show what is noted down with a container, all or the value of KEY. It is set when the container is made.",
+                                     "Show what is noted down with a container, all or the value of KEY. It is set when the container is "
+                                     "made, and not changed afterwards; what is noted down with a pod can be: see `virtc pod annotate'.",
                                      NULL, NULL, NULL};
     return virtc_with_args(vt, argc, argv, &argp, &a, do_annotate);
 }

@@ -32,7 +32,7 @@
  *   VCPod.ID                        the id that vc_pod_create returns
  *   VCPod.Annotations(key)          vc_pod_annotation
  *   VCPod.GetAnnotations            vc_pod_annotations
- *   VCPod.SetAnnotations            vc_pod_set_annotations
+ *   VCPod.SetAnnotations            vc_pod_set_annotations (for pods only, as there)
  *   VCPod.GetAllContainers          vc_container_list
  *   VCPod.GetContainer              vc_container_status
  *   CreateContainer, DeleteContainer  vc_container_create, vc_container_delete
@@ -471,7 +471,8 @@ VC_API int vc_container_list(vc_context *ctx, const char *pod, struct vc_contain
 VC_API void vc_container_list_free(struct vc_container_status **list, size_t n);
 /* A status as JSON text. */
 VC_API int vc_container_status_json(const struct vc_container_status *status, char **ret_json, vc_error **err);
-/* As those of pods. */
+/* As those of pods; but for a container they are what it was made with, and nothing sets them later: the original has a
+ * setter for pods only, and a container's are part of its OCI specification, which does not change once it is made. */
 VC_API int vc_container_annotation(vc_context *ctx, const char *pod, const char *container, const char *key, char **ret_value, vc_error **err);
 VC_API int vc_container_annotations(vc_context *ctx, const char *pod, const char *container, char ***ret_annotations, vc_error **err);
 /* Make a process of the host stand for the container's first process instead of its shim (which is not ended): its end
