@@ -101,6 +101,7 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
     char made[13], path[PATH_MAX];
     struct vc_container_config full;
     struct vc_process_config process;
+    struct vci_spec_facts facts;
     int rc = vci_check_container_config(config, err);
     if (rc < 0)
         return rc;
@@ -135,7 +136,7 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
         (config->process->console && !(c->console = strdup(config->process->console))))
         rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     else
-        rc = vci_spec_build(pod->hostname, config, id, &c->spec, err);
+        rc = vci_spec_build(pod->hostname, config, id, &c->spec, &facts, err);
     if (rc == 0)
         rc = vci_volumes_check(pod, c->spec, err);
     if (rc == 0)
@@ -151,8 +152,8 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
     }
     const struct vc_process_config *p = config->process;
     c->state = VCI_MAKING;
-    c->readonly = strstr(c->spec, "\"readonly\":true") ? 1 : config->readonly_rootfs != 0;
-    c->terminal = (uint32_t)vci_spec_terminal(c->spec);
+    c->readonly = facts.readonly;
+    c->terminal = facts.terminal;
     c->stdio_flags = p->stdio_flags;
     c->rows = p->rows;
     c->cols = p->cols;

@@ -36,6 +36,8 @@ struct vci_mount {
     int fd;            /* the source, while it is being bound; else -1 */
     int file;          /* the source is no directory */
 };
+/* Those of a container that asks for nothing else: a JSON array. */
+extern const char vci_usual_mounts[];
 /* Lay the mounts of the configuration over those of the specification (the usual ones when it has none), and check
  * those that are to come from the host. */
 int vci_spec_set_mounts(struct json_object *spec, const struct vc_container_config *config, vc_error **err);

@@ -288,13 +288,15 @@ int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
 
 /* ---- spec.c: text in, text out ---- */
+/* What is known of a specification by then, so that nobody has to look for it. */
+struct vci_spec_facts {
+    uint32_t terminal, readonly; /* of its process; of its root */
+};
 /* OCI config.json of a container; *ret is malloc'ed. */
 int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
-                   vc_error **err);
+                   struct vci_spec_facts *ret_facts, vc_error **err);
 /* OCI `process` object of a further process. */
 int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_t *ret_terminal, vc_error **err);
-/* Does a `process` object (or the one of a config.json) ask for a terminal? */
-int vci_spec_terminal(const char *json);
 void vci_strv_free(char **v);
 char **vci_strv_copy(const char *const *v); /* NULL for NULL, and without memory when v is not NULL */
 

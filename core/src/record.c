@@ -90,7 +90,7 @@ void vci_out_int(struct vci_out *o, const char *key, int64_t v)
 
 void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
 {
-    static const char hex[] = "0123456789abcdef";
+    static const char hex[] = "0123456789abcdef", short_of[] = "btn\0fr"; /* from 8 on */
     size_t more = 2; /* the quotes */
     for (size_t i = 0; i < len; i++)
         more += (unsigned char)s[i] < 0x20 ? 5 : s[i] == '"' || s[i] == '\\';
@@ -104,6 +104,11 @@ void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
     }
     for (size_t i = 0; more > 2 && i < len; i++) {
         unsigned char c = (unsigned char)s[i];
+        if (c >= '\b' && c <= '\r' && c != '\v') {
+            *t++ = '\\';
+            *t++ = short_of[c - '\b'];
+            continue;
+        }
         if (c < 0x20) {
             memcpy(t, "\\u00", 4);
             t[4] = hex[c >> 4];
@@ -119,18 +124,36 @@ void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
     end(o, t);
 }
 
+void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len)
+{
+    char *t = begin(o, key, len);
+    if (!t)
+        return;
+    memcpy(t, text, len);
+    end(o, t + len);
+}
+
 void vci_out_json(struct vci_out *o, const char *key, struct json_object *v)
 {
     size_t len = 0;
     if (!v)
         return;
     const char *text = json_object_to_json_string_length(v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    char *t = text ? begin(o, key, len) : NULL;
-    o->bad |= !text;
-    if (!t)
-        return;
-    memcpy(t, text, len);
-    end(o, t + len);
+    if (text)
+        vci_out_text(o, key, text, len);
+    else
+        o->bad = 1;
+}
+
+char *vci_out_take(struct vci_out *o)
+{
+    char *nul = room(o, 1), *text = o->bad ? NULL : o->text;
+    if (text) {
+        *nul = '\0';
+        o->text = NULL;
+    }
+    vci_out_done(o);
+    return text;
 }
 
 void vci_out_done(struct vci_out *o)

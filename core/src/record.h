@@ -26,8 +26,12 @@ void vci_out_close(struct vci_out *o, char bracket);
 void vci_out_int(struct vci_out *o, const char *key, int64_t v);
 /* UTF-8, in which NUL may be. */
 void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len);
+/* What is JSON already. */
+void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len);
 /* What others have as an object of json-c; NULL is left out. */
 void vci_out_json(struct vci_out *o, const char *key, struct json_object *v);
+/* Hand over the text, with a NUL behind it: NULL without memory, now or before.  What is left is empty. */
+char *vci_out_take(struct vci_out *o);
 void vci_out_done(struct vci_out *o);
 
 /* ---- reading ---- */

@@ -11,17 +11,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct {
-    const char *destination, *type, *source, *options;
-} usual[] = {
-    { "/proc", "proc", "proc", "nosuid noexec nodev" },
-    { "/dev", "tmpfs", "tmpfs", "nosuid strictatime mode=755 size=65536k" },
-    { "/dev/pts", "devpts", "devpts", "nosuid noexec newinstance ptmxmode=0666 mode=0620 gid=5" },
-    { "/dev/shm", "tmpfs", "shm", "nosuid noexec nodev mode=1777 size=65536k" },
-    { "/dev/mqueue", "mqueue", "mqueue", "nosuid noexec nodev" },
-    { "/sys", "sysfs", "sysfs", "nosuid noexec nodev ro" },
-    { "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid noexec nodev relatime ro" },
-};
+/* The options follow as an array. */
+#define USUAL(destination, type, source, options)                                                                      \
+    "{\"destination\":\"" destination "\",\"type\":\"" type "\",\"source\":\"" source "\",\"options\":[" options "]}"
+const char vci_usual_mounts[] =
+    "[" USUAL("/proc", "proc", "proc", "\"nosuid\",\"noexec\",\"nodev\"") ","
+    USUAL("/dev", "tmpfs", "tmpfs", "\"nosuid\",\"strictatime\",\"mode=755\",\"size=65536k\"") ","
+    USUAL("/dev/pts", "devpts", "devpts",
+          "\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"") ","
+    USUAL("/dev/shm", "tmpfs", "shm", "\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"") ","
+    USUAL("/dev/mqueue", "mqueue", "mqueue", "\"nosuid\",\"noexec\",\"nodev\"") ","
+    USUAL("/sys", "sysfs", "sysfs", "\"nosuid\",\"noexec\",\"nodev\",\"ro\"") ","
+    USUAL("/sys/fs/cgroup", "cgroup", "cgroup", "\"nosuid\",\"noexec\",\"nodev\",\"relatime\",\"ro\"") "]";
 
 static json_object *str(const char *s)
 {
@@ -207,31 +208,6 @@ int vci_path_below(const char *path, const char *dir)
 
 /* ---- from a configuration ---- */
 
-static json_object *words(const char *text)
-{
-    json_object *a = json_object_new_array();
-    while (*text) {
-        size_t n = strcspn(text, " ");
-        json_object_array_add(a, json_object_new_string_len(text, (int)n));
-        text += n + strspn(text + n, " ");
-    }
-    return a;
-}
-
-static json_object *usual_mounts(void)
-{
-    json_object *list = json_object_new_array();
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        json_object *m = json_object_new_object();
-        json_object_object_add(m, "destination", str(usual[i].destination));
-        json_object_object_add(m, "type", str(usual[i].type));
-        json_object_object_add(m, "source", str(usual[i].source));
-        json_object_object_add(m, "options", words(usual[i].options));
-        json_object_array_add(list, m);
-    }
-    return list;
-}
-
 /* Add a mount: in place of one with the same destination, else before the first one below it, else at the end. */
 static void put(json_object *list, json_object *mount, const char *destination)
 {
@@ -359,7 +335,7 @@ int vci_spec_set_mounts(json_object *spec, const struct vc_container_config *con
     json_object *list = NULL;
     int rc = 0;
     if (!json_object_object_get_ex(spec, "mounts", &list) || !list) {
-        list = usual_mounts();
+        list = json_tokener_parse(vci_usual_mounts);
         json_object_object_add(spec, "mounts", list);
         if (!VCI_GIVEN(config, n_mounts))
             return 0;

@@ -22,20 +22,43 @@ static void init(struct vc_container_config *c, struct vc_process_config *p)
     p->args = args;
 }
 
+static struct vci_spec_facts facts;
+
 static char *build(const struct vc_container_config *c)
 {
     char *text = NULL;
     vc_error *err = NULL;
-    if (vci_spec_build("host", c, "id", &text, &err) < 0)
+    if (vci_spec_build("host", c, "id", &text, &facts, &err) < 0)
         fail_msg("%s", vc_error_text(err));
     return text;
+}
+
+/* Nothing is different where a mount is laid over the usual ones, and is the same as that which was there: then the
+ * specification is not written member after member. */
+static void same_with_mount(struct vc_container_config *c, const char *want)
+{
+    static const char *const options[] = { "nosuid", "noexec", "nodev", NULL };
+    struct vc_mount proc, *list[] = { &proc };
+    struct vci_spec_facts before = facts;
+    VC_INIT(&proc);
+    proc.destination = "/proc";
+    proc.type = proc.source = "proc";
+    proc.options = options;
+    c->mounts = list;
+    c->n_mounts = 1;
+    char *text = build(c);
+    c->mounts = NULL;
+    c->n_mounts = 0;
+    assert_string_equal(text, want);
+    assert_memory_equal(&before, &facts, sizeof facts);
+    free(text);
 }
 
 static void fails(const struct vc_container_config *c, int code, const char *words)
 {
     char *text = NULL;
     vc_error *err = NULL;
-    assert_int_equal(vci_spec_build("host", c, "id", &text, &err), code);
+    assert_int_equal(vci_spec_build("host", c, "id", &text, &facts, &err), code);
     assert_non_null(strstr(vc_error_text(err), words));
     assert_null(text);
     vc_error_free(err);
@@ -68,6 +91,7 @@ static void test_defaults(void **state)
     HAS(text,
         "\"linux\":{\"resources\":{},\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{\"type\":\"mount\"}]");
     HAS(text, "\"maskedPaths\":[\"/proc/acpi\"");
+    same_with_mount(&c, text);
     free(text);
 }
 
@@ -114,7 +138,8 @@ static void test_fields(void **state)
         "\"memory\":{\"limit\":1048576},\"cpu\":{\"quota\":50000,\"period\":100000,\"shares\":512},\"pids\":{\"limit\":9}");
     HAS(text, "\"sysctl\":{\"net.a\":\"1\"}");
     HAS(text, "\"annotations\":{\"k\":\"v=w\"}");
-    assert_true(vci_spec_terminal(text));
+    assert_true(facts.terminal && facts.readonly);
+    same_with_mount(&c, text);
     free(text);
     p.user = "1000:100";
     p.rows = 0;
@@ -122,6 +147,24 @@ static void test_fields(void **state)
     HAS(text, "\"consoleSize\":{\"height\":24,\"width\":80}");
     HAS(text, "\"user\":{\"uid\":1000,\"gid\":100,");
     assert_null(strstr(text, "username"));
+    same_with_mount(&c, text);
+    free(text);
+    /* The sets one by one, and what JSON escapes. */
+    static const char *const odd[] = { "a\"b", "\n\t\\\x01/\xc3\xa9", NULL }, *const twice[] = { "a\"b=1", "c=2", "a\"b=3", NULL };
+    struct vc_capabilities sets;
+    VC_INIT(&sets);
+    sets.bounding = caps;
+    p.capabilities = &sets;
+    p.caps = NULL;
+    p.env = NULL;
+    p.args = odd;
+    c.annotations = twice;
+    text = build(&c);
+    HAS(text, "\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"],\"effective\":[],");
+    HAS(text, "\"args\":[\"a\\\"b\",\"\\n\\t\\\\\\u0001/\xc3\xa9\"]");
+    HAS(text, "\"TERM=xterm\"");
+    HAS(text, "\"annotations\":{\"a\\\"b\":\"3\",\"c\":\"2\"}");
+    same_with_mount(&c, text);
     free(text);
 }
 
@@ -154,7 +197,7 @@ static void test_base(void **state)
     text = build(&c);
     HAS(text, "/bin/y");
     assert_null(strstr(text, "/bin/x"));
-    assert_false(vci_spec_terminal(text));
+    assert_false(facts.terminal);
     free(text);
 }
 
