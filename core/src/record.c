@@ -9,6 +9,9 @@
 #define DEPTH_MAX 32
 #define OUT_FIRST 1024 /* what most records have */
 
+/* Bytes of a string that JSON wants no escape for. */
+static const unsigned char plain[256] = { [0x20 ... 0x21] = 1, [0x23 ... 0x5b] = 1, [0x5d ... 0xff] = 1 };
+
 /* ---- writing ---- */
 
 /* Where the next `n` bytes go; NULL without memory. */
@@ -91,8 +94,10 @@ void vci_out_int(struct vci_out *o, const char *key, int64_t v)
 void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
 {
     static const char hex[] = "0123456789abcdef", short_of[] = "btn\0fr"; /* from 8 on */
-    size_t more = 2; /* the quotes */
-    for (size_t i = 0; i < len; i++)
+    size_t more = 2, first = 0; /* the quotes */
+    while (first < len && plain[(unsigned char)s[first]])
+        first++;
+    for (size_t i = first; i < len; i++)
         more += (unsigned char)s[i] < 0x20 ? 5 : s[i] == '"' || s[i] == '\\';
     char *t = begin(o, key, len + more);
     if (!t)
@@ -278,11 +283,11 @@ static int unicode(struct in *in, char **to)
 /* A string, whose first quote is at p: it is shortened where it stands, and its last quote becomes a NUL. */
 static int string(struct in *in, const char **ret, uint32_t *ret_len)
 {
-    static const char plain[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    char *start = ++in->p, *to;
-    while ((unsigned char)*in->p >= 0x20 && *in->p != '"' && *in->p != '\\')
-        in->p++;
-    to = in->p;
+    static const char letters[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    char *start = in->p + 1, *to = start;
+    while (plain[(unsigned char)*to])
+        to++;
+    in->p = to;
     while (*in->p != '"') {
         const char *known;
         if ((unsigned char)*in->p < 0x20)
@@ -293,8 +298,8 @@ static int string(struct in *in, const char **ret, uint32_t *ret_len)
             int r = unicode(in, &to);
             if (r < 0)
                 return r;
-        } else if (*in->p && (known = strchr(plain, *in->p))) {
-            *to++ = meant[known - plain];
+        } else if (*in->p && (known = strchr(letters, *in->p))) {
+            *to++ = meant[known - letters];
             in->p++;
         } else {
             return wrong(in, "an escape that JSON does not have");
@@ -379,6 +384,8 @@ static int values(struct in *in, int depth, enum vci_rec_type type)
             return r;
         in->d->rec[at].key = key;
         in->d->rec[at].key_len = key_len;
+        if (key)
+            in->d->rec[self].num |= vci_rec_name(*key, key_len);
         n++;
         blanks(in);
         if (*in->p == last)
@@ -438,7 +445,7 @@ int vci_doc_parse(struct vci_doc *d, size_t len)
 
 const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type)
 {
-    if (!o || o->type != VCI_REC_OBJECT)
+    if (!vci_rec_may_have(o, *key, len))
         return NULL;
     for (const struct vci_rec *v = vci_rec_first(o); v; v = vci_rec_next(o, v))
         if (v->key_len == len && memcmp(v->key, key, len) == 0)

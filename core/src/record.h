@@ -42,7 +42,7 @@ struct vci_rec {
     const char *key; /* NULL in an array */
     union {
         const char *str; /* with a NUL after its n bytes */
-        int64_t num;
+        int64_t num;     /* of an object: vci_rec_name of all that is in it */
     };
     uint32_t key_len;
     uint32_t n;    /* bytes of a string, or how many values are in it */
@@ -70,6 +70,15 @@ char *vci_doc_room(struct vci_doc *d, size_t size);
 int vci_doc_parse(struct vci_doc *d, size_t len);
 void vci_doc_done(struct vci_doc *d);
 
+/* A bit for a name that begins so and has so many bytes: most of what an object does not have is known by that. */
+static inline int64_t vci_rec_name(char first, size_t len)
+{
+    return (int64_t)(UINT64_C(1) << (((unsigned char)first * 5u + len) & 63));
+}
+static inline int vci_rec_may_have(const struct vci_rec *o, char first, size_t len)
+{
+    return o && o->type == VCI_REC_OBJECT && (o->num & vci_rec_name(first, len));
+}
 /* The member of that type, whose name has `len` bytes; NULL when there is none, or `o` is no object. */
 const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type);
 static inline const struct vci_rec *vci_rec_get(const struct vci_rec *o, const char *key, enum vci_rec_type type)
