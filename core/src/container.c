@@ -26,6 +26,16 @@ static void spec_name(char *buf, size_t size, const char *ctr)
     snprintf(buf, size, "spec-%s.json", ctr);
 }
 
+/* A file of that name, of which no record knows yet: nobody reads it before it is whole.  -EEXIST: there is one. */
+static int write_new(int dirfd, const char *name, const char *text, size_t len)
+{
+    vcs_autoclose int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int r = fd < 0 ? -errno : vcs_write_full(fd, text, len);
+    if (r < 0 && fd >= 0)
+        unlinkat(dirfd, name, 0);
+    return r;
+}
+
 int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err)
 {
     char name[160];
@@ -34,7 +44,9 @@ int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_er
         return vci_fail(err, VC_ERR_RESOURCE, 0,
                         "the specification of container \"%s\" takes %zu bytes, and %u are the most", c->id, len, SPEC_MAX);
     spec_name(name, sizeof name, c->id);
-    int r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, len, 0600, 0);
+    int r = write_new(pod->dir.state_fd, name, c->spec, len);
+    if (r == -EEXIST) /* another one, or one that an interrupted operation left */
+        r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, len, 0600, 0);
     if (r < 0)
         return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id,
                         name);
@@ -124,13 +136,11 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
                         VCI_MAX_CONTAINERS);
     if (!config->process)
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\" has no process to run", id);
-    rc = vci_rootfs_check(config->rootfs, err);
+    rc = vci_rootfs_resolve(config->rootfs, path, err);
     if (rc < 0)
         return rc;
     if (config->process->console && (rc = vci_tty_check(config->process->console, err)) < 0)
         return rc;
-    if (!realpath(config->rootfs, path))
-        return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", config->rootfs);
     struct vci_ctr *c = vci_pod_add(pod, id);
     if (!c || !(c->rootfs = strdup(path)) ||
         (config->process->console && !(c->console = strdup(config->process->console))))
@@ -483,8 +493,8 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     if (!copy)
         return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     rc = vci_ctr_store_spec(pod, c, err);
-    if (rc == 0)
-        rc = vci_pod_save(pod, err); /* with the container "making": whoever finds it so removes it */
+    if (rc == 0 && pod->vm)
+        rc = vci_pod_note(pod, err); /* with the container "making": whoever finds it so removes it */
     vci_fault_point("container-noted");
     if (rc == 0 && pod->vm)
         rc = make_in_vm(pod, c, &left, err);
@@ -684,7 +694,7 @@ static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, cons
     if (rc < 0)
         return rc;
     c->state = VCI_MAKING; /* half of it: whoever finds it so removes the rest */
-    rc = vci_pod_save(pod, err);
+    rc = guest ? vci_pod_note(pod, err) : vci_pod_save(pod, err);
     if (rc == 0)
         rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(ctx, "call_timeout"), err);
     if (rc < 0)

@@ -123,19 +123,6 @@ static int by_path(const struct vc_device_info *d, struct node *n, vc_error **er
     return 0;
 }
 
-static int is_plain(const char *path)
-{
-    if (*path != '/' || !path[1] || strlen(path) >= PATH_MAX || !vcs_utf8_line(path, strlen(path)))
-        return 0;
-    for (const char *p = path; *p;) {
-        size_t n = strcspn(++p, "/");
-        if (n == 0 || (n == 1 && *p == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
-            return 0;
-        p += n;
-    }
-    return 1;
-}
-
 static json_object *entry_of(const struct vc_device_info *d, const struct node *n, const char *path)
 {
     char type[2] = { n->type, '\0' };
@@ -179,7 +166,7 @@ static int add_device(json_object *spec, const struct vc_device_info *d, vc_erro
         return rc;
     if (!path && n.type == 'b')
         path = n.path;
-    if (!path || !is_plain(path))
+    if (!path || !vci_path_plain(path) || !vcs_utf8_line(path, strlen(path)))
         return vci_fail(err, VC_ERR_INVAL, 0, "a device cannot be at \"%.200s\" in the container: write an absolute path",
                         path ? path : "");
     size_t at = length(list);

@@ -44,6 +44,8 @@ int vci_spec_set_mounts(struct json_object *spec, const struct vc_container_conf
 /* The mounts of a specification (text), in their order. */
 int vci_spec_mounts(const char *spec, struct vci_mount **ret, size_t *ret_n, vc_error **err);
 void vci_mounts_free(struct vci_mount *list, size_t n);
+/* Absolute and not "/", without "//", "." and "..", and not too long? */
+int vci_path_plain(const char *path);
 /* Is path the directory `dir`, or below it? */
 int vci_path_below(const char *path, const char *dir);
 /* The specification for the agent: mounts with a place get it as their source. */

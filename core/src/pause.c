@@ -62,7 +62,7 @@ static int pod_pause(struct vci_pod *pod, vc_context *ctx, const char *id, vc_er
     if (rc < 0)
         return rc;
     pod->state = VCI_PAUSED;
-    rc = vci_pod_save(pod, err);
+    rc = vci_pod_note(pod, err);
     vci_fault_point("pause-noted");
     if (rc < 0)
         return rc;

@@ -417,9 +417,23 @@ int vci_pod_save(struct vci_pod *pod, vc_error **err)
 /* Does anything of an operation that is interrupted outlive its process, but what the ledger names? */
 static int has_guest(struct vci_pod *pod)
 {
-    const struct vci_plugin *agent = NULL;
+    const struct vci_plugin *agent = NULL, *hv = pod->inst[VC_KIND_HYPERVISOR].plugin;
+    if (hv) /* nothing needs to be loaded: the two fit each other */
+        return !(hv->desc.caps_max & VC_HV_CAP_NO_GUEST);
     return vci_plugin_load(pod->ctx, VC_KIND_AGENT, pod->plugin[VC_KIND_AGENT], &agent, NULL) < 0 ||
            !(agent->desc.caps_max & VC_AG_CAP_NO_GUEST);
+}
+
+int vci_pod_note(struct vci_pod *pod, vc_error **err)
+{
+    if (!pod->boot_same || has_guest(pod))
+        return vci_pod_save(pod, err);
+    int rc = save_instances(pod, err);
+    if (rc < 0)
+        return rc;
+    struct vci_out o = { 0 };
+    put_pod(&o, pod);
+    return vci_store_write_later(&pod->dir, &o, err);
 }
 
 int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
@@ -430,14 +444,7 @@ int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err)
     free(pod->op);
     pod->op = copy;
     pod->op_by = (struct vc_proc){ .pid = getpid() }; /* for people; whether it still goes on is what the lock says */
-    if (has_guest(pod))
-        return vci_pod_save(pod, err);
-    int rc = save_instances(pod, err);
-    if (rc < 0)
-        return rc;
-    struct vci_out o = { 0 };
-    put_pod(&o, pod);
-    return vci_store_write_later(&pod->dir, &o, err);
+    return vci_pod_note(pod, err);
 }
 
 /* ---- reading ---- */

@@ -3,6 +3,8 @@
 #ifndef VCI_POD_H
 #define VCI_POD_H
 
+#include <limits.h>
+
 #include "hooks.h"
 #include "instance.h"
 #include "store.h"
@@ -140,8 +142,10 @@ const char *vci_pod_parse(struct vci_pod *pod, const struct vci_rec *o);
 void vci_pod_close(struct vci_pod *pod);
 /* Write the record, with what the open instances save now. */
 int vci_pod_save(struct vci_pod *pod, vc_error **err);
-/* Begin an operation: its marker is on disk before anything can be left outside: when this returns or, where there is no
- * guest, before the first line of the ledger. */
+/* The same before something is done outside: it is on disk before anything can be left there: when this returns or, where
+ * there is no guest, before the first line of the ledger. */
+int vci_pod_note(struct vci_pod *pod, vc_error **err);
+/* Begin an operation: note its marker. */
 int vci_pod_begin(struct vci_pod *pod, const char *op, vc_error **err);
 /* Does that very process live, and is not on its way out?  Reads /proc only. */
 int vci_proc_lives(const struct vc_proc *p);
@@ -276,8 +280,8 @@ int vci_tty_check(const char *path, vc_error **err);
 int vci_tty_open(const char *path, int *ret_fd, vc_error **err);
 
 /* ---- rootfs.c ---- */
-/* Is it a directory? */
-int vci_rootfs_check(const char *path, vc_error **err);
+/* Its path without links; it must be a directory. */
+int vci_rootfs_resolve(const char *path, char ret[PATH_MAX], vc_error **err);
 /* Does the hypervisor show the shared directory to a guest? */
 int vci_rootfs_shared(const struct vci_pod *pod);
 /* How the shared folder reaches the guest: the word of the agent's sandbox_create; NULL when there is none. */

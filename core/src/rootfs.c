@@ -15,17 +15,37 @@
 #include "lib/io.h"
 #include "mounts.h"
 
-int vci_rootfs_check(const char *path, vc_error **err)
+/* Is there a directory at this absolute path, and no link on the way to it? */
+static int open_dir(const char *path)
+{
+    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+}
+
+static int check_dir(const char *path, vc_error **err)
 {
     struct stat st;
-    if (!path || !*path)
-        return vci_fail(err, VC_ERR_INVAL, 0, "the container has no root file system: name a directory");
     if (stat(path, &st) < 0)
         return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
                         "cannot use %s as a root file system", path);
     if (!S_ISDIR(st.st_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "%s cannot be a root file system: it is not a directory", path);
     return 0;
+}
+
+int vci_rootfs_resolve(const char *path, char ret[PATH_MAX], vc_error **err)
+{
+    if (!path || !*path)
+        return vci_fail(err, VC_ERR_INVAL, 0, "the container has no root file system: name a directory");
+    vcs_autoclose int fd = vci_path_plain(path) ? open_dir(path) : -1;
+    if (fd >= 0) { /* nothing is to be resolved */
+        memcpy(ret, path, strlen(path) + 1);
+        return 0;
+    }
+    int rc = check_dir(path, err);
+    if (rc == 0 && !realpath(path, ret))
+        rc = vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", path);
+    return rc;
 }
 
 int vci_rootfs_shared(const struct vci_pod *pod)
@@ -289,14 +309,13 @@ int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     size_t n = 0;
     if (!vci_rootfs_shared(pod))
         return 0;
-    int rc = vci_rootfs_check(c->rootfs, err);
+    /* Links were resolved when the container was made; since then somebody may have put others there. */
+    vcs_autoclose int rootfd = open_dir(c->rootfs);
+    int e = errno, rc = rootfd < 0 ? check_dir(c->rootfs, err) : 0;
     if (rc < 0)
         return rc;
-    /* Links were resolved when the container was made; since then somebody may have put others there. */
-    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    vcs_autoclose int rootfd = (int)syscall(SYS_openat2, AT_FDCWD, c->rootfs, &how, sizeof how);
     if (rootfd < 0)
-        return vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", c->rootfs);
+        return vci_fail(err, vci_code_of(e), e, "cannot use %s as a root file system", c->rootfs);
     rc = vci_ctr_load_spec(pod, c, err);
     if (rc == 0)
         rc = vci_spec_mounts(c->spec, &list, &n, err);

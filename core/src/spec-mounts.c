@@ -198,6 +198,19 @@ static int plain_path(const char *path, char **ret)
     return 0;
 }
 
+int vci_path_plain(const char *path)
+{
+    if (*path != '/' || strlen(path) >= PATH_MAX)
+        return 0;
+    for (const char *p = path; *p;) {
+        size_t n = strcspn(++p, "/");
+        if (n == 0 || (n == 1 && *p == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+            return 0;
+        p += n;
+    }
+    return 1;
+}
+
 int vci_path_below(const char *path, const char *dir)
 {
     size_t n = strlen(dir);
