@@ -26,8 +26,10 @@ size_t vci_escape(char *dst, size_t size, const char *src, size_t len)
     const unsigned char *p = (const unsigned char *)src, *end = p + len;
     size_t at = 0;
     while (p < end) {
-        size_t n = vcs_utf8_plain(p, (size_t)(end - p));
-        if (at + (n ? n : 4) >= size)
+        while (p < end && *p >= ' ' && *p < 0x7f && at + 1 < size)
+            dst[at++] = (char)*p++;
+        size_t n = p < end ? vcs_utf8_plain(p, (size_t)(end - p)) : 0;
+        if (p == end || at + (n ? n : 4) >= size)
             break;
         if (n) {
             memcpy(dst + at, p, n);

@@ -316,14 +316,15 @@ static int number(struct in *in)
 {
     struct vci_rec *v = add(in, VCI_REC_INT);
     int minus = *in->p == '-';
-    uint64_t u = 0, most = (uint64_t)INT64_MAX + (unsigned)minus;
+    uint64_t u = 0;
+    static const uint64_t tenth = INT64_MAX / 10; /* of the most, whose last digit is 7, and 8 below zero */
     if (!v)
         return -ENOMEM;
     in->p += minus;
     const char *digits = in->p;
     for (; *in->p >= '0' && *in->p <= '9'; in->p++) {
         unsigned digit = (unsigned)(*in->p - '0');
-        if (u > (most - digit) / 10)
+        if (u > tenth || (u == tenth && digit > 7u + (unsigned)minus))
             return wrong(in, "a number that is too large");
         u = u * 10 + digit;
     }
@@ -448,7 +449,7 @@ const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, siz
     if (!vci_rec_may_have(o, *key, len))
         return NULL;
     for (const struct vci_rec *v = vci_rec_first(o); v; v = vci_rec_next(o, v))
-        if (v->key_len == len && memcmp(v->key, key, len) == 0)
+        if (v->key_len == len && *v->key == *key && memcmp(v->key, key, len) == 0)
             return v->type == type ? v : NULL;
     return NULL;
 }
