@@ -215,7 +215,7 @@ static int wrong(struct in *in, const char *why)
 
 static void blanks(struct in *in)
 {
-    while (*in->p == ' ' || *in->p == '\n' || *in->p == '\t' || *in->p == '\r')
+    while ((unsigned char)*in->p <= ' ' && (*in->p == ' ' || *in->p == '\n' || *in->p == '\t' || *in->p == '\r'))
         in->p++;
 }
 
