@@ -26,16 +26,6 @@ static void spec_name(char *buf, size_t size, const char *ctr)
     snprintf(buf, size, "spec-%s.json", ctr);
 }
 
-/* A file of that name, of which no record knows yet: nobody reads it before it is whole.  -EEXIST: there is one. */
-static int write_new(int dirfd, const char *name, const char *text, size_t len)
-{
-    vcs_autoclose int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int r = fd < 0 ? -errno : vcs_write_full(fd, text, len);
-    if (r < 0 && fd >= 0)
-        unlinkat(dirfd, name, 0);
-    return r;
-}
-
 int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_error **err)
 {
     char name[160];
@@ -44,8 +34,9 @@ int vci_ctr_store_spec(const struct vci_pod *pod, const struct vci_ctr *c, vc_er
         return vci_fail(err, VC_ERR_RESOURCE, 0,
                         "the specification of container \"%s\" takes %zu bytes, and %u are the most", c->id, len, SPEC_MAX);
     spec_name(name, sizeof name, c->id);
-    int r = write_new(pod->dir.state_fd, name, c->spec, len);
-    if (r == -EEXIST) /* another one, or one that an interrupted operation left */
+    /* Nobody reads it before there is a record that knows of the container. */
+    int r = vcs_write_file_new(pod->dir.state_fd, name, c->spec, len, 0600);
+    if (r == -EEXIST) /* it is changed, or an interrupted operation has left one */
         r = vcs_write_file_atomic(pod->dir.state_fd, name, c->spec, len, 0600, 0);
     if (r < 0)
         return vci_fail(err, vci_code_of(-r), -r, "cannot write %s/pods/%s/%s", pod->ctx->state_root, pod->dir.id,

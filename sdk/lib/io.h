@@ -37,6 +37,8 @@ int vcs_write_full(int fd, const void *data, size_t n);
 ssize_t vcs_read_full(int fd, void *data, size_t n);
 /* Read a whole regular file of at most max bytes; *ret is malloc'ed and NUL-terminated. */
 int vcs_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *ret_len);
+/* Write a file that is not there yet: -EEXIST when it is.  It can be seen before it is whole; after a failure it is gone. */
+int vcs_write_file_new(int dirfd, const char *path, const void *data, size_t n, mode_t mode);
 /* Write a file whole or not at all: temporary file beside it, rename.  With `sync`, fsync both. */
 int vcs_write_file_atomic(int dirfd, const char *path, const void *data, size_t n, mode_t mode, int sync);
 

@@ -92,6 +92,15 @@ static int open_parent(int dirfd, const char *path, const char **ret_name)
     return fd < 0 ? -errno : fd;
 }
 
+int vcs_write_file_new(int dirfd, const char *path, const void *data, size_t n, mode_t mode)
+{
+    vcs_autoclose int fd = openat(dirfd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    int r = fd < 0 ? -errno : write_all(fd, data, n);
+    if (r < 0 && fd >= 0)
+        unlinkat(dirfd, path, 0);
+    return r;
+}
+
 int vcs_write_file_atomic(int dirfd, const char *path, const void *data, size_t n, mode_t mode, int sync)
 {
     static atomic_uint counter;

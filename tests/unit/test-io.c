@@ -251,6 +251,13 @@ static void whole_files(void **state)
     assert_string_equal(text, "three");
     free(text);
     assert_int_equal(vcs_read_file(AT_FDCWD, at("file"), 4, &text, &len), -EFBIG);
+    assert_int_equal(vcs_write_file_new(AT_FDCWD, at("file"), "x", 1, 0600), -EEXIST);
+    assert_int_equal(vcs_write_file_new(AT_FDCWD, at("none/x"), "x", 1, 0600), -ENOENT);
+    assert_int_equal(vcs_write_file_new(AT_FDCWD, at("new"), "four", 4, 0600), 0);
+    assert_int_equal(stat(at("new"), &st), 0);
+    assert_int_equal(st.st_size, 4);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(unlink(at("new")), 0);
     assert_int_equal(vcs_read_file(AT_FDCWD, at("none"), 4, &text, &len), -ENOENT);
     assert_int_equal(vcs_read_file(AT_FDCWD, dir, 4, &text, &len), -EISDIR);
     assert_int_equal(vcs_read_file(AT_FDCWD, "/proc/self/status", 100000, &text, &len), 0);

@@ -506,6 +506,45 @@ static void test_rootfs(void **state)
     vc_context_free(ctx);
 }
 
+/* The path of a root is kept without links and detours, whichever way it was written; a specification that an interrupted
+ * operation left is in nobody's way. */
+static void test_root_path(void **state)
+{
+    (void)state;
+    static const char *const ways[] = { "/rootfs", "//rootfs", "/rootfs/", "/./rootfs", "/rootfs/../rootfs", "/link", "/rootfs/." };
+    struct pt_pod p;
+    char path[PATH_MAX + 128], link[PATH_MAX + 128], spec[PATH_MAX + 128];
+    struct vc_container_status *s = NULL;
+    struct stat st;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "ways", 0), NULL, &err));
+    PT_PATH(link, "%s/link", pt_root);
+    PT_PATH(spec, "%s/state/pods/ways/spec-c0.json", pt_root);
+    assert_int_equal(symlink("rootfs", link), 0);
+    pt_pod(&p, "ways", 1);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        PT_PATH(path, "%s%s", pt_root, ways[i]);
+        p.ctr[0].rootfs = path;
+        int fd = open(spec, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+        PT_OK(vc_container_create(ctx, "ways", &p.ctr[0], NULL, &err));
+        PT_OK(vc_container_status(ctx, "ways", "c0", &s, &err));
+        assert_string_equal(s->rootfs, p.rootfs);
+        vc_container_status_free(s);
+        assert_int_equal(stat(spec, &st), 0);
+        assert_true(st.st_size > 1000);
+        PT_OK(vc_container_delete(ctx, "ways", "c0", 0, &err));
+        assert_int_equal(stat(spec, &st), -1);
+    }
+    PT_PATH(path, "%s/link/none", pt_root);
+    PT_FAILS(VC_ERR_NOTFOUND, "link/none", vc_container_create(ctx, "ways", &p.ctr[0], NULL, &err));
+    assert_int_equal(unlink(link), 0);
+    PT_OK(vc_pod_delete(ctx, "ways", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* What a hostile guest puts below the shared directory is not followed. */
 static void test_hostile_share(void **state)
 {
@@ -602,6 +641,7 @@ int main(void)
         cmocka_unit_test(test_vm_dies),       cmocka_unit_test(test_plugins_gone),
         cmocka_unit_test(test_nocmd),         cmocka_unit_test(test_container_rollback),
         cmocka_unit_test(test_exec_and_wait), cmocka_unit_test(test_rootfs),
+        cmocka_unit_test(test_root_path),
         cmocka_unit_test(test_hostile_share), cmocka_unit_test(test_moved_share),
         cmocka_unit_test(test_threads),
     };
