@@ -24,6 +24,8 @@ struct row {
     char name[40], member[40], path[PATH_MAX];
 };
 static struct row rows[ROWS];
+/* How many of them, from the first, have ever been in use: a reader leaves the memory of the others untouched. */
+static atomic_int used;
 
 /* For handlers of signals, too. */
 static int this_thread(void)
@@ -54,6 +56,14 @@ static int known_thread(void)
     return own_tid;
 }
 
+/* Row i is about to be written. */
+static void note_used(int i)
+{
+    int seen = atomic_load_explicit(&used, memory_order_relaxed);
+    while (seen <= i && !atomic_compare_exchange_weak(&used, &seen, i + 1))
+        ;
+}
+
 /* At most size - 1 bytes: the last byte of a field is never anything but 0, so that every reader finds an end. */
 static void put(char *field, size_t size, const char *text)
 {
@@ -70,6 +80,7 @@ int vci_calls_enter(uint32_t kind, const char *name, const char *path, const cha
         int expected = 0;
         if (atomic_load_explicit(&r->tid, memory_order_relaxed) || !atomic_compare_exchange_strong(&r->tid, &expected, tid))
             continue;
+        note_used(i);
         /* Nobody else writes this row now.  What it says is to be seen between the two turns. */
         unsigned turn = atomic_load_explicit(&r->turn, memory_order_relaxed);
         atomic_store_explicit(&r->turn, turn + 1, memory_order_relaxed);
@@ -125,7 +136,7 @@ size_t vc_plugin_calls(uint32_t flags, char *buf, size_t size)
     if (!buf || !size)
         return 0;
     buf[0] = '\0';
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0, end = atomic_load(&used); i < end; i++)
         n += (size_t)describe(&rows[i], only, buf, size);
     return n;
 }

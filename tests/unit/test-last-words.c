@@ -7,6 +7,9 @@
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
+#include <vc/plugin.h>
+
+#include "calls.h"
 
 #ifndef __has_feature
 #define __has_feature(x) 0
@@ -244,12 +247,32 @@ static void test_api(void **state)
     assert_int_equal(vc_plugin_calls(VC_CALLS_OF_THREAD, NULL, 0), 0);
 }
 
+/* Of many calls at once, in whatever order they end, those that go on are told. */
+static void test_many_calls(void **state)
+{
+    (void)state;
+    int slot[70];
+    char text[8192];
+    for (int i = 0; i < 70; i++)
+        slot[i] = vci_calls_enter(VC_KIND_AGENT, "a", "/a.so", "ask");
+    size_t room = 0;
+    for (int i = 0; i < 70; i++)
+        room += slot[i] >= 0;
+    assert_true(room >= 64);
+    assert_int_equal(vc_plugin_calls(VC_CALLS_OF_THREAD, text, sizeof text), room);
+    for (int i = 0; i < 70; i++) {
+        vci_calls_leave(slot[i]);
+        room -= slot[i] >= 0;
+        assert_int_equal(vc_plugin_calls(0, text, sizeof text), room);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_crash), cmocka_unit_test(test_crash_in_delete), cmocka_unit_test(test_exit),
         cmocka_unit_test(test_json),  cmocka_unit_test(test_no_plugin),       cmocka_unit_test(test_hang),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_api),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_api),      cmocka_unit_test(test_many_calls),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
