@@ -741,6 +741,14 @@ int vci_ctr_must_be(const struct vci_pod *pod, const struct vci_ctr *c, const ch
 
 /* ---- what lives ---- */
 
+/* What stands behind the next n blanks; NULL. */
+static const char *behind(const char *p, int n)
+{
+    while (p && n-- > 0 && (p = strchr(p, ' ')))
+        p++;
+    return p;
+}
+
 /* As vcs_proc_alive, but a process that is on its way out (it can take long to free a VM's memory) does not live. */
 int vci_proc_lives(const struct vc_proc *p)
 {
@@ -754,21 +762,17 @@ int vci_proc_lives(const struct vc_proc *p)
     if (n <= 0)
         return 0;
     buf[n] = '\0';
-    const char *rest = strrchr(buf, ')');
-    char state;
-    unsigned flags;
-    unsigned long long start;
-    if (!rest || sscanf(rest + 1, " %c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                        &state, &flags, &start) != 3)
-        return 0;
-    return start == p->start_ticks && state != 'Z' && state != 'X' && !(flags & EXITING);
+    /* The name in field 2 may hold blanks and parentheses: fields are counted from its end. */
+    const char *state = behind(strrchr(buf, ')'), 1), *flags = behind(state, 6), *start = behind(flags, 13);
+    return start && strtoull(start, NULL, 10) == p->start_ticks && *state != 'Z' && *state != 'X' &&
+           !(strtoul(flags, NULL, 10) & EXITING);
 }
 
 static int vm_alive(const struct vci_pod *pod)
 {
     if (!pod->vm || !pod->boot_same)
         return 0;
-    return pod->n_vmm == 0 || vci_proc_lives(&pod->vmm[0]);
+    return pod->n_vmm == 0 || pod->vmm_lives;
 }
 
 /* A process whose shim has ended: its status, by the best evidence there is. */
@@ -783,16 +787,17 @@ void vci_pod_refresh(struct vci_pod *pod)
     int live = pod->state == VCI_READY || pod->state == VCI_RUNNING || pod->state == VCI_PAUSED;
     if (pod->op && strcmp(pod->op, "create") == 0)
         live = 0; /* its processes are not all known yet */
+    pod->vmm_lives = pod->n_vmm && pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->vmm[0]);
     if (live && pod->vm && !vm_alive(pod)) {
         pod->died = pod->boot_same ? VCI_DIED_ALONE : VCI_DIED_HOST;
         pod->state = VCI_STOPPED;
     }
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         struct vci_ctr *c = pod->ctrs[i];
+        c->shim_lives = c->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&c->shim);
         if (c->state == VCI_STOPPED || c->state == VCI_MAKING)
             continue;
-        int shim_gone = c->shim.pid > 0 && (!pod->boot_same || !vci_proc_lives(&c->shim));
-        if (!pod->died && !shim_gone)
+        if (!pod->died && (c->shim.pid <= 0 || c->shim_lives))
             continue;
         c->exit_status = ended_status(pod, c, NULL);
         c->oom_killed = c->exit_status == 137 && vci_exit_oom(&pod->dir, c->id, NULL);

@@ -37,6 +37,7 @@ struct vci_ctr {
     uint32_t readonly, terminal;
     int32_t exit_status; /* -1 = none */
     struct vc_proc shim;
+    int shim_lives;         /* found by vci_pod_refresh, unless it is stopped */
     uint32_t pid_set;       /* `shim` is a process that vc_container_set_pid was given... */
     struct vc_proc former;  /* ...in place of this one, which goes on */
     uint32_t oom_killed;    /* what the shim said about the end of its first process */
@@ -66,6 +67,7 @@ struct vci_pod {
     int boot_same; /* written since this boot of the host */
     int died;      /* VCI_DIED_*: the VM is gone without having been stopped; found by vci_pod_refresh, and kept until what it
                     * left is removed */
+    int vmm_lives; /* likewise: the main one of its processes, unless the pod was stopped */
     char *op;      /* operation that is (or was, when nobody holds the lock) going on; NULL = none */
     struct vc_proc op_by, owner;
     uint32_t flags; /* VC_POD_* */

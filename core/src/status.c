@@ -103,7 +103,7 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     s->state = vci_state_name(c->state == VCI_RUNNING && pod->state == VCI_PAUSED ? VCI_PAUSED : c->state);
     s->exit_status = c->state == VCI_STOPPED ? c->exit_status : -1;
     s->oom_killed = c->state == VCI_STOPPED && c->oom_killed;
-    s->pid = c->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&c->shim) ? c->shim.pid : 0;
+    s->pid = c->state != VCI_STOPPED && c->shim_lives ? c->shim.pid : 0;
     s->created_ns = c->created_ns;
     s->started_ns = c->started_ns;
     s->finished_ns = c->finished_ns;
@@ -111,13 +111,13 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
 }
 
 /* The VM runs, and what connects the host with its agent has ended.  (A stop ends it before the VM: that is no reason.) */
-static int proxy_gone(const struct vci_pod *pod)
+static int is_cut_off(const struct vci_pod *pod, int proxy_lives)
 {
     int live = pod->state == VCI_READY || pod->state == VCI_RUNNING || pod->state == VCI_PAUSED;
-    return live && !pod->op && pod->vm && pod->boot_same && pod->proxy.pid > 0 && !vci_proc_lives(&pod->proxy);
+    return live && !pod->op && pod->vm && pod->boot_same && pod->proxy.pid > 0 && !proxy_lives;
 }
 
-static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf, size_t size)
+static const char *reason_of(const struct vci_pod *pod, int going_on, int cut_off, char *buf, size_t size)
 {
     if (pod->op && going_on)
         snprintf(buf, size, "an operation is going on (%s, by process %d)", pod->op, pod->op_by.pid);
@@ -128,7 +128,7 @@ static const char *reason_of(const struct vci_pod *pod, int going_on, char *buf,
     else if (pod->died)
         snprintf(buf, size, "its virtual machine (process %d) ended without having been stopped",
                  pod->n_vmm ? pod->vmm[0].pid : 0);
-    else if (proxy_gone(pod))
+    else if (cut_off)
         snprintf(buf, size, "its proxy (process %d) has ended, so nothing in its virtual machine can be reached: stop or delete it",
                  pod->proxy.pid);
     else
@@ -178,16 +178,18 @@ static struct vc_pod_status *new_status(const struct vci_pod *pod, const char *s
 static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
 {
     char reason[200];
-    const char *state = (pod->op && !going_on) || proxy_gone(pod) ? "broken" : vci_state_name(pod->state);
+    int proxy_lives = pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->proxy);
+    int cut_off = is_cut_off(pod, proxy_lives);
+    const char *state = (pod->op && !going_on) || cut_off ? "broken" : vci_state_name(pod->state);
     int lives = pod->vm && !pod->died; /* one that died has no VM, and its record still has its origin */
-    struct vc_pod_status *s = new_status(pod, state, reason_of(pod, going_on, reason, sizeof reason),
+    struct vc_pod_status *s = new_status(pod, state, reason_of(pod, going_on, cut_off, reason, sizeof reason),
                                          lives ? pod->template_id : "");
     if (!s)
         return NULL;
     s->created_ns = pod->created_ns;
     s->from_pool = lives && pod->from_pool;
-    s->proxy_pid = pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->proxy) ? pod->proxy.pid : 0;
-    s->vmm_pid = pod->n_vmm && pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->vmm[0]) ? pod->vmm[0].pid : 0;
+    s->proxy_pid = proxy_lives ? pod->proxy.pid : 0;
+    s->vmm_pid = pod->vmm_lives ? pod->vmm[0].pid : 0;
     for (; s->n_containers < pod->n_ctrs; s->n_containers++) {
         if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers]))) {
             vc_pod_status_free(s);

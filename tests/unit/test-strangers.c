@@ -3,7 +3,11 @@
  * are never signalled, and nothing waits for them. */
 #include "survive.h"
 
+#include <sys/prctl.h>
 #include <time.h>
+
+#include "lib/proc.h"
+#include "pod.h"
 
 static struct pt_pod p;
 
@@ -330,6 +334,41 @@ static void test_no_shim(void **state)
     vc_context_free(ctx);
 }
 
+/* Whatever a process calls itself, its state and start time are found behind that. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "a", "a b", "a) Z 1 1 1", ") X 0", "((", "))" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int sync[2], status;
+        char c;
+        assert_int_equal(pipe2(sync, O_CLOEXEC), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            prctl(PR_SET_NAME, names[i]);
+            if (write(sync[1], "x", 1) == 1)
+                pause();
+            _exit(0);
+        }
+        assert_int_equal(read(sync[0], &c, 1), 1);
+        struct vc_proc it;
+        assert_int_equal(vcs_proc_identify(pid, &it), 0);
+        struct vc_proc later = { .pid = pid, .start_ticks = it.start_ticks + 1 }, none = { .pid = 0 };
+        assert_true(vci_proc_lives(&it));
+        assert_false(vci_proc_lives(&later));
+        assert_false(vci_proc_lives(&none));
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        siginfo_t si;
+        assert_int_equal(waitid(P_PID, (id_t)pid, &si, WEXITED | WNOWAIT), 0);
+        assert_false(vci_proc_lives(&it)); /* it waits to be reaped */
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_false(vci_proc_lives(&it));
+        close(sync[0]);
+        close(sync[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_reused_pids),
         cmocka_unit_test(test_zombies),
         cmocka_unit_test(test_no_shim),
+        cmocka_unit_test(test_names),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
