@@ -19,7 +19,7 @@ extern const char *virtc, *rootfs, *workdir, *template_dir;
 struct ran {
     int status;                /* wait status */
     int64_t start, first, end; /* first: first byte of its output, 0 = none */
-    long max_rss_kb;
+    long max_rss_kb;           /* see for_memory */
     char out[65536];
     size_t out_len;
     uint64_t out_total;
@@ -29,6 +29,8 @@ int64_t now_ns(void);
 __attribute__((noreturn, format(printf, 1, 2))) void die(const char *fmt, ...);
 /* A line of figures; v is sorted.  Returns the median. */
 double report(const char *name, const char *unit, double *v, size_t n);
+/* While this is set, programs are started so that max_rss_kb is theirs, which takes longer. */
+extern int for_memory;
 /* Run argv; its standard input is `in` (or /dev/null); its standard output is read.  `stop_at_first`: kill it
  * after the first byte. */
 void run(char *const *argv, int in, int stop_at_first, struct ran *r);
