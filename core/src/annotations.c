@@ -218,6 +218,8 @@ static int set_annotations(struct vci_pod *pod, vc_context *ctx, const char *id,
 {
     int rc = vci_annotations_check(list, err);
     if (rc == 0)
+        rc = vci_settings_check_annotations(list, err);
+    if (rc == 0)
         rc = vci_pod_open(pod, ctx, id, VCI_LOCK_EXCLUSIVE, err);
     if (rc == 0)
         rc = vci_pod_check_whole(pod, err);

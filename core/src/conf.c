@@ -37,6 +37,8 @@ static const struct vc_option top_options[] = {
       "How VMs start: auto, from a saved one, which the first pod makes; off, by booting; require, from a saved one that "
       "must be there." },
     { "template_dir", VC_OPT_PATH, 0, 0, 0, NULL, NULL, "Where those saved VMs stand; templates in state_root when unset." },
+    { "allow_annotations", VC_OPT_STRING, 0, 0, 0, NULL, NULL,
+      "What a pod's annotations may set: KIND.option or KIND.*, with blanks between; nothing when unset." },
     { "pool", VC_OPT_INT, 0, 0, 1024, "0", NULL, "How many paused VMs `virtc pool fill` keeps ready; 0 is none." },
     { "create_timeout", VC_OPT_INT, 0, 1, 86400, "60", NULL, "Seconds that making a pod may take." },
     { "call_timeout", VC_OPT_INT, 0, 1, 86400, "30", NULL, "Seconds that any other operation may take." },

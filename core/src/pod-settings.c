@@ -44,6 +44,75 @@ int vci_setting_parse(const char *text, uint32_t *ret_kind, const char **ret_key
     return *ret_kind ? 0 : -1;
 }
 
+/* An annotation that sets an option: the setting that it is, or NULL. */
+static const char *setting_of(const char *annotation)
+{
+    uint32_t kind;
+    const char *key, *value;
+    size_t len;
+    if (strncmp(annotation, "io.vccore.", 10) != 0 || vci_setting_parse(annotation + 10, &kind, &key, &len, &value) < 0)
+        return NULL;
+    return annotation + 10;
+}
+
+/* Does the administrator's list name what this sets? */
+static int is_allowed(const char *list, const char *setting)
+{
+    size_t kind = strcspn(setting, "."), whole = strcspn(setting, "=");
+    for (const char *p = list ? list : ""; *p; p += strspn(p, " \t\n,")) {
+        size_t n = strcspn(p, " \t\n,");
+        if ((n == whole && strncmp(p, setting, n) == 0) ||
+            (n == kind + 2 && strncmp(p, setting, kind + 1) == 0 && p[kind + 1] == '*'))
+            return 1;
+        p += n;
+    }
+    return 0;
+}
+
+int vci_settings_of_annotations(const vc_context *ctx, const struct vc_pod_config *config, char ***ret, vc_error **err)
+{
+    size_t n = 0, k = 0, own = 0;
+    for (; config->annotations && config->annotations[k]; k++)
+        n += setting_of(config->annotations[k]) != NULL;
+    while (config->settings && config->settings[own])
+        own++;
+    if (!n)
+        return 0;
+    char **all = calloc(n + own + 1, sizeof *all);
+    int bad = !all;
+    n = 0;
+    for (size_t i = 0; !bad && i < k; i++) {
+        const char *s = setting_of(config->annotations[i]);
+        if (s && !is_allowed(vci_conf_str(ctx->conf, "allow_annotations"), s)) {
+            vci_strv_free(all);
+            return vci_fail(err, VC_ERR_PERM, 0,
+                            "the pod's annotation \"io.vccore.%.*s\" sets an option, which \"allow_annotations\" of the "
+                            "configuration does not name",
+                            (int)strcspn(s, "="), s);
+        }
+        bad = s && !(all[n++] = strdup(s));
+    }
+    /* Those that the caller sets himself come later, and win. */
+    for (size_t i = 0; !bad && i < own; i++)
+        bad = !(all[n++] = strdup(config->settings[i]));
+    if (bad) {
+        vci_strv_free(all);
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    *ret = all;
+    return 0;
+}
+
+int vci_settings_check_annotations(const char *const *annotations, vc_error **err)
+{
+    for (; annotations && *annotations; annotations++)
+        if (setting_of(*annotations))
+            return vci_fail(err, VC_ERR_INVAL, 0,
+                            "the annotation \"%.*s\" sets an option, which is read when a pod is made: it has no effect later",
+                            (int)strcspn(*annotations, "="), *annotations);
+    return 0;
+}
+
 int vci_settings_touch(char *const *settings, uint32_t kind)
 {
     uint32_t k;

@@ -119,26 +119,18 @@ static int finish(struct vci_pod *pod, vc_error **err)
     return vci_pod_save(pod, err);
 }
 
-static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_config *config, int run, char **ret,
-                      vc_error **err)
+static int create_as(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_config *config, int run, char **ret,
+                     vc_error **err)
 {
     char made[13];
-    if (!config)
-        return vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the pod");
-    struct vc_pod_config full;
     const char *plugins[VCI_KINDS + 1] = { NULL };
-    int rc = vci_check_pod_config(config, err);
-    if (rc < 0)
-        return rc;
-    VCI_TAKE(&full, config);
-    config = &full;
     const char *id = config->id;
     if (!id) {
         vci_make_id(made, 12);
         made[12] = '\0';
         id = made;
     }
-    rc = vci_check_id("pod id", id, err);
+    int rc = vci_check_id("pod id", id, err);
     if (rc < 0)
         return rc;
     vcs_autofree char *copy = strdup(id);
@@ -184,6 +176,26 @@ static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_
         poststart_all(pod, deadline);
     *ret = VCS_TAKE_PTR(copy);
     return 0;
+}
+
+static int pod_create(struct vci_pod *pod, vc_context *ctx, const struct vc_pod_config *config, int run, char **ret,
+                      vc_error **err)
+{
+    if (!config)
+        return vci_fail(err, VC_ERR_INVAL, 0, "there is no configuration of the pod");
+    struct vc_pod_config full;
+    char **settings = NULL;
+    int rc = vci_check_pod_config(config, err);
+    if (rc < 0)
+        return rc;
+    VCI_TAKE(&full, config);
+    rc = vci_settings_of_annotations(ctx, &full, &settings, err);
+    if (settings)
+        full.settings = (const char *const *)settings;
+    if (rc == 0)
+        rc = create_as(pod, ctx, &full, run, ret, err);
+    vci_strv_free(settings);
+    return rc;
 }
 
 static int create_or_run(vc_context *ctx, const struct vc_pod_config *config, int run, char **ret_id, vc_error **err)

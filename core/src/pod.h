@@ -306,6 +306,11 @@ int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_
 void vci_strv_free(char **v);
 char **vci_strv_copy(const char *const *v); /* NULL for NULL, and without memory when v is not NULL */
 
+/* What the pod's annotations "io.vccore.KIND.option=value" set, with config->settings after it; NULL when they set nothing.  PERM
+ * when allow_annotations does not name it. */
+int vci_settings_of_annotations(const vc_context *ctx, const struct vc_pod_config *config, char ***ret, vc_error **err);
+/* INVAL when one of them is such a one: it is too late for that. */
+int vci_settings_check_annotations(const char *const *annotations, vc_error **err);
 /* ---- annotations.c: NULL-terminated lists of "key=value" ---- */
 /* Lay `more` over *list (NULL = empty), all or none. */
 int vci_annotations_merge(char ***list, const char *const *more, vc_error **err);

@@ -234,6 +234,7 @@ static const char *const top[][2] = {
     {"template", "How VMs start: auto, from a saved one, which the first pod makes; off, by booting; require, from a saved one "
                  "that must be there."},
     {"template_dir", "Where those saved VMs stand; the directory templates in state_root when it is not set."},
+    {"allow_annotations", "What a pod's annotations may set: KIND.option or KIND.*, with blanks between; nothing when it is not set."},
     {"pool", "How many paused VMs `virtc pool fill' keeps ready; 0 is none."},
     {"create_timeout", "Seconds that making a pod may take."},
     {"call_timeout", "Seconds that any other operation may take."},

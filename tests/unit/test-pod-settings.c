@@ -474,9 +474,56 @@ static void test_old_sizes(void **state)
     pt_nothing_left();
 }
 
+/* ---- options that come with annotations ---- */
+static void test_annotations(void **state)
+{
+    (void)state;
+    static const char *const wanted[] = { "io.vccore.hypervisor.process=true", "io.vccore.other=x", NULL };
+    static const char *const forbidden[] = { "io.vccore.hypervisor.crash=vm_start", NULL };
+    static const char *const wrong[] = { "io.vccore.hypervisor.process=perhaps", NULL };
+    static const char *const own[] = { "hypervisor.process=false", NULL };
+    char *value = NULL;
+    size_t before = pt_children();
+    vc_context *ctx = pt_context("faulty", "allow_annotations=shim.* hypervisor.process", NULL, NULL, NULL);
+    pt_pod(&p, "a", 0);
+    p.pod.annotations = wanted;
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    assert_int_equal(pt_children(), before + 1);
+    PT_OK(vc_pod_annotation(ctx, "a", "io.vccore.other", &value, &err));
+    assert_string_equal(value, "x");
+    free(value);
+    /* It is no option any more once the pod is there. */
+    PT_FAILS(VC_ERR_INVAL, "io.vccore.hypervisor.process", vc_pod_set_annotations(ctx, "a", wanted, &err));
+    PT_OK(vc_pod_delete(ctx, "a", VC_FORCE, &err));
+    /* What the caller says himself wins. */
+    p.pod.settings = own;
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    assert_int_equal(pt_children(), before);
+    PT_OK(vc_pod_delete(ctx, "a", VC_FORCE, &err));
+    pt_pod(&p, "a", 0);
+    p.pod.annotations = forbidden;
+    PT_FAILS(VC_ERR_PERM, "\"io.vccore.hypervisor.crash\" sets an option, which \"allow_annotations\"",
+             vc_pod_create(ctx, &p.pod, NULL, &err));
+    p.pod.annotations = wrong;
+    PT_FAILS(VC_ERR_CONFIG, "process", vc_pod_create(ctx, &p.pod, NULL, &err));
+    vc_context_free(ctx);
+    /* Nothing is allowed unless somebody says so; KIND.* allows all of that kind. */
+    p.pod.annotations = wanted;
+    ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    PT_FAILS(VC_ERR_PERM, "hypervisor.process", vc_pod_create(ctx, &p.pod, NULL, &err));
+    vc_context_free(ctx);
+    ctx = pt_context("faulty", "allow_annotations=agent.*,hypervisor.*", NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    assert_int_equal(pt_children(), before + 1);
+    PT_OK(vc_pod_delete(ctx, "a", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_annotations),
         cmocka_unit_test(test_names),   cmocka_unit_test(test_choice), cmocka_unit_test(test_checked),
         cmocka_unit_test(test_missing), cmocka_unit_test(test_kept),    cmocka_unit_test(test_template), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_console), cmocka_unit_test(test_old_sizes),

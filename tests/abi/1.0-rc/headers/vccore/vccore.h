@@ -324,7 +324,8 @@ struct vc_pod_config {
     uint32_t vm_template;      /* VC_TEMPLATE_*; 0 = as configured */
     uint64_t memory;           /* bytes; 0 = as configured */
     const char *const *dns;    /* lines of resolv.conf */
-    const char *const *annotations;
+    const char *const *annotations; /* NULL-terminated "key=value"; "io.vccore.KIND.option=value" is a setting (see below) when
+                                     * the configuration's allow_annotations names it, and else PERM */
     struct vc_container_config **containers; /* created with the pod */
     size_t n_containers;
     /* Plugins of this pod; NULL = as configured.  Names of the original ("ccProxy", "noopShim", "CNI") are taken for
