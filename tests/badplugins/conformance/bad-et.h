@@ -336,11 +336,15 @@ static __attribute__((destructor)) void et_tidy(void)
 #undef ET_STOP
 #define ET_STOP(inst, call) et_socket[0] = '\0'
 #endif
-#ifdef BAD_T11
+#if defined(BAD_T11) || defined(BAD_T11_LATE)
 static pthread_mutex_t et_lock = PTHREAD_MUTEX_INITIALIZER;
 static void et_unlock(pthread_mutex_t **lock)
 {
     pthread_mutex_unlock(*lock);
+#ifdef BAD_T11_LATE /* whoever has waited for the lock goes on before this call comes back */
+    for (int64_t end = now_ns() + INT64_C(20000000); now_ns() < end;)
+        continue;
+#endif
 }
 #define ET_LOCK __attribute__((cleanup(et_unlock))) pthread_mutex_t *locked = (pthread_mutex_lock(&et_lock), &et_lock)
 #undef ET_START
