@@ -175,6 +175,12 @@ void vcs_yamux_output_consume(vcs_yamux *y, size_t n)
 
 /* ---- input ---- */
 
+static void tell_closed(vcs_yamux *y, uint32_t id)
+{
+    if (y->ev.closed)
+        y->ev.closed(y->ctx, id);
+}
+
 static int syn(vcs_yamux *y, uint32_t id)
 {
     if (id == 0 || (id & 1) != (y->is_client ? 0u : 1u))
@@ -191,7 +197,7 @@ static int syn(vcs_yamux *y, uint32_t id)
         return y->failure;
     }
     answer(y, TYPE_WINDOW, ACK, id, 0);
-    if (y->ev.opened(y->ctx, id) != 0 && find(y, id)) {
+    if ((!y->ev.opened || y->ev.opened(y->ctx, id) != 0) && find(y, id)) {
         drop(y, id);
         answer(y, TYPE_WINDOW, RST, id, 0);
     }
@@ -207,11 +213,12 @@ static int fin(vcs_yamux *y, uint32_t id)
     if (s->fin_received)
         return fail(y, "the peer finished a stream twice");
     s->fin_received = 1;
-    y->ev.finished(y->ctx, id);
+    if (y->ev.finished)
+        y->ev.finished(y->ctx, id);
     s = find(y, id);
     if (s && s->fin_sent) {
         drop(y, id);
-        y->ev.closed(y->ctx, id);
+        tell_closed(y, id);
     }
     return 0;
 }
@@ -226,7 +233,7 @@ static int flags_of(vcs_yamux *y, unsigned flags, uint32_t id)
     }
     if (flags & RST && find(y, id)) {
         drop(y, id);
-        y->ev.closed(y->ctx, id);
+        tell_closed(y, id);
     }
     return y->failure;
 }
@@ -258,7 +265,7 @@ static int window_frame(vcs_yamux *y, unsigned flags, uint32_t id, uint32_t len)
     struct stream *s = find(y, id);
     if (s && len) {
         s->send_left = len > UINT32_MAX - s->send_left ? UINT32_MAX : s->send_left + len;
-        if (!s->fin_sent)
+        if (!s->fin_sent && y->ev.writable)
             y->ev.writable(y->ctx, id);
     }
     return flags & FIN ? fin(y, id) : 0;
@@ -297,8 +304,12 @@ static int body(vcs_yamux *y, const unsigned char *p, size_t n)
 {
     uint32_t id = y->body_id;
     struct stream *s = find(y, id);
-    if (s && !s->fin_received) /* real peers may race a last write against their FIN: such data is dropped */
-        y->ev.data(y->ctx, id, p, n);
+    if (s && !s->fin_received) { /* real peers may race a last write against their FIN: such data is dropped */
+        if (y->ev.data)
+            y->ev.data(y->ctx, id, p, n);
+        else
+            vcs_yamux_consumed(y, id, n);
+    }
     y->body_left -= (uint32_t)n;
     if (y->body_left == 0 && y->body_fin)
         return fin(y, id);
@@ -456,7 +467,7 @@ void vcs_yamux_finish(vcs_yamux *y, uint32_t id)
     put(y, TYPE_WINDOW, FIN, id, 0);
     if (s->fin_received) {
         drop(y, id);
-        y->ev.closed(y->ctx, id);
+        tell_closed(y, id);
     }
 }
 

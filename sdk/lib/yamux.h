@@ -3,7 +3,7 @@
  *
  * The owner reads bytes from its connection into vcs_yamux_input, and writes what stands in
  * vcs_yamux_output to it (then vcs_yamux_output_consume).  Events arrive through callbacks, which
- * may call any function here except vcs_yamux_input and vcs_yamux_free.
+ * may call any function here except vcs_yamux_input and vcs_yamux_free.  One whose member is NULL is ignored.
  *
  * Format: https://github.com/hashicorp/yamux/blob/master/spec.md: 12-byte big-endian header
  * {version 0, type, flags u16, stream id u32, length u32}. */
@@ -22,16 +22,17 @@ extern "C" {
 
 typedef struct vcs_yamux vcs_yamux;
 
+/* Any member may be NULL: the peer decides which of them come, and its choice must not end the process. */
 struct vcs_yamux_events {
-    /* The peer opened a stream: return 0 to take it, else it is reset. */
+    /* The peer opened a stream: return 0 to take it, else it is reset.  NULL: each is reset. */
     int (*opened)(void *ctx, uint32_t id);
-    /* Bytes for a stream.  The window opens again by vcs_yamux_consumed. */
+    /* Bytes for a stream.  The window opens again by vcs_yamux_consumed.  NULL: they are dropped and taken for consumed. */
     void (*data)(void *ctx, uint32_t id, const void *data, size_t n);
     /* The peer will send no more. */
     void (*finished)(void *ctx, uint32_t id);
     /* The stream is gone (reset); its id means nothing from now on.  Also sent after both sides have finished. */
     void (*closed)(void *ctx, uint32_t id);
-    /* More may be sent on the stream. */
+    /* More may be sent on the stream.  Who asks vcs_yamux_sendable in each round anyway has no use for it. */
     void (*writable)(void *ctx, uint32_t id);
 };
 
@@ -55,10 +56,12 @@ size_t vcs_yamux_sendable(const vcs_yamux *y, uint32_t id);
 long vcs_yamux_send(vcs_yamux *y, uint32_t id, const void *data, size_t n);
 /* The same without a copy: *n is lowered to what may be sent in one frame (0: nothing, then NULL); put
  * the bytes at the returned place (NULL with *n > 0: no memory) and call vcs_yamux_send_end with how many
- * there are.  No other function may be called in between. */
+ * there are: at most *n, and 0 sends nothing, not even a frame without bytes.  No other function may be called in
+ * between. */
 void *vcs_yamux_send_begin(vcs_yamux *y, uint32_t id, size_t *n);
 void vcs_yamux_send_end(vcs_yamux *y, uint32_t id, size_t n);
-/* The owner has passed n received bytes on. */
+/* The owner has passed n received bytes on.  The peer is told in larger steps, and never of more bytes than came.  0, an
+ * id that is closed or unknown, and a stream that the peer has finished are fine: then there is nobody to tell. */
 void vcs_yamux_consumed(vcs_yamux *y, uint32_t id, size_t n);
 /* No more will be sent on it (when the peer has finished too, `closed` comes at once) / drop it at once
  * (no event follows). */

@@ -509,6 +509,73 @@ static void garbage(void **state)
     }
 }
 
+/* An owner that wants no events gets none, whatever the peer sends. */
+static void members_may_be_null(void **state)
+{
+    (void)state;
+    static const struct vcs_yamux_events none = { 0 };
+    static unsigned char body[W];
+    struct end e = { 0 };
+    e.y = vcs_yamux_new(1, &none, &e);
+    assert_non_null(e.y);
+    assert_int_equal(feed(&e, WINDOW, SYN, 2, 0), 0); /* opened: reset */
+    expect(&e, WINDOW, ACK, 2, 0);
+    expect(&e, WINDOW, RST, 2, 0);
+    assert_int_equal(vcs_yamux_streams(e.y), 0);
+    assert_int_equal(vcs_yamux_open(e.y), 1);
+    expect(&e, WINDOW, SYN, 1, 0);
+    assert_int_equal(feed(&e, WINDOW, ACK, 1, 100), 0); /* writable */
+    assert_int_equal(vcs_yamux_sendable(e.y, 1), W + 100);
+    assert_int_equal(feed(&e, DATA, 0, 1, W / 2), 0); /* data: dropped, and its window is given back */
+    assert_int_equal(vcs_yamux_input(e.y, body, W / 2), 0);
+    expect(&e, WINDOW, 0, 1, W / 2);
+    assert_int_equal(feed(&e, DATA, FIN, 1, W), 0); /* data, finished */
+    assert_int_equal(vcs_yamux_input(e.y, body, W), 0);
+    expect(&e, WINDOW, 0, 1, W);
+    vcs_yamux_finish(e.y, 1); /* closed */
+    expect(&e, WINDOW, FIN, 1, 0);
+    assert_int_equal(vcs_yamux_streams(e.y), 0);
+    assert_int_equal(vcs_yamux_open(e.y), 3);
+    expect(&e, WINDOW, SYN, 3, 0);
+    assert_int_equal(feed(&e, WINDOW, RST, 3, 0), 0); /* closed by the peer */
+    assert_int_equal(vcs_yamux_streams(e.y), 0);
+    assert_int_equal(vcs_yamux_open(e.y), 5);
+    expect(&e, WINDOW, SYN, 5, 0);
+    vcs_yamux_finish(e.y, 5);
+    expect(&e, WINDOW, FIN, 5, 0);
+    assert_int_equal(feed(&e, WINDOW, FIN, 5, 0), 0); /* closed by both ends */
+    assert_int_equal(vcs_yamux_streams(e.y), 0);
+    expect_nothing(&e);
+    end(&e);
+}
+
+/* What the header says of calls with nothing in them, or for a stream that is not there. */
+static void nothing_is_fine(void **state)
+{
+    (void)state;
+    struct end e;
+    begin(&e, 1);
+    assert_int_equal(vcs_yamux_open(e.y), 1);
+    expect(&e, WINDOW, SYN, 1, 0);
+    size_t n = 10;
+    assert_non_null(vcs_yamux_send_begin(e.y, 1, &n));
+    vcs_yamux_send_end(e.y, 1, 0);
+    expect_nothing(&e);
+    assert_int_equal(vcs_yamux_sendable(e.y, 1), W);
+    assert_int_equal(vcs_yamux_send(e.y, 1, "abc", 3), 3);
+    expect(&e, DATA, 0, 1, 3);
+    vcs_yamux_consumed(e.y, 1, 0);
+    vcs_yamux_consumed(e.y, 1, 10 * W); /* more than came: nothing did */
+    vcs_yamux_consumed(e.y, 99, W);
+    assert_int_equal(feed(&e, WINDOW, FIN, 1, 0), 0);
+    vcs_yamux_consumed(e.y, 1, W);
+    vcs_yamux_reset(e.y, 1);
+    expect(&e, WINDOW, RST, 1, 0);
+    vcs_yamux_consumed(e.y, 1, W);
+    expect_nothing(&e);
+    end(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -525,6 +592,8 @@ int main(void)
         cmocka_unit_test(streams_are_limited),
         cmocka_unit_test(flood_is_bounded),
         cmocka_unit_test(window_cannot_overflow),
+        cmocka_unit_test(members_may_be_null),
+        cmocka_unit_test(nothing_is_fine),
         cmocka_unit_test(garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
