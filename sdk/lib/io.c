@@ -93,8 +93,7 @@ int vcs_unix_listen(const char *path, mode_t mode, int backlog)
     return VCS_TAKE_FD(fd);
 }
 
-/* As vcs_unix_connect, until the deadline (0: none): while the peer's backlog is full, connect(2) waits. */
-static int unix_connect_until(const char *path, int64_t deadline_ns)
+int vcs_unix_connect_until(const char *path, int64_t deadline_ns)
 {
     static const struct timeval none;
     struct sockaddr_un sa;
@@ -124,7 +123,7 @@ static int unix_connect_until(const char *path, int64_t deadline_ns)
 
 int vcs_unix_connect(const char *path)
 {
-    return unix_connect_until(path, 0);
+    return vcs_unix_connect_until(path, 0);
 }
 
 /* ---- vsock ---- */
@@ -214,7 +213,7 @@ static int hvsock_answer(int fd, char *line, size_t size, int64_t deadline_ns)
 
 int vcs_hvsock_connect(const char *path, uint32_t port, int64_t deadline_ns)
 {
-    vcs_autoclose int fd = unix_connect_until(path, deadline_ns);
+    vcs_autoclose int fd = vcs_unix_connect_until(path, deadline_ns);
     if (fd < 0)
         return fd;
     char line[64];
@@ -245,7 +244,7 @@ static int parse_u32(const char *text, uint32_t *ret)
 int vcs_uri_connect(const char *uri, int64_t deadline_ns)
 {
     if (strncmp(uri, "unix://", 7) == 0)
-        return uri[7] ? unix_connect_until(uri + 7, deadline_ns) : -EINVAL;
+        return uri[7] ? vcs_unix_connect_until(uri + 7, deadline_ns) : -EINVAL;
     int is_vsock = strncmp(uri, "vsock://", 8) == 0;
     if (!is_vsock && strncmp(uri, "hvsock://", 9) != 0)
         return -EINVAL;

@@ -22,12 +22,16 @@ int vcs_poll_timeout(int64_t deadline_ns);
  * is known that its process has ended. */
 int vcs_unix_listen(const char *path, mode_t mode, int backlog);
 int vcs_unix_connect(const char *path);
+/* The same until a deadline (0: none): connecting waits while the listener's backlog is full, vcs_unix_connect for as long
+ * as that takes.  -ETIMEDOUT. */
+int vcs_unix_connect_until(const char *path, int64_t deadline_ns);
 /* Connect to AF_VSOCK cid:port; waits until the deadline. */
 int vcs_vsock_connect(uint32_t cid, uint32_t port, int64_t deadline_ns);
 /* Hybrid vsock: connect to the VMM's unix socket, send "CONNECT port\n", read the line with OK. */
 int vcs_hvsock_connect(const char *path, uint32_t port, int64_t deadline_ns);
 /* Connect to unix://PATH, vsock://CID:PORT or hvsock://PATH:PORT until the deadline (0: none), also when the peer does
- * not take new connections.  -EINVAL for another form. */
+ * not take new connections.  -EINVAL for another form, serial://PATH too: that is a unix socket which takes one client in
+ * its life, and what is behind it may speak yamux.  A relay, which knows that, calls vcs_unix_connect_until with PATH. */
 int vcs_uri_connect(const char *uri, int64_t deadline_ns);
 
 int vcs_set_nonblock(int fd, int on);

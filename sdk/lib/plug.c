@@ -3,12 +3,17 @@
 #include "lib/plug.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "lib/utf8.h"
 
 #define MSG_MAX 1024 /* the contract's limit for one message */
+#define KILL_S  5    /* SIGKILL needs a moment, too */
 
 /* Format into buf; the length of what stands there, cut between characters of UTF-8. */
 static size_t format(char *buf, size_t size, const char *fmt, va_list ap)
@@ -120,17 +125,28 @@ int vcs_code_of(int sys)
     }
 }
 
-char *vcs_path(const vc_host *host, uint32_t which)
+int vcs_path_get(const vc_host *host, uint32_t which, char **ret)
 {
     vc_sink *sink = NULL;
-    if (host->sink_new(host, &sink) != VC_OK)
-        return NULL;
     struct vc_bytes bytes = { 0 };
-    char *path = NULL;
-    if (host->path(host, which, sink) == VC_OK && host->sink_bytes(host, sink, &bytes) == VC_OK)
-        path = strndup(bytes.data ? bytes.data : "", (size_t)bytes.len);
+    int r = host->sink_new(host, &sink);
+    if (r != VC_OK)
+        return r;
+    if ((r = host->path(host, which, sink)) == VC_OK && (r = host->sink_bytes(host, sink, &bytes)) == VC_OK) {
+        char *path = strndup(bytes.data ? bytes.data : "", (size_t)bytes.len);
+        if (path)
+            *ret = path;
+        else
+            r = VC_E_NOMEM;
+    }
     host->sink_free(host, sink);
-    return path;
+    return r;
+}
+
+char *vcs_path(const vc_host *host, uint32_t which)
+{
+    char *path = NULL;
+    return vcs_path_get(host, which, &path) == VC_OK ? path : NULL;
 }
 
 const char *vcs_opt_str(const vc_host *host, const vc_config *cfg, const char *key)
@@ -148,4 +164,34 @@ int64_t vcs_opt_int(const vc_host *host, const vc_config *cfg, const char *key, 
 int vcs_put(const vc_host *host, vc_sink *sink, const char *text)
 {
     return host->write(host, sink, text, strlen(text));
+}
+
+int vcs_proc_end(const vc_host *host, const struct vc_call *call, struct vc_proc *proc)
+{
+    struct vc_call own = { .size = sizeof(own) };
+    int32_t fd = -1;
+    if (proc->pid <= 0)
+        return VC_OK;
+    if (call && VC_HAS(struct vc_call, call, deadline_ns)) {
+        own.deadline_ns = call->deadline_ns;
+    } else {
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        own.deadline_ns = (ts.tv_sec + KILL_S) * INT64_C(1000000000) + ts.tv_nsec;
+    }
+    own.err = call && VC_HAS(struct vc_call, call, err) ? call->err : NULL;
+    int r = host->proc_fd(host, proc, &fd);
+    if (r != VC_OK && r != VC_E_NOTFOUND)
+        return vcs_fail(host, call, r, 0, "cannot tell whether process %d runs", proc->pid);
+    int sys = r == VC_OK && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0u) < 0 && errno != ESRCH ? errno : 0;
+    if (r == VC_OK)
+        close(fd);
+    if (sys)
+        return vcs_fail(host, call, vcs_code_of(sys), sys, "cannot kill process %d", proc->pid);
+    r = host->proc_wait(host, &own, proc, NULL); /* also for one that has ended: it may wait to be reaped */
+    if (r != VC_OK)
+        return r;
+    host->proc_done(host, proc); /* whether or not it was on record, it has ended */
+    *proc = (struct vc_proc){ 0 };
+    return VC_OK;
 }

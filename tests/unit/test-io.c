@@ -177,6 +177,7 @@ static void busy_peer(void **state)
         n++;
     assert_true(n > 0 && n < 64);
     assert_int_equal(fds[n], -ETIMEDOUT);
+    assert_int_equal(vcs_unix_connect_until(at("busy.sock"), vcs_now_ns() + 50000000), -ETIMEDOUT);
     assert_true(vcs_now_ns() - before < INT64_C(5000000000));
     snprintf(uri, sizeof(uri), "hvsock://%s:5", at("busy.sock"));
     assert_int_equal(vcs_uri_connect(uri, vcs_now_ns() + 50000000), -ETIMEDOUT);

@@ -106,12 +106,71 @@ static void paths_and_sinks(void **state)
     assert_string_equal(config, "");
     free(config);
     assert_null(vcs_path(&fh.host, 99));
+    char *same = config = vcs_path(&fh.host, VC_PATH_RUN);
+    assert_int_equal(vcs_path_get(&fh.host, 99, &same), VC_E_INVAL);
+    assert_ptr_equal(same, config);
+    assert_int_equal(vcs_path_get(&fh.host, VC_PATH_RUN, &same), VC_OK);
+    assert_string_equal(same, config);
+    free(same);
+    free(config);
     vc_sink *sink = fakehost_sink();
     sink->limit = 5;
     assert_int_equal(vcs_put(&fh.host, sink, "abc"), VC_OK);
     assert_int_equal(vcs_put(&fh.host, sink, "def"), VC_E_RESOURCE);
     assert_string_equal(fakehost_sink_text(sink), "abc");
     fakehost_sink_free(sink);
+    fakehost_done(&fh);
+}
+
+static void sleeper(struct fakehost *fh, struct vc_proc *proc)
+{
+    const char *const argv[] = { "sleep", "1000", NULL };
+    struct vc_spawn sp = { .size = sizeof(sp), .path = "/bin/sleep", .argv = argv, .netns_fd = -1, .stdio = { -1, -1, -1 } };
+    struct vc_call call = fakehost_call(fh, 5000);
+    assert_int_equal(fh->host.spawn(&fh->host, &call, &sp, proc), VC_OK);
+}
+
+static int no_proc_fd(const vc_host *host, const struct vc_proc *proc, int32_t *pidfd)
+{
+    (void)host;
+    (void)proc;
+    (void)pidfd;
+    return VC_E_RESOURCE;
+}
+
+/* Killed, waited for, reaped and off the record; as often as one likes. */
+static void processes_end(void **state)
+{
+    (void)state;
+    struct fakehost fh;
+    struct vc_proc proc, was;
+    assert_int_equal(fakehost_init(&fh, &plugin, NULL), 0);
+    struct vc_call call = fakehost_call(&fh, 5000);
+    for (int i = 0; i < 3; i++) {
+        sleeper(&fh, &proc);
+        was = proc;
+        assert_int_equal(fh.n_procs, 1);
+        if (i == 1) { /* it has ended by itself and waits to be reaped */
+            siginfo_t si;
+            assert_int_equal(kill(proc.pid, SIGKILL), 0);
+            assert_int_equal(waitid(P_PID, (id_t)proc.pid, &si, WEXITED | WNOWAIT), 0);
+        }
+        assert_int_equal(vcs_proc_end(&fh.host, i == 2 ? NULL : &call, &proc), VC_OK);
+        assert_int_equal(proc.pid, 0);
+        assert_int_equal(fh.n_procs, 0);
+        assert_int_equal(kill(was.pid, 0), -1);
+        assert_int_equal(vcs_proc_end(&fh.host, &call, &proc), VC_OK);
+        assert_int_equal(vcs_proc_end(&fh.host, &call, &was), VC_OK); /* not on record, and nobody's any more */
+    }
+    /* What cannot be looked at is not taken for dead. */
+    sleeper(&fh, &proc);
+    vc_host blind = fh.host;
+    blind.proc_fd = no_proc_fd;
+    assert_int_equal(vcs_proc_end(&blind, &call, &proc), VC_E_RESOURCE);
+    assert_true(proc.pid > 0 && fh.err.code == VC_E_RESOURCE);
+    assert_int_equal(kill(proc.pid, 0), 0);
+    assert_int_equal(vcs_proc_end(&fh.host, &call, &proc), VC_OK);
+    assert_int_equal(fh.n_procs, 0);
     fakehost_done(&fh);
 }
 
@@ -165,7 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_and_logs), cmocka_unit_test(long_messages), cmocka_unit_test(reading_options),
-        cmocka_unit_test(paths_and_sinks), cmocka_unit_test(codes),
+        cmocka_unit_test(paths_and_sinks), cmocka_unit_test(processes_end), cmocka_unit_test(codes),
         cmocka_unit_test(nothing_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
