@@ -317,10 +317,12 @@ static int ns_restore(const vc_host *host, const struct vc_call *call, const vc_
 {
     vc_inst *inst = NULL;
     int bad = 0, lines = 0;
-    if (state_version != 1 || !state.data || !state.len || state.len > STATE_MAX || memchr(state.data, 0, state.len) ||
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "the stored state of pod %s is of version %u; 1 is known", pod_id,
+                        state_version);
+    if (!state.data || !state.len || state.len > STATE_MAX || memchr(state.data, 0, state.len) ||
         ((const char *)state.data)[state.len - 1] != '\n')
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %s is of version %u or cut short; 1 is known",
-                        pod_id, state_version);
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %s is no text, or cut short", pod_id);
     char *save = NULL;
     vcs_autofree char *text = strndup((const char *)state.data, state.len);
     if (!text)

@@ -39,7 +39,9 @@ static int fake_restore(const vc_host *host, const struct vc_call *call, const v
                         uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
     const char *digit = state.data;
-    if (state_version != 1 || state.len != 1 || digit[0] < '0' || digit[0] > '0' + VC_VM_STOPPED)
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "the stored state has version %u; 1 is known", state_version);
+    if (state.len != 1 || digit[0] < '0' || digit[0] > '0' + VC_VM_STOPPED)
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state is not what this plugin writes");
     int rc = fake_create(host, call, cfg, pod_id, out);
     if (rc == VC_OK)

@@ -35,7 +35,10 @@ static int record_create(const vc_host *host, const struct vc_call *call, const 
 static int record_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                         uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
-    if (state_version != STATE_VERSION || state.len != 2 || memcmp(state.data, "{}", 2) != 0)
+    if (state_version != STATE_VERSION)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "shim record: state version %u of pod %s is unknown", state_version,
+                        pod_id);
+    if (state.len != 2 || memcmp(state.data, "{}", 2) != 0)
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "shim record: the stored state of pod %s cannot be read", pod_id);
     return record_create(host, call, cfg, pod_id, out);
 }

@@ -77,13 +77,15 @@ static int tap_save(vc_inst *t, const struct vc_call *call, vc_sink *out)
 static int tap_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                        uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "network tap: state version %u of pod %s is unknown", state_version,
+                        pod_id);
     vcs_autofree char *text = strndup(state.data, state.len);
     vc_inst *t = NULL;
     int rc = text ? tap_create(host, call, cfg, pod_id, &t) : VC_E_NOMEM;
     if (rc < 0)
         return rc;
-    if (state_version != 1 ||
-        sscanf(text, "%1u %hhu %hhu %2hhx:%2hhx:%2hhx:%2hhx:%2hhx %255s", &t->links, &t->net[0], &t->net[1], &t->mac[0],
+    if (sscanf(text, "%1u %hhu %hhu %2hhx:%2hhx:%2hhx:%2hhx:%2hhx %255s", &t->links, &t->net[0], &t->net[1], &t->mac[0],
                &t->mac[1], &t->mac[2], &t->mac[3], &t->mac[4], t->netns) != 9 ||
         t->links < 1 || t->links > MAX_LINKS || (t->netns[0] != '/' && strcmp(t->netns, "-") != 0)) {
         tap_close(t);

@@ -623,7 +623,7 @@ static void test_bad_state(void **state)
                          VC_E_CORRUPT);
     assert_int_equal(
         iops->restore(&fh.host, in(1000), fakehost_config(&fh), "pod1", 2, (struct vc_bytes){ "{}", 2 }, &other),
-        VC_E_CORRUPT);
+        VC_E_UNSUPPORTED);
     assert_null(other);
     uint32_t health = 0;
     assert_int_equal(iops->check(inst, in(1000), &health), VC_OK);

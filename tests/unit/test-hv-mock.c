@@ -203,7 +203,7 @@ static void test_bad_state(void **state)
     call = fakehost_call(&fh, 1000);
     assert_int_equal(vc_plugin_entry.inst->restore(&fh.host, &call, fakehost_config(&fh), "pod1", 2,
                                                    (struct vc_bytes){ "mock\nnone\n", 10 }, &again),
-                     VC_E_CORRUPT);
+                     VC_E_UNSUPPORTED);
 }
 
 /* ---- templates ---- */

@@ -257,7 +257,7 @@ static int kata_restore(const vc_host *host, const struct vc_call *call, const v
                         uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
     if (state_version != STATE_VERSION)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "agent kata: state version %u of pod %s is unknown, %d is known",
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "agent kata: state version %u of pod %s is unknown, %d is known",
                         state_version, pod_id, STATE_VERSION);
     vc_inst *inst = NULL;
     int rc = kata_create(host, call, cfg, pod_id, &inst);

@@ -112,11 +112,14 @@ static int load_state(vc_inst *inst, const char *p, size_t left)
 static int noop_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                         uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
+    if (state_version != STATE_VERSION)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "agent noop: state version %u of pod %s is unknown, %d is known",
+                        state_version, pod_id, STATE_VERSION);
     vc_inst *inst = NULL;
     int rc = noop_create(host, call, cfg, pod_id, &inst);
     if (rc)
         return rc;
-    if (state_version != STATE_VERSION || load_state(inst, state.data, (size_t)state.len) < 0) {
+    if (load_state(inst, state.data, (size_t)state.len) < 0) {
         noop_close(inst);
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "agent noop: the stored state of pod %s cannot be read", pod_id);
     }

@@ -146,9 +146,11 @@ static int mock_restore(const vc_host *host, const struct vc_call *call, const v
     vc_inst *inst = NULL;
     int r;
 
-    if (state_version != 1 || state.len == 0 || state.len > MAX_STATE || memchr(state.data, 0, state.len))
-        return vcs_fail(host, call, VC_E_CORRUPT, 0,
-                        "the stored state of the mock VM is of another version or no text");
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "the stored state of the mock VM has version %u; 1 is known",
+                        state_version);
+    if (state.len == 0 || state.len > MAX_STATE || memchr(state.data, 0, state.len))
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of the mock VM is empty, too long or no text");
     if (!(text = strndup(state.data, state.len)))
         return vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory while reading the state of a mock VM");
     r = mock_create(host, call, cfg, pod_id, &inst);

@@ -92,7 +92,7 @@ static int qemu_restore(const vc_host *host, const struct vc_call *call, const v
     int r;
 
     if (state_version != QEMU_STATE_VERSION)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of the VM has version %u; this plugin reads %d",
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "the stored state of the VM has version %u; this plugin reads %d",
                         state_version, QEMU_STATE_VERSION);
     r = new_instance(host, call, cfg, pod_id, &q);
     if (r == 0 && (r = qemu_state_load(q, call, state)) < 0)

@@ -136,7 +136,7 @@ static int kata_restore(const vc_host *host, const struct vc_call *call, const v
     uint64_t what, pid, ticks;
     const char *p = text;
     if (state_version != 1)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy kata: state version %u of pod %s is unknown, 1 is known",
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "proxy kata: state version %u of pod %s is unknown, 1 is known",
                         state_version, pod_id);
     if (state.len < sizeof(text) && state.len)
         memcpy(text, state.data, state.len);
@@ -322,12 +322,7 @@ static int kata_spawn(vc_inst *inst, const struct vc_call *call, const struct vc
 static int open_sockets(vc_inst *inst, const struct vc_call *call, struct start *s)
 {
     const vc_host *host = inst->host;
-    vcs_autofree char *uri = NULL;
-    if (asprintf(&uri, "unix://%s", s->serial) < 0) {
-        uri = NULL;
-        return vcs_fail(host, call, VC_E_NOMEM, 0, "proxy kata: out of memory");
-    }
-    s->mux_fd = vcs_uri_connect(uri, call->deadline_ns);
+    s->mux_fd = vcs_unix_connect_until(s->serial, call->deadline_ns);
     if (s->mux_fd < 0)
         return vcs_fail(host, call, vcs_code_of(s->mux_fd), -s->mux_fd, "cannot connect to the VM's port %s",
                         s->serial);
@@ -458,9 +453,9 @@ static int forget(vc_inst *inst, const struct vc_call *call)
 {
     if (unlink(inst->socket) < 0 && errno != ENOENT)
         return vcs_fail(inst->host, call, vcs_code_of(errno), errno, "cannot remove the old socket %s", inst->socket);
-    if (inst->proc.pid)
-        inst->host->proc_done(inst->host, &inst->proc);
-    inst->proc = (struct vc_proc){ 0 };
+    int r = vcs_proc_end(inst->host, call, &inst->proc); /* it has ended, and may wait to be reaped */
+    if (r != VC_OK)
+        return r;
     inst->state = inst->state == VC_PROXY_RUNNING ? VC_PROXY_STOPPED : inst->state;
     return VC_OK;
 }

@@ -40,7 +40,7 @@ static int none_restore(const vc_host *host, const struct vc_call *call, const v
 {
     const char *text = state.data;
     if (state_version != 1)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy none: state version %u of pod %s is unknown, 1 is known",
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "proxy none: state version %u of pod %s is unknown, 1 is known",
                         state_version, pod_id);
     if (state.len != 1 || text[0] < '0' || text[0] > '0' + VC_PROXY_STOPPED)
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "proxy none: the stored state of pod %s cannot be read", pod_id);

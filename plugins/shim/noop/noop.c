@@ -29,7 +29,10 @@ static int noop_create(const vc_host *host, const struct vc_call *call, const vc
 static int noop_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                         uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
-    if (state_version != STATE_VERSION || state.len != 2 || memcmp(state.data, "{}", 2) != 0)
+    if (state_version != STATE_VERSION)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "shim noop: state version %u of pod %s is unknown, %d is known",
+                        state_version, pod_id, STATE_VERSION);
+    if (state.len != 2 || memcmp(state.data, "{}", 2) != 0)
         return vcs_fail(host, call, VC_E_CORRUPT, 0, "shim noop: the stored state of pod %s cannot be read", pod_id);
     return noop_create(host, call, cfg, pod_id, out);
 }

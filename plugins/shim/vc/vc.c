@@ -176,7 +176,7 @@ static int vc_restore(const vc_host *host, const struct vc_call *call, const vc_
                       uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
     if (state_version != STATE_VERSION)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "shim vc: state version %u of pod %s is unknown, %d is known",
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "shim vc: state version %u of pod %s is unknown, %d is known",
                         state_version, pod_id, STATE_VERSION);
     vc_inst *inst = NULL;
     int rc = vc_create(host, call, cfg, pod_id, &inst);

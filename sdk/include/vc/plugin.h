@@ -69,7 +69,8 @@ struct vc_inst_ops {
      * outside the process exists because of it. */
     int (*create)(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id, vc_inst **out);
     /* Make an instance from what `save` wrote, maybe by another process or an older release
-     * (state_version_min..state_version).  The bytes are hostile input.  No external effect. */
+     * (state_version_min..state_version; VC_E_UNSUPPORTED for any other, VC_E_CORRUPT for bytes that cannot be read).
+     * The bytes are hostile input.  No external effect. */
     int (*restore)(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                    uint32_t state_version, struct vc_bytes state, vc_inst **out);
     /* Write what `restore` needs, at most 64 KiB.  Pure; may be called at any time. */

@@ -41,8 +41,11 @@ static int frame_restore(const vc_host *host, const struct vc_call *call, const 
                          uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
     const char *text = (const char *)state.data;
-    if (state_version != 1 || state.len != 1 || text[0] < '0' || text[0] > '0' + VC_PROXY_STOPPED)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "frame: the state of pod %s is not of version 1", pod_id);
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "frame: state version %u of pod %s is unknown, 1 is known",
+                        state_version, pod_id);
+    if (state.len != 1 || text[0] < '0' || text[0] > '0' + VC_PROXY_STOPPED)
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "frame: the stored state of pod %s cannot be read", pod_id);
     int r = frame_create(host, call, cfg, pod_id, out);
     if (r == VC_OK)
         (*out)->state = (uint32_t)(text[0] - '0');

@@ -39,8 +39,11 @@ static int frame_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
 static int frame_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                          uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
-    if (state_version != 1 || state.len != 2 || memcmp(state.data, "{}", 2) != 0)
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "frame: the state of pod %s is not of version 1", pod_id);
+    if (state_version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "frame: state version %u of pod %s is unknown, 1 is known",
+                        state_version, pod_id);
+    if (state.len != 2 || memcmp(state.data, "{}", 2) != 0)
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "frame: the stored state of pod %s cannot be read", pod_id);
     return frame_create(host, call, cfg, pod_id, out);
 }
 

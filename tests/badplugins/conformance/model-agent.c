@@ -403,7 +403,10 @@ static int model_restore(const vc_host *host, const struct vc_call *call, const 
         state.len > 0 && state.len <= sizeof(uri) && data[state.len - 1] == '\n' && !memchr(data, 0, (size_t)state.len);
     if (good)
         memcpy(uri, data, (size_t)state.len - 1);
-    if (state_version != STATE_VERSION || !good || (uri[0] && !uri_good(uri)))
+    if (state_version != STATE_VERSION)
+        return fail(host, call, VC_E_UNSUPPORTED, 0, "state version %u of pod %.64s is unknown, %d is known", state_version, pod_id,
+                    STATE_VERSION);
+    if (!good || (uri[0] && !uri_good(uri)))
         return fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %.64s cannot be read", pod_id);
     int r = model_create(host, call, cfg, pod_id, &inst);
     if (r != VC_OK)

@@ -273,8 +273,10 @@ static int model_restore(const vc_host *host, const struct vc_call *call, const 
     vc_inst *inst = NULL;
     int r;
 
-    if (version != 1 || state.len < 10 || state.len > 65536 || memchr(state.data, 0, state.len))
-        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %s is no text of version 1", pod_id);
+    if (version != 1)
+        return vcs_fail(host, call, VC_E_UNSUPPORTED, 0, "state version %u of pod %s is unknown, 1 is known", version, pod_id);
+    if (state.len < 10 || state.len > 65536 || memchr(state.data, 0, state.len))
+        return vcs_fail(host, call, VC_E_CORRUPT, 0, "the stored state of pod %s is no text", pod_id);
     if (!(text = strndup(state.data, state.len)))
         return vcs_fail(host, call, VC_E_NOMEM, 0, "out of memory for the state of pod %s", pod_id);
     r = model_create(host, call, cfg, pod_id, &inst);

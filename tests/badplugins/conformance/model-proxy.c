@@ -240,7 +240,7 @@ static int model_restore(const vc_host *host, const struct vc_call *call, const 
     const char *p = text;
     uint64_t what, pid, ticks;
     if (state_version != STATE_VERSION)
-        return fail(host, call, VC_E_CORRUPT, 0, "state version %u of pod %.64s is unknown, %d is known", state_version,
+        return fail(host, call, VC_E_UNSUPPORTED, 0, "state version %u of pod %.64s is unknown, %d is known", state_version,
                     pod_id, STATE_VERSION);
     if (state.len > 0 && state.len < sizeof(text) && !memchr(state.data, 0, (size_t)state.len))
         memcpy(text, state.data, (size_t)state.len);

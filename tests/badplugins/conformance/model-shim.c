@@ -189,9 +189,11 @@ static int load_state(vc_inst *inst, char *text)
 static int model_restore(const vc_host *host, const struct vc_call *call, const vc_config *cfg, const char *pod_id,
                          uint32_t state_version, struct vc_bytes state, vc_inst **out)
 {
+    if (state_version != STATE_VERSION)
+        return fail(host, call, VC_E_UNSUPPORTED, 0, "state version %u of pod %.64s is unknown, %d is known", state_version, pod_id,
+                    STATE_VERSION);
     vc_inst *inst = NULL;
-    int good = state_version == STATE_VERSION && state.len && state.len <= STATE_MAX &&
-               !memchr(state.data, 0, (size_t)state.len);
+    int good = state.len && state.len <= STATE_MAX && !memchr(state.data, 0, (size_t)state.len);
     char *text = good ? host->alloc(host, state.len + 1) : NULL;
     if (good && !text)
         return fail(host, call, VC_E_NOMEM, 0, "no memory for the stored state of pod %.64s", pod_id);
