@@ -11,6 +11,7 @@
 #include "conformance/apart.h"
 #include "conformance/checks-state.h"
 #include "conformance/steps.h"
+#include "conformance/watch.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 
@@ -196,9 +197,9 @@ static void must_run_on(struct vct_pod *pod, const struct vc_proc *procs, size_t
     char why[512] = "";
     for (size_t i = 0; i < n; i++)
         VCT_MUST(pod->t, vcs_proc_alive(&procs[i]),
-                 "the process %d that the plugin had started has ended %s; close only forgets, what "
-                 "runs outside stays",
-                 procs[i].pid, when);
+                 "the process %d that the plugin had started has ended%s %s; close only forgets, "
+                 "what runs outside stays",
+                 procs[i].pid, vct_how_ended(&procs[i]), when);
     for (const struct vct_op *op = pod->t->kind->ops; op->name && pod->inst; op++)
         if (op->to == VCT_ST_UP && op->effect && vct_op_there(pod, op) && op->from & (VCT_ST_FRESH | VCT_ST_MADE))
             VCT_MUST(pod->t, op->effect(pod, why, sizeof(why)) != 0,
@@ -535,8 +536,7 @@ const struct vct_check vct_checks_state[] = {
         "damaged state is refused (or still valid), without crash or effect",
         "The bytes come from a file that a crash may have cut and an attacker may have written.",
         "Check length, form and range of everything before it is used; answer VC_E_CORRUPT, and "
-        "VC_E_UNSUPPORTED or VC_E_CORRUPT for "
-        "versions you do not read.",
+        "VC_E_UNSUPPORTED for versions you do not read: another release can read those.",
         vct_check_s5),
     ROW("S6", "types.h struct vc_proc", VCT_FULL, VCT_SLOW, "a stranger that has the pid of a dead peer is left alone",
         "pids are used again: after a reboot or a busy day the saved one belongs to somebody's database.",

@@ -22,6 +22,7 @@
 #define KILLS       14 /* points of a life at which S10 kills */
 #define SERVICES    4096
 #define WRITES      48
+#define DYING_MS    500 /* what a process that was killed needs to end, on a busy machine */
 
 /* ---- S5 ---- */
 
@@ -29,6 +30,7 @@ struct damaged {
     struct vct_pod *pod;
     unsigned accepted, refused;
     uint64_t spawned, recorded;
+    int warned;
 };
 
 static void must_live(struct vct_pod *pod, const char *what)
@@ -40,8 +42,8 @@ static void must_live(struct vct_pod *pod, const char *what)
                  what, pod->procs[i].pid);
 }
 
-/* One damaged state: refused with the right code, or taken; never an effect. */
-static void try_state(struct damaged *d, uint32_t version, const char *bytes, size_t len, const char *what)
+/* One damaged state: refused with the right code, or taken; never an effect.  What restore answered. */
+static int try_state(struct damaged *d, uint32_t version, const char *bytes, size_t len, const char *what)
 {
     struct vct_pod *pod = d->pod;
     struct vct *t = pod->t;
@@ -68,6 +70,7 @@ static void try_state(struct damaged *d, uint32_t version, const char *bytes, si
              "restore of %s, and check, save and close after it, %s; restore has no external effect", what,
              pod->calls[VCT_S_SPAWN] != d->spawned ? "started a process" : "recorded an external thing");
     must_live(pod, what);
+    return r;
 }
 
 static void try_lengths(struct damaged *d, uint32_t version, const char *bytes, size_t len)
@@ -136,7 +139,12 @@ static void try_versions(struct damaged *d, const char *bytes, size_t len)
         if (versions[i] >= p->state_version_min && versions[i] <= p->state_version)
             continue;
         snprintf(what, sizeof(what), "a state of version %u", versions[i]);
-        try_state(d, versions[i], bytes, len, what);
+        int r = try_state(d, versions[i], bytes, len, what);
+        if (r == VC_E_CORRUPT && !d->warned++)
+            vct_warn(d->pod->t,
+                     "restore of %s answers VC_E_CORRUPT; VC_E_UNSUPPORTED is right for versions other than %u to %u: the "
+                     "state is sound, and another release reads it",
+                     what, p->state_version_min, p->state_version);
         VCT_MUST(d->pod->t, d->accepted == before,
                  "restore of %s answers VC_OK; the descriptor says that %u to %u can be read", what,
                  p->state_version_min, p->state_version);
@@ -181,6 +189,20 @@ void vct_check_s5(struct vct *t)
 }
 
 /* ---- S7 ---- */
+
+/* A process that cleanup had to end and to wait for.  One that was killed may look alive for a moment. */
+static void must_be_over(struct vct *t, const struct vc_proc *p, const char *when, const char *more)
+{
+    char state;
+    uint64_t ticks;
+    if (!vct_has_ended(p, DYING_MS))
+        vct_leak(t, "cleanup %s leaves process %d running%s", when, p->pid, more);
+    else if (vcs_proc_stat(p->pid, &ticks, &state) == 0 && ticks == p->start_ticks)
+        vct_leak(t,
+                 "cleanup %s leaves process %d, which has ended%s, not waited for: proc_wait returns when it has ended, and "
+                 "reaps it; proc_done comes after that",
+                 when, p->pid, vct_how_ended(p));
+}
 
 /* A life in a run directory that does not work: any call may fail, with a code and a text; cleanup may not (but where
  * nothing can be removed it may say so). */
@@ -249,11 +271,8 @@ static void run_lost(struct vct *t, int remount)
         VCT_MUST(t, r == VC_OK || remount, "cleanup %s answers %s (%s); what is gone is removed already", when,
                  vct_code(r), t->err.text);
         for (size_t i = 0; i < pod->n_procs; i++)
-            if (vcs_proc_alive(&pod->procs[i]))
-                vct_leak(t,
-                         "cleanup %s leaves process %d running; that a file cannot be removed must not keep it from "
-                         "ending processes",
-                         when, pod->procs[i].pid);
+            must_be_over(t, &pod->procs[i], when,
+                         "; that a file cannot be removed must not keep it from ending processes");
         vct_pod_close(pod);
     }
     if (remount)
@@ -450,8 +469,8 @@ static void s10_after(struct vct *t, void *arg)
     VCT_MUST(t, r == VC_OK, "cleanup %s answers %s (%s); it works on what is half-made and half-removed", when,
              vct_code(r), t->err.text);
     for (size_t i = 0; i < rec->n_procs; i++)
-        if (vcs_proc_alive(&rec->procs[i]))
-            vct_leak(t, "cleanup %s leaves process %d running, which the saved state knew of", when, rec->procs[i].pid);
+        if (vcs_proc_alive(&rec->procs[i])) /* a zombie is of the host that was killed */
+            must_be_over(t, &rec->procs[i], when, ", which the saved state knew of");
     vct_pod_close(pod);
 }
 

@@ -5,6 +5,7 @@
  * takes the pod over knows what its predecessor made, however that one ended. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -155,6 +156,33 @@ void vct_ledger_read(struct vct_pod *pod)
                 res_del(pod, type, line + 1 + at);
         }
     }
+}
+
+/* ---- ends of processes ---- */
+
+int vct_has_ended(const struct vc_proc *p, int ms)
+{
+    vcs_autoclose int fd = vcs_proc_fd(p);
+    struct pollfd pf = { .fd = fd, .events = POLLIN };
+    return fd == -ESRCH || (fd >= 0 && poll(&pf, 1, ms) == 1);
+}
+
+const char *vct_how_ended(const struct vc_proc *p)
+{
+    static _Thread_local char text[96];
+    siginfo_t si = { 0 };
+    uint64_t ticks;
+    char state;
+    text[0] = '\0';
+    if (vcs_proc_stat(p->pid, &ticks, &state) < 0 || ticks != p->start_ticks || state != 'Z' ||
+        waitid(P_PID, (id_t)p->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_pid != p->pid)
+        return text;
+    const char *name = si.si_code == CLD_EXITED ? NULL : sigabbrev_np(si.si_status);
+    if (name)
+        snprintf(text, sizeof(text), " by SIG%s (%s)", name, sigdescr_np(si.si_status));
+    else
+        snprintf(text, sizeof(text), " %s %d", si.si_code == CLD_EXITED ? "with exit status" : "by signal", si.si_status);
+    return text;
 }
 
 /* ---- spawn ---- */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "conformance/peer.h"
+#include "conformance/watch.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 
@@ -134,8 +135,9 @@ int vct_proxy_reaches(struct vct_pod *pod, char *why, size_t size)
     const char *uri = vct_proxy_uri(pod);
     vct_fact(pod, "received", before, sizeof(before));
     /* A port that is passed on is still the hypervisor's socket. */
+    int64_t deadline = vcs_now_ns() + 2000000000;
     vcs_autoclose int fd =
-        !strncmp(uri, "serial://", 9) ? vcs_unix_connect(uri + 9) : vcs_uri_connect(uri, vcs_now_ns() + 2000000000);
+        !strncmp(uri, "serial://", 9) ? vcs_unix_connect_until(uri + 9, deadline) : vcs_uri_connect(uri, deadline);
     if (fd < 0) {
         snprintf(why, size, "the address \"%s\" that start gave cannot be connected to: %s", uri, strerror(-fd));
         return 0;
@@ -170,8 +172,9 @@ int vct_proxy_pid_true(struct vct_pod *pod, char *why, size_t size)
     if (w->proc.pid == 0)
         return 1;
     if (!vcs_proc_alive(&w->proc)) {
-        snprintf(why, size, "start gave process %d (started at tick %llu), and no such process runs", w->proc.pid,
-                 (unsigned long long)w->proc.start_ticks);
+        snprintf(why, size, "start gave process %d (started at tick %llu), and no such process runs%s%s", w->proc.pid,
+                 (unsigned long long)w->proc.start_ticks, *vct_how_ended(&w->proc) ? ": it ended" : "",
+                 vct_how_ended(&w->proc));
         return 0;
     }
     for (size_t i = 0; i < pod->n_procs; i++)

@@ -11,13 +11,14 @@
 
 #include "conformance/kind-proxy.h"
 #include "conformance/peer.h"
+#include "conformance/watch.h"
 #include "lib/io.h"
-#include "lib/proc.h"
 
 #define CHUNK     65536u
 #define DIAL_NS   (INT64_C(4) * 1000000000)
 #define FLOOD     (256u * 1024) /* of frames that wait for the proxy */
 #define HEAD_WORD "vct-"
+#define DYING_MS  500       /* connections of a process that ends are closed a moment before it has ended */
 #define SEARCHED  (1 << 20) /* how far off bytes that came wrong are looked for */
 
 /* ---- what is carried ---- */
@@ -680,6 +681,17 @@ static void tell_missing(struct vct_lanes *l, char *out, size_t size)
     snprintf(out, size, "nothing is missing");
 }
 
+/* Has the proxy itself ended meanwhile?  "; the proxy's process has ended by SIGSEGV (...)", or "". */
+static const char *tell_dead(const struct vct_lanes *l)
+{
+    static _Thread_local char text[160];
+    const struct vct_proxy_world *w = l->pod->world;
+    text[0] = '\0';
+    if (vct_has_ended(&w->proc, DYING_MS))
+        snprintf(text, sizeof(text), "; the proxy's process %d has ended%s", w->proc.pid, vct_how_ended(&w->proc));
+    return text;
+}
+
 void vct_lanes_must(struct vct_lanes *l, const char *when)
 {
     char missing[512];
@@ -689,8 +701,7 @@ void vct_lanes_must(struct vct_lanes *l, const char *when)
                  l->wrong);
     if (r == 0)
         tell_missing(l, missing, sizeof(missing));
-    struct vct_proxy_world *w = l->pod->world;
-    const char *dead = r > 0 || vcs_proc_alive(&w->proc) ? "" : "; the proxy's process has ended";
+    const char *dead = r > 0 ? "" : tell_dead(l);
     VCT_MUST(l->t, r >= 0, "%s: %s%s", when, l->wrong, dead);
     VCT_MUST(l->t, r > 0, "%s: %s (waited %d s)%s", when, missing, VCT_LANES_MS / 1000, dead);
 }
@@ -754,8 +765,8 @@ struct vct_lane *vct_lanes_dial(struct vct_lanes *l, int mute)
     char head[VCT_LANE_HEAD + 1];
     const char *uri = vct_proxy_uri(l->pod);
     int n = l->n, fd = vcs_uri_connect(uri, vcs_now_ns() + DIAL_NS);
-    VCT_MUST(l->t, fd >= 0, "client %d cannot connect to \"%s\"%s: %s", n + 1, uri,
-             n ? " while the clients before it are connected" : "", strerror(-fd));
+    VCT_MUST(l->t, fd >= 0, "client %d cannot connect to \"%s\"%s: %s%s", n + 1, uri,
+             n ? " while the clients before it are connected" : "", strerror(-fd), tell_dead(l));
     VCT_MUST(l->t, n < VCT_LANES, "more than %d clients in one check", VCT_LANES);
     struct vct_lane *p = &l->lane[l->n++];
     *p = (struct vct_lane){ .fd = fd, .conn = -1 };

@@ -98,6 +98,12 @@ const char *vct_snap_unblocked(const struct vct_snap *before, const struct vct_s
 
 /* Start a process for a pod (host-spawn.c).  0 or VC_E_*, with text in err (may be NULL). */
 int vct_spawn(struct vct_pod *pod, const struct vc_spawn *sp, struct vc_proc *out, struct vc_err *err);
+/* Has it ended, or does it within so many ms?  (What was killed goes on for a moment.)  A process that waits to be reaped
+ * has ended. */
+int vct_has_ended(const struct vc_proc *p, int ms);
+/* How a child of this process that nobody has waited for ended, to be put behind "ended": " by SIGSEGV (Segmentation
+ * fault)", " with exit status 3"; "" when that cannot be told.  It is not reaped. */
+const char *vct_how_ended(const struct vc_proc *p);
 /* Ledger of a pod: in memory and in the file DIR/ledger, so that another process knows it, too. */
 int vct_ledger_proc(struct vct_pod *pod, const struct vc_proc *proc);
 int vct_ledger_proc_done(struct vct_pod *pod, const struct vc_proc *proc);

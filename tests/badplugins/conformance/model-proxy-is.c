@@ -159,6 +159,10 @@ static int bad_restore(const vc_host *host, const struct vc_call *call, const vc
     if (r == VC_E_CORRUPT)
         return fail(host, call, VC_E_INVAL, 0, "the state has a wrong form");
 #endif
+#ifdef BAD_S5_CODE
+    if (r == VC_E_UNSUPPORTED)
+        return fail(host, call, VC_E_CORRUPT, 0, "state version %u is damaged", state_version);
+#endif
 #ifdef BAD_S5_EFFECT
     if (r == VC_OK && (*out)->proc.pid && gone(*out)) /* it must be a stale one */
         kill((*out)->proc.pid, SIGKILL);
@@ -230,6 +234,16 @@ static int bad_cleanup(vc_inst *inst, const struct vc_call *call)
 #ifdef BAD_S7
     if (access(inst->run, F_OK) < 0)
         return fail(inst->host, call, VC_E_IO, errno, "cannot open %s", inst->run);
+#endif
+#ifdef BAD_S7_ZOMBIE
+    if (access(inst->run, F_OK) < 0 && inst->proc.pid) {
+        kill(inst->proc.pid, SIGKILL);
+        return VC_OK;
+    }
+#endif
+#ifdef BAD_S7_LEFT
+    if (access(inst->run, F_OK) < 0)
+        return VC_OK; /* nothing can be there */
 #endif
 #ifdef BAD_S10_FILE
     char name[64];

@@ -108,6 +108,10 @@ static void fill(struct side *s, int client)
 #ifdef BAD_P7_DEAD_OUT
     n = client ? 0 : n;
 #endif
+#ifdef BAD_P7_CRASH
+    if (s->total > 64)
+        kill(getpid(), SIGSEGV);
+#endif
 #ifdef BAD_P7_ONE_BYTE
     n = n == 1 && s->total ? 0 : n;
 #endif
