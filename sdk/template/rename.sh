@@ -20,6 +20,19 @@ cd "$(dirname "$0")"
 word=$(echo "$name" | tr - _)
 # An identifier of C does not begin with a digit.
 case $word in [0-9]*) id=p_$word ;; *) id=$word ;; esac
+# What a plugin with a program of its own needs beside the plugin (Makefile.am).
+helper_lines() {
+    cat <<END
+
+# YOURS: a program of the plugin's own goes to a directory of the package, and not to libvccore's; its path is an option of
+# the plugin (see $name.c).  Write $name-helper.c, and take the mark off the lines that have no blank behind it:
+#pkglibexec_PROGRAMS = $name-helper
+#${word}_helper_SOURCES = $name-helper.c
+#${word}_so_CPPFLAGS += -DHELPER_PATH='"\$(pkglibexecdir)/$name-helper"'
+# The tests take the one that was just built:
+#AM_TESTS_ENVIRONMENT += ARGS="--set helper=\$(abs_builddir)/$name-helper \$\$ARGS"; export ARGS;
+END
+}
 # The word ns, and ns_ at the beginning of an identifier.
 sed -i "s/\bns\b/$name/g; s/\bns_/${word}_/g" Makefile.am configure.ac
 if [ "$kind" = hypervisor ]; then
@@ -32,6 +45,7 @@ else
     mv "frames/$kind.new" "$name.c"
     sed -i "s/  For a plugin of another kind.*//; s/hypervisor/$kind/g" Makefile.am
     sed -i "s/hypervisor/$kind/g" configure.ac
+    case $kind in proxy | shim) helper_lines >>Makefile.am ;; esac
     cat >README.md <<END
 # $name
 

@@ -4,6 +4,7 @@
 # C++, without a warning, and passes vc-plugin-test at level quick.  (With a guest the agent cannot pass, since it reaches
 # none: there the tool has to say so.)
 set -u
+unset MAKEFLAGS MFLAGS MAKELEVEL # those of the make that runs this
 srcdir=$(cd "${srcdir:-.}" && pwd)
 builddir=$(cd "${builddir:-.}" && pwd)
 tool=$builddir/sdk/conformance/vc-plugin-test
@@ -52,6 +53,38 @@ build() { # KIND COMPILER WORDS...
     fi
 }
 
+# The lines for a program of the plugin's own, in Makefile.am and in the C file, are right as they stand there.
+with_helper() { # KIND
+    dir=$work/$1-helper id=my_$1
+    cp -r "$work/$1" "$dir"
+    if ! command -v autoreconf >/dev/null || ! command -v pkg-config >/dev/null; then
+        echo "# there is no autoreconf or no pkg-config here"
+        return 0
+    fi
+    sed -i 's/^#\([a-zA-Z]\)/\1/' "$dir/Makefile.am"
+    sed -n '/^ \*     static const struct vc_option/,/^ \*     };/s/^ \*     //p' "$dir/my-$1.c" >"$dir/rows"
+    sed -i -e "/^VC_EXPORT/{
+r $dir/rows
+N
+}" -e "s/\.options = NULL/.options = ${id}_options/; s/\.n_options = 0/.n_options = 1/" \
+        -e 's/(void)cfg; .*/(void)vcs_opt_str(host, cfg, "helper");/' "$dir/my-$1.c"
+    echo 'int main(void) { return 0; }' >"$dir/my-$1-helper.c"
+    if (cd "$dir" && autoreconf -fi && ./configure VC_PLUGIN_TEST="$tool" "$1dir=/nonexistent" abi_major=1 CFLAGS="-O1 -Werror" \
+        SDK_CFLAGS="-I$srcdir/sdk/include -I$work/include" SDK_LIBS="$work/buf.o $work/plug.o $work/utf8.o" &&
+        make && make check LEVEL=quick && make install DESTDIR="$dir/inst") >"$dir/log" 2>&1; then
+        ok "a $1 with a helper program: builds, is checked and installed"
+    else
+        bad "a $1 with a helper program: $(tail -n 20 "$dir/log"; tail -n 20 "$dir/tests/conformance.sh.log")"
+        return 0
+    fi
+    seen=$(strings "$dir/my-$1.so" | grep "/libexec/.*/my-$1-helper$")
+    if [ -n "$seen" ] && [ -x "$dir/inst$seen" ]; then
+        ok "the plugin's default is where its program was installed ($1)"
+    else
+        bad "the plugin's default is \"$seen\": $(find "$dir/inst")"
+    fi
+}
+
 for kind in agent proxy shim network; do
     cp -r "$srcdir/sdk/template" "$work/$kind" && chmod -R u+w "$work/$kind"
     sh "$work/$kind/rename.sh" "my-$kind" "$kind" >"$work/out" || { bad "rename.sh my-$kind $kind"; continue; }
@@ -65,6 +98,7 @@ for kind in agent proxy shim network; do
     build $kind gcc -std=gnu11 -Wstrict-prototypes -Wmissing-prototypes
     build $kind clang -std=gnu11 -Wstrict-prototypes -Wmissing-prototypes
     build $kind g++ -x c++
+    case $kind in proxy | shim) with_helper $kind ;; esac
 done
 echo "1..$n"
 exit $failed

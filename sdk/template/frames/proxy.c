@@ -29,7 +29,7 @@ static int frame_create(const vc_host *host, const struct vc_call *call, const v
     return VC_OK;
 }
 
-/* YOURS: with a process, its struct vc_proc, too.  Version 1: one digit, the state. */
+/* YOURS: with a process, its struct vc_proc and its address, too.  Version 1: one digit, the state. */
 static int frame_save(vc_inst *inst, const struct vc_call *call, vc_sink *out)
 {
     const char text[] = { (char)('0' + inst->state), '\0' };
@@ -88,7 +88,7 @@ static int frame_start(vc_inst *inst, const struct vc_call *call, const struct v
     return VC_OK;
 }
 
-/* YOURS: end the process and wait for it (proc_wait, proc_done), and remove its socket.  It is cleanup, too. */
+/* YOURS: end the process and wait for it (vcs_proc_end), and remove its socket.  It is cleanup, too. */
 static int frame_stop(vc_inst *inst, const struct vc_call *call)
 {
     (void)call;
@@ -125,6 +125,15 @@ static const struct vc_proxy_ops frame_ops = {
     .stop = frame_stop,
     .status = frame_status,
 };
+
+/* YOURS: the path of a helper program is an option, so that it can be moved, and a test can name one that is not installed.
+ * (The end of Makefile.am has the lines that build it, install it, and give its path to this file and to the tests.)
+ *
+ *     static const struct vc_option frame_options[] = {
+ *         { "helper", VC_OPT_PATH, VC_OPT_MUST_EXIST, 0, 0, HELPER_PATH, NULL, "The program that carries the bytes." },
+ *     };
+ *
+ * `.options = frame_options, .n_options = 1` below; create reads it: vcs_opt_str(host, cfg, "helper"). */
 
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .magic = VC_PLUGIN_MAGIC,

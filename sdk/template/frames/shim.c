@@ -132,6 +132,15 @@ static const struct vc_shim_ops frame_ops = {
     .attach = NULL,
 };
 
+/* YOURS: the path of a helper program is an option, so that it can be moved, and a test can name one that is not installed.
+ * (The end of Makefile.am has the lines that build it, install it, and give its path to this file and to the tests.)
+ *
+ *     static const struct vc_option frame_options[] = {
+ *         { "helper", VC_OPT_PATH, VC_OPT_MUST_EXIST, 0, 0, HELPER_PATH, NULL, "The program that carries the bytes." },
+ *     };
+ *
+ * `.options = frame_options, .n_options = 1` below; create reads it: vcs_opt_str(host, cfg, "helper"). */
+
 VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .magic = VC_PLUGIN_MAGIC,
     .abi_major = VC_ABI_MAJOR,
