@@ -35,6 +35,9 @@ struct vc_proxy_ops {
     /* Start it.  `proc` gets its process (pid 0: there is none), `uri` what the agent plugin and
      * shims connect to; it may be connected to when this returns.  VC_E_EXISTS when it runs; one that was killed
      * or stopped may be started again.  VC_E_UNSUPPORTED for a form of agent_uri that it cannot share.
+     * After a failure it is as before, VC_PROXY_NONE or VC_PROXY_STOPPED, which hosts take for the same (it does not run),
+     * and nothing runs but what is on record for cleanup.  Without a deadline it may wait as long as it takes, until
+     * `cancel`, or end by VC_E_TIMEOUT after a time of its own.
      * Without a process `uri` is agent_uri byte for byte (also when that is empty), and nothing was spawned. */
     int (*start)(vc_inst *inst, const struct vc_call *call, const struct vc_proxy_params *params, struct vc_proc *proc, vc_sink *uri);
     /* End it; idempotent.  On return its process has ended and its socket is gone. */

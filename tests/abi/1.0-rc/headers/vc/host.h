@@ -125,7 +125,10 @@ struct vc_host {
      * *status is the wait(2) status when it was a child, else -1; `status` may be NULL.  Returns at once for one
      * that has ended already, by itself or killed: call it for those too, before proc_done.  Fills in call->err. */
     int (*proc_wait)(const vc_host *host, const struct vc_call *call, const struct vc_proc *proc, int32_t *status);
-    /* [any] Forget a process that has ended: takes it from the ledger.  It does not reap: proc_wait comes before. */
+    /* [any] Forget a process that has ended: takes it from the ledger.  It does not reap: proc_wait comes before.
+     * VC_E_NOTFOUND: it is not on record, so it was done before; some hosts answer VC_OK then.  VC_E_NOMEM, VC_E_IO,
+     * VC_E_RESOURCE and VC_E_PERM: the ledger could not be written, and the host will see by itself that it has ended.
+     * So there is nothing to be done after any of them.  VC_E_INVAL without proc, VC_E_STATE without a pod. */
     int (*proc_done)(const vc_host *host, const struct vc_proc *proc);
 
     /* [call] Run fn(arg) on a thread that is inside the network namespace; returns what fn does.  That thread is
