@@ -129,7 +129,8 @@ static json_object *get(json_object *process, const char *key, json_type type)
     return json_object_object_get_ex(process, key, &v) && json_object_is_type(v, type) ? v : NULL;
 }
 
-/* Name of the program out of the command line: the kernel's own in brackets stays, a path goes. */
+/* What an agent that does not know the kernel's name of a process has instead, out of the command line: the kernel's own
+ * in brackets stays, a path goes. */
 static void comm_of(char *buf, size_t size, const char *cmd)
 {
     size_t n = cmd[0] == '[' ? strlen(cmd) : strcspn(cmd, " ");
@@ -148,7 +149,9 @@ static int cell(char *buf, size_t size, json_object *process, enum column col)
 {
     char raw[CELL_MAX];
     json_object *v = NULL;
-    if (col == CMD || col == ARGS || col == COMM) {
+    if (col == COMM && (v = get(process, "comm", json_type_string))) {
+        snprintf(raw, sizeof raw, "%s", json_object_get_string(v));
+    } else if (col == CMD || col == ARGS || col == COMM) {
         v = get(process, "cmd", json_type_string);
         if (v && col == COMM)
             comm_of(raw, sizeof raw, json_object_get_string(v));

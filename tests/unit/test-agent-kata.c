@@ -660,6 +660,8 @@ static void test_reports(void **state)
     connect_agent();
     list_is("[{\"pid\":5,\"ppid\":1,\"uid\":0,\"cmd\":\"a\\u001bb\",\"x\":1}]", VC_OK,
             "[{\"pid\":5,\"ppid\":1,\"uid\":0,\"cmd\":\"a?b\"}]");
+    list_is("[{\"pid\":5,\"comm\":\"a\\u001bb\",\"cmd\":\"c\"},{\"pid\":6,\"comm\":7}]", VC_OK,
+            "[{\"pid\":5,\"comm\":\"a?b\",\"cmd\":\"c\"},{\"pid\":6}]");
     list_is("[3,4]", VC_OK, "[{\"pid\":3},{\"pid\":4}]");
     list_is("[]", VC_OK, "[]");
     list_is("{}", VC_E_PROTOCOL, NULL);

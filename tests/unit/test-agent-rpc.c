@@ -495,6 +495,7 @@ static void test_listing(void **state)
     q.n_args = 1;
     assert_int_equal(client_call(c, "ListProcesses", &q.base, &a), 0);
     assert_non_null(memmem(a.payload, a.n, "\"cmd\":\"sleep 1000\"", 18));
+    assert_non_null(memmem(a.payload, a.n, "\"comm\":\"sleep\"", 14));
     answer_free(&a);
     q.n_args = 0;
     assert_int_equal(client_call(c, "ListProcesses", &q.base, &a), 0);

@@ -138,6 +138,16 @@ static void test_ps(void **state)
         PT_FAILS(VC_ERR_PROTOCOL, "list of processes", vc_container_ps(hostile, "p", "c0", NULL, &text, &err));
         vc_context_free(hostile);
     }
+    /* The kernel's name of a process, where the agent knows it: what a command line begins with can be anything. */
+    vc_context *names = pt_context("faulty",
+                                   "agent_faulty.ps=[{'pid':7,'comm':'real','cmd':'-fake x'},{'pid':8,'comm':9,'cmd':'/b/two x'},"
+                                   "{'pid':9,'comm':'a b'},{'pid':10}]",
+                                   NULL, NULL, NULL);
+    is_ps(names, VC_PS_TABLE, "-o", "pid,comm,args", NULL,
+          "PID COMMAND COMMAND\n  7 real    -fake x\n  8 two     /b/two x\n  9 a b     -\n 10 -       -\n");
+    is_ps(names, VC_PS_JSON, "-e", NULL, NULL,
+          "[{\"pid\":7,\"comm\":\"real\"},{\"pid\":8,\"comm\":\"two\"},{\"pid\":9,\"comm\":\"a b\"},{\"pid\":10}]");
+    vc_context_free(names);
     vc_context *cannot = pt_context("faulty", "agent_faulty.more=false", NULL, NULL, NULL);
     PT_FAILS(VC_ERR_UNSUPPORTED, "cannot list", vc_container_ps(cannot, "p", "c0", NULL, &text, &err));
     vc_context_free(cannot);

@@ -489,7 +489,8 @@ struct vc_ps_options {
     uint32_t format;         /* VC_PS_* */
     const char *const *args; /* of ps(1), NULL-terminated; NULL = "-ef".  Those that choose columns: "-ef", "-e", "-f",
                                 "aux", "-o LIST" with pid, ppid, uid, user, cmd, args, comm; INVAL for others.  user
-                                is the number, too: its name is the container's affair */
+                                is the number, too: its name is the container's affair.  comm is the kernel's name of the
+                                process, or the program's out of args when the agent does not know that */
 };
 /* As vc_pod_config_from_json; members "Format" ("json", "table") and "Args". */
 VC_API int vc_ps_options_from_json(const char *json, struct vc_ps_options **ret_options, vc_error **err);

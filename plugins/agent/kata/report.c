@@ -23,7 +23,7 @@ static int put(vc_inst *inst, const struct vc_call *call, struct json_object *o,
  * neither. */
 static struct json_object *ps_entry(struct json_object *in)
 {
-    static const char *const numbers[] = { "pid", "ppid", "uid" };
+    static const char *const numbers[] = { "pid", "ppid", "uid" }, *const texts[] = { "comm", "cmd" };
     int pid_only = json_object_is_type(in, json_type_int);
     if (!pid_only && !json_object_is_type(in, json_type_object))
         return NULL;
@@ -43,10 +43,12 @@ static struct json_object *ps_entry(struct json_object *in)
         }
         json_object_object_add(out, numbers[i], json_object_new_int64(json_object_get_int64(val)));
     }
-    if (json_object_object_get_ex(in, "cmd", &val) && json_object_is_type(val, json_type_string)) {
-        char cmd[1024];
-        kata_clean(cmd, sizeof(cmd), json_object_get_string(val), (size_t)json_object_get_string_len(val));
-        json_object_object_add(out, "cmd", json_object_new_string(cmd));
+    for (size_t i = 0; i < 2; i++) {
+        char text[1024];
+        if (!json_object_object_get_ex(in, texts[i], &val) || !json_object_is_type(val, json_type_string))
+            continue;
+        kata_clean(text, sizeof(text), json_object_get_string(val), (size_t)json_object_get_string_len(val));
+        json_object_object_add(out, texts[i], json_object_new_string(text));
     }
     if (!json_object_object_get_ex(out, "pid", NULL)) {
         json_object_put(out);

@@ -8,11 +8,12 @@
 
 #define STATUS_MAX 65536
 #define CMD_MAX 4096
+#define COMM_MAX 136 /* the kernel's longest, 64 bytes, and what it writes as two characters */
 
 struct entry {
     int pid, ppid;
     unsigned uid;
-    char cmd[CMD_MAX];
+    char comm[COMM_MAX], cmd[CMD_MAX];
 };
 
 /* Fill in *e; -1 when the process has gone meanwhile. */
@@ -27,6 +28,8 @@ static int read_entry(pid_t pid, struct entry *e)
     const char *ppid = strstr(status, "\nPPid:"), *uid = strstr(status, "\nUid:");
     e->ppid = ppid ? (int)strtol(ppid + 6, NULL, 10) : 0;
     e->uid = uid ? (unsigned)strtoul(uid + 5, NULL, 10) : 0;
+    const char *name = strncmp(status, "Name:\t", 6) == 0 ? status + 6 : "?";
+    snprintf(e->comm, sizeof(e->comm), "%.*s", (int)strcspn(name, "\n"), name);
     /* The arguments, separated by NULs; a kernel thread or zombie has none: then its name. */
     snprintf(path, sizeof(path), "/proc/%d/cmdline", e->pid);
     vcs_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -34,8 +37,7 @@ static int read_entry(pid_t pid, struct entry *e)
     while (n > 0 && !e->cmd[n - 1])
         n--;
     if (n <= 0) {
-        const char *name = strncmp(status, "Name:\t", 6) == 0 ? status + 6 : "?";
-        snprintf(e->cmd, sizeof(e->cmd), "[%.*s]", (int)strcspn(name, "\n"), name);
+        snprintf(e->cmd, sizeof(e->cmd), "[%s]", e->comm);
         return 0;
     }
     e->cmd[n] = '\0';
@@ -87,7 +89,11 @@ static int put_all(struct vcs_buf *out, enum form form, const pid_t *pids, size_
         } else if (form == FORM_TABLE) {
             r = put_table(out, e);
         } else {
-            r = vcs_buf_printf(out, "%s{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"cmd\":", separator, e->pid, e->ppid, e->uid);
+            r = vcs_buf_printf(out, "%s{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"comm\":", separator, e->pid, e->ppid, e->uid);
+            if (r == 0)
+                r = put_json_string(out, e->comm);
+            if (r == 0)
+                r = vcs_buf_printf(out, ",\"cmd\":");
             if (r == 0)
                 r = put_json_string(out, e->cmd);
             if (r == 0)
