@@ -359,6 +359,8 @@ size_t vci_pod_end_lost_shims(struct vci_pod *pod)
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
 {
     int rc = 0;
+    if (c->hooks.due) /* one of them may run on, of a caller that was killed: before what it works on is taken away */
+        vci_hooks_end_strays(pod);
     if (guest) {
         struct vci_inst *agent = vci_stack_agent(pod, deadline, err);
         rc = agent ? VCI_CALL(agent, deadline, err, agent, ctr_remove, c->id) : vci_rc(err);

@@ -340,7 +340,7 @@ static void test_walk(void **state)
 static struct {
     struct vc_hooks set;
     struct vc_hook pre, stop, *pre_list[1], *stop_list[1];
-    char pre_text[PATH_MAX + 100], stop_text[PATH_MAX + 100];
+    char pre_text[PATH_MAX + 200], stop_text[PATH_MAX + 200];
     const char *pre_args[4], *stop_args[4];
 } hooks[2]; /* of the pod, of the container */
 
@@ -358,8 +358,10 @@ static void set_hook(struct vc_hook *h, const char **args, const char *text)
 static struct vc_hooks *set_hooks(size_t i)
 {
     VC_INIT(&hooks[i].set);
-    PT_PATH(hooks[i].pre_text, "echo + >>%s/hook-%zu; exec /bin/sleep 0.02", pt_root, i);
-    PT_PATH(hooks[i].stop_text, "echo - >>%s/hook-%zu", pt_root, i);
+    PT_PATH(hooks[i].pre_text, "cd %s; echo $$ >pre-%zu; echo + >>hook-%zu; exec /bin/sleep 0.02", pt_root, i, i);
+    PT_PATH(hooks[i].stop_text,
+            "cd %s; grep -qs '^State:.[RSD]' /proc/$(cat pre-%zu 2>/dev/null)/status && echo late >>hook-%zu; echo - >>hook-%zu",
+            pt_root, i, i, i);
     set_hook(&hooks[i].pre, hooks[i].pre_args, hooks[i].pre_text);
     set_hook(&hooks[i].stop, hooks[i].stop_args, hooks[i].stop_text);
     hooks[i].pre_list[0] = &hooks[i].pre;
@@ -390,7 +392,8 @@ static int create_hooked(vc_context *ctx)
     return vc_container_create(ctx, "k", &p.ctr[1], NULL, NULL);
 }
 
-/* Once all is cleared away, each of the two has said good-bye last, or nothing at all. */
+/* Once all is cleared away, each of the two has said good-bye last, when no other hook of it ran any more, or nothing at
+ * all. */
 static void check_goodbye(const char *name)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -402,6 +405,10 @@ static void check_goodbye(const char *name)
             close(fd);
         if (n > 0 && strcmp(text + n - 2, "-\n") != 0)
             fail_msg("%s: hooks %zu: a prestart or poststart without a poststop: %s", name, i, text);
+        if (strstr(text, "late"))
+            fail_msg("%s: hooks %zu: a prestart or poststart hook ran on when the poststop hook did: %s", name, i, text);
+        unlink(path);
+        PT_PATH(path, "%s/pre-%zu", pt_root, i);
         unlink(path);
     }
 }
