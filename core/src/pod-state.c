@@ -463,7 +463,7 @@ static int copy_bytes(const struct vci_rec *o, const char *key, char **ret, size
         *ret_len = v->n;
         return 0;
     }
-    if (!vci_rec_may_have(o, *key, strlen(key) + strlen("_base64")))
+    if (!vci_rec_may_have(o, *key, '4', strlen(key) + strlen("_base64")))
         return 0;
     vci_join(name, sizeof name, key, "_base64", NULL);
     const char *text = vci_rec_str(o, name);

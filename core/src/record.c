@@ -386,7 +386,7 @@ static int values(struct in *in, int depth, enum vci_rec_type type)
         in->d->rec[at].key = key;
         in->d->rec[at].key_len = key_len;
         if (key)
-            in->d->rec[self].num |= vci_rec_name(*key, key_len);
+            in->d->rec[self].num |= vci_rec_name(*key, key_len ? key[key_len - 1] : '\0', key_len);
         n++;
         blanks(in);
         if (*in->p == last)
@@ -446,7 +446,7 @@ int vci_doc_parse(struct vci_doc *d, size_t len)
 
 const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type)
 {
-    if (!vci_rec_may_have(o, *key, len))
+    if (!o || o->type != VCI_REC_OBJECT)
         return NULL;
     for (const struct vci_rec *v = vci_rec_first(o); v; v = vci_rec_next(o, v))
         if (v->key_len == len && *v->key == *key && memcmp(v->key, key, len) == 0)

@@ -70,20 +70,22 @@ char *vci_doc_room(struct vci_doc *d, size_t size);
 int vci_doc_parse(struct vci_doc *d, size_t len);
 void vci_doc_done(struct vci_doc *d);
 
-/* A bit for a name that begins so and has so many bytes: most of what an object does not have is known by that. */
-static inline int64_t vci_rec_name(char first, size_t len)
+/* A bit for a name that begins and ends so and has so many bytes: most of what an object does not have is known by that.
+ * Where the name is a constant, so is its bit. */
+static inline int64_t vci_rec_name(char first, char last, size_t len)
 {
-    return (int64_t)(UINT64_C(1) << (((unsigned char)first * 5u + len) & 63));
+    return (int64_t)(UINT64_C(1) << (((unsigned char)first * 27u + (unsigned char)last * 3u + len) & 63));
 }
-static inline int vci_rec_may_have(const struct vci_rec *o, char first, size_t len)
+static inline int vci_rec_may_have(const struct vci_rec *o, char first, char last, size_t len)
 {
-    return o && o->type == VCI_REC_OBJECT && (o->num & vci_rec_name(first, len));
+    return o && o->type == VCI_REC_OBJECT && (o->num & vci_rec_name(first, last, len));
 }
 /* The member of that type, whose name has `len` bytes; NULL when there is none, or `o` is no object. */
 const struct vci_rec *vci_rec_find(const struct vci_rec *o, const char *key, size_t len, enum vci_rec_type type);
 static inline const struct vci_rec *vci_rec_get(const struct vci_rec *o, const char *key, enum vci_rec_type type)
 {
-    return vci_rec_find(o, key, strlen(key), type);
+    size_t len = strlen(key);
+    return vci_rec_may_have(o, *key, len ? key[len - 1] : '\0', len) ? vci_rec_find(o, key, len, type) : NULL;
 }
 /* The same for a number, or `def`. */
 static inline int64_t vci_rec_int(const struct vci_rec *o, const char *key, int64_t def)

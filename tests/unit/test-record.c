@@ -150,10 +150,39 @@ static void changed_bytes(void **state)
     }
 }
 
+/* Members are found by their names, also where another name has the same bit. */
+static void members(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"\":1,\"key\":2,\"key\":3,\"in\":{\"deep\":4},\"list\":[{\"deep\":5}]}";
+    struct vci_doc d;
+    char name[4] = "k??";
+    size_t same = 0;
+    assert_int_equal(parse(&d, text, sizeof text - 1), 0);
+    assert_int_equal(vci_rec_int(d.rec, "", 0), 1);
+    assert_int_equal(vci_rec_int(d.rec, "key", 0), 2); /* the first one */
+    assert_int_equal(vci_rec_int(d.rec, "deep", 0), 0);
+    assert_int_equal(vci_rec_int(vci_rec_get(d.rec, "in", VCI_REC_OBJECT), "deep", 0), 4);
+    const struct vci_rec *list = vci_rec_get(d.rec, "list", VCI_REC_ARRAY);
+    assert_int_equal(vci_rec_int(vci_rec_first(list), "deep", 0), 5);
+    assert_null(vci_rec_get(list, "deep", VCI_REC_INT));
+    assert_null(vci_rec_get(NULL, "key", VCI_REC_INT));
+    for (int c = 1; c < 256 * 256; c++) {
+        name[1] = (char)(c >> 8);
+        name[2] = (char)c;
+        size_t len = strlen(name);
+        same += vci_rec_name('k', name[len - 1], len) == vci_rec_name('k', 'y', 3);
+        assert_int_equal(vci_rec_int(d.rec, name, 0), strcmp(name, "key") == 0 ? 2 : 0);
+    }
+    assert_true(same > 1);
+    vci_doc_done(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(members),
         cmocka_unit_test(texts),
         cmocka_unit_test(refused),
         cmocka_unit_test(changed_bytes),
