@@ -580,6 +580,7 @@ int vci_pod_teardown(struct vci_pod *pod, int graceful, vc_error **err)
         for (size_t i = 0; order[k] == VC_KIND_PROXY && i < pod->n_ctrs; i++)
             vci_ctr_end_shims(pod, pod->ctrs[i], vcs_now_ns() + (graceful ? REPORT_NS : 1));
     }
+    vci_store_ending_over(&pod->dir, 0);
     for (size_t i = 0; i < pod->n_ctrs; i++) {
         vci_autoerror vc_error *e = NULL;
         if (vci_rootfs_unmount(pod, pod->ctrs[i]->id, &e) < 0) /* it is in the ledger still, which finds it anywhere */

@@ -206,10 +206,11 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
     struct vci_inst *shim = vci_stack_get(pod, VC_KIND_SHIM, deadline, err);
     if (!shim)
         return vci_rc(err);
-    int run = shim->caps & VC_SHIM_CAP_NONE ? -1 : vci_store_run(&pod->dir, 1, err);
-    if (!(shim->caps & VC_SHIM_CAP_NONE) && run < 0)
+    /* Who stands for the shim reports the status without the pod's lock, and so cannot make the directory. */
+    int run = vci_store_run(&pod->dir, 1, err);
+    if (run < 0)
         return run;
-    if (run >= 0 && mkdirat(run, "exit", 0700) < 0 && errno != EEXIST)
+    if (!(shim->caps & VC_SHIM_CAP_NONE) && mkdirat(run, "exit", 0700) < 0 && errno != EEXIST)
         return vci_fail(err, vci_code_of(errno), errno, "cannot make %s/exit", pod->dir.run_path);
     vci_exit_name(name, sizeof name, ctr, exec_id);
     if (asprintf(&file, "%s/%s", pod->dir.run_path, name) < 0) {
@@ -356,6 +357,13 @@ size_t vci_pod_end_lost_shims(struct vci_pod *pod)
     return ended + vci_hooks_end_strays(pod);
 }
 
+static void drop_spec(const struct vci_pod *pod, const char *ctr)
+{
+    char name[160];
+    spec_name(name, sizeof name, ctr);
+    unlinkat(pod->dir.state_fd, name, 0);
+}
+
 int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
 {
     int rc = 0;
@@ -381,10 +389,8 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     for (size_t i = 0; i < c->n_execs; i++)
         vci_exit_remove(&pod->dir, c->id, c->execs[i].id);
     vci_hooks_poststop(pod, c);
-    char name[160];
-    spec_name(name, sizeof name, c->id);
-    if (pod->dir.state_fd >= 0)
-        unlinkat(pod->dir.state_fd, name, 0);
+    if (!pod->dir.later.len) /* the record says already that this is half a container */
+        drop_spec(pod, c->id);
     return 0;
 }
 
@@ -501,9 +507,7 @@ static int ctr_create(struct vci_pod *pod, vc_context *ctx, const char *id, cons
         *ret = VCS_TAKE_PTR(copy);
         return 0;
     }
-    char name[160];
-    spec_name(name, sizeof name, c->id);
-    unlinkat(pod->dir.state_fd, name, 0);
+    drop_spec(pod, c->id);
     c->state = VCI_MAKING;
     if (left == 0)
         vci_pod_drop(pod, c);
@@ -692,8 +696,12 @@ static int ctr_delete(struct vci_pod *pod, vc_context *ctx, const char *id, cons
         rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(ctx, "call_timeout"), err);
     if (rc < 0)
         return rc;
+    int noted = !pod->dir.later.len;
     vci_pod_drop(pod, c);
-    return vci_pod_save(pod, err);
+    rc = vci_pod_save(pod, err);
+    if (rc == 0 && !noted)
+        drop_spec(pod, ctr);
+    return rc;
 }
 
 int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err)

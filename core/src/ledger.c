@@ -350,9 +350,14 @@ int vci_ledger_writable(struct vci_pod_dir *dir, vc_error **err)
     int run = vci_store_run(dir, 0, NULL);
     if (run < 0 || fstatat(run, "ledger", &st, AT_SYMLINK_NOFOLLOW) < 0)
         return 0; /* what is wrong with it is said by who reads it */
+    vci_autoerror vc_error *e = NULL;
     pthread_mutex_lock(&ledger_mutex);
-    int r = S_ISREG(st.st_mode) ? prepare(dir, err) : 0;
+    int r = S_ISREG(st.st_mode) ? prepare(dir, &e) : 0;
     pthread_mutex_unlock(&ledger_mutex);
+    if (r == VC_ERR_RESOURCE) /* a full disk: what is ended makes room, and that it is gone need not be noted */
+        return 0;
+    if (r && err)
+        *err = VCS_TAKE_PTR(e);
     return r;
 }
 

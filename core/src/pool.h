@@ -2,7 +2,7 @@
 /* pool.h: VMs that were started from a template beforehand and wait, paused, for a pod.
  *
  *   RUN_ROOT/pool                  flock of whoever fills the pool
- *   RUN_ROOT/pool/ID/lock          flock while it is made, given to a pod or ended
+ *   RUN_ROOT/pool/ID               flock while it is made, given to a pod or ended
  *   RUN_ROOT/pool/ID/ledger        as that of a pod
  *   RUN_ROOT/pool/ID/vm.json       as pod.json of a pod; with "op" while it is made, and gone once a pod takes it
  *   RUN_ROOT/pool/ID/key           what its template was made with

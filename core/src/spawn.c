@@ -262,7 +262,7 @@ static int record_and_release(struct vci_pod_dir *dir, uint32_t type, const char
         *out = proc;
         return 0;
     }
-    vcs_proc_kill(&proc, SIGKILL);
+    kill(pid, SIGKILL); /* our child, which nobody has reaped: it needs no descriptor, as vcs_proc_kill does */
     int left = vcs_proc_wait(&proc, vcs_now_ns() + END_NS, NULL);
     if (left < 0 && left != -ETIMEDOUT) { /* no descriptor for looking: it goes when it reads the end of file */
         shutdown(gate, SHUT_RDWR);

@@ -25,6 +25,7 @@
 #include "store.h"
 
 #define ENDING         "ending"
+#define TAKE_OVER_TRIES 50 /* a millisecond each */
 #define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
 
 /* mkdir -p, mode 0700 for what is new. */
@@ -101,8 +102,10 @@ void vci_store_close(struct vci_pod_dir *dir)
     close_fd(&run);
     close_fd(&dir->ledger_fd);
     close_fd(&dir->ending_fd);
-    close_fd(&dir->state_fd); /* and with it the lock */
+    if (dir->locked)
+        flock(dir->state_fd, LOCK_UN); /* what the program may have forked meanwhile has a copy of the descriptor */
     dir->locked = 0;
+    close_fd(&dir->state_fd);
     free(dir->run_path);
     dir->run_path = NULL;
     vci_out_done(&dir->later);
@@ -273,9 +276,10 @@ void vci_store_ending_over(struct vci_pod_dir *dir, int all)
         dir->ending = 0;
     if (dir->ending) {
         write_ending(dir);
-    } else if (dir->ending_fd >= 0) {
+    } else if (dir->ending_fd >= 0 || (all && !dir->ending_known && !dir->fresh)) {
         unlinkat(dir->state_fd, ENDING, 0);
         close_fd(&dir->ending_fd);
+        dir->ending_known = 1;
     }
 }
 
@@ -296,6 +300,12 @@ static int make_pod_dir(const struct vci_pod_dir *d, const char *path)
     return vci_make_dir(path);
 }
 
+/* Is there a record, or a run directory? */
+static int is_pod(const struct vci_pod_dir *d, int state_fd)
+{
+    return faccessat(state_fd, vci_store_state_file(d), F_OK, AT_SYMLINK_NOFOLLOW) == 0 || access(d->run_path, F_OK) == 0;
+}
+
 /* There is a directory of this name already.  1: it was no pod, and is gone: begin again. */
 static int take_over(const struct vci_pod_dir *d, const char *state, vc_error **err)
 {
@@ -303,11 +313,17 @@ static int take_over(const struct vci_pod_dir *d, const char *state, vc_error **
     vcs_autoclose int fd = open_dir(state);
     if (fd == -ENOENT)
         return 1;
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+    if (fd < 0)
         return taken(d->id, err);
+    for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        /* One that looks holds it for a moment; one that makes this pod, or removes it, for longer. */
+        if (is_pod(d, fd) || tries == TAKE_OVER_TRIES)
+            return taken(d->id, err);
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
     if (fstat(fd, &st) == 0 && st.st_nlink == 0)
         return 1;
-    if (faccessat(fd, vci_store_state_file(d), F_OK, AT_SYMLINK_NOFOLLOW) == 0 || access(d->run_path, F_OK) == 0)
+    if (is_pod(d, fd))
         return taken(d->id, err);
     int r = vcs_remove_tree(AT_FDCWD, state);
     return r < 0 && r != -ENOENT ? taken(d->id, err) : 1;
@@ -325,10 +341,8 @@ static int create_state(struct vci_pod_dir *d, const char *state, vc_error **err
     r = d->state_fd = open_dir(state);
     if (r == -ENOENT)
         return 1;
-    if (r < 0) {
-        rmdir(state);
+    if (r < 0) /* it may be another one's by now, so it stays: it is no pod */
         return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot open %s", d->id, state);
-    }
     /* One that asks for a pod of this id, or collects what is left over, may hold the lock for a moment. */
     r = lock_pod(d, state, VCI_LOCK_EXCLUSIVE, vcs_now_ns() + CREATE_LOCK_NS, err);
     vci_fault_point("store-locked");
@@ -374,8 +388,9 @@ int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_di
 /* Open the run directory, or make it.  -errno, or a code with its error. */
 static int open_run(const struct vci_pod_dir *d, int make, vc_error **err)
 {
+    struct stat st;
     int fd = open_dir(d->run_path);
-    if (fd == -ENOENT && make) {
+    if (fd == -ENOENT && make && d->locked) { /* else somebody may be removing the pod */
         int r = make_pod_dir(d, d->run_path);
         vci_fault_point("store-run-dir-made");
         if (r < 0 && r != -EEXIST)
@@ -387,6 +402,9 @@ static int open_run(const struct vci_pod_dir *d, int make, vc_error **err)
     if (fd < 0)
         return vci_fail(err, vci_code_of(fd), fd, "pod \"%s\": cannot open %s", d->id, d->run_path);
     int r = check_owner(d, fd, d->run_path, err);
+    /* Without the lock it may be that of the next pod of this name. */
+    if (r == 0 && !d->locked && d->state_fd >= 0 && fstat(d->state_fd, &st) == 0 && st.st_nlink == 0)
+        r = vci_fail(err, VC_ERR_NOTFOUND, 0, "pod \"%s\" was deleted meanwhile", d->id);
     if (r)
         close(fd);
     return r ? r : fd;

@@ -258,6 +258,27 @@ static void check_nothing(const char *name, int at)
                  name, at, dirs, user, mounts, procs);
 }
 
+/* A process that was just being started holds its parent's locks until it has seen that the parent is gone: gc leaves
+ * alone what is locked. */
+static void await_locks(const char *below)
+{
+    char path[PATH_MAX + 600];
+    PT_PATH(path, "%s/%s", pt_root, below);
+    DIR *d = opendir(path);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        PT_PATH(path, "%s/%s/%s", pt_root, below, e->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        assert_int_equal(flock(fd, LOCK_EX), 0);
+        close(fd);
+    }
+    if (d)
+        closedir(d);
+}
+
 static void (*after_each)(const char *name); /* what else must be true then; NULL = nothing */
 
 static int total;
@@ -274,6 +295,7 @@ static void walk(const char *name, int (*prepare)(vc_context *), int (*victim)(v
         }
         assert_int_equal(WTERMSIG(status), SIGKILL);
         check_answers(name, at);
+        await_locks("state/pods");
         /* By gc first, or by a forced delete alone, after which gc has nothing to do. */
         if (at % 2 && in_child(do_gc, 0) != 0)
             fail_msg("%s killed at point %d: gc failed", name, at);
@@ -447,6 +469,7 @@ static void test_survivors(void **state)
             if (!WIFSIGNALED(in_child(victims[v], at)))
                 break;
             struct vc_pod_status *s = NULL;
+            await_locks("state/pods");
             assert_int_equal(in_child(do_gc, 0), 0);
             reap_adopted();
             vc_context *ctx = context();
@@ -462,6 +485,51 @@ static void test_survivors(void **state)
         }
         assert_int_equal(in_child(do_delete, 0), 0);
         check_nothing("survivor", 0);
+    }
+}
+
+/* Without a guest, notes wait for the ledger. */
+static int mock_make_stopped(vc_context *ctx)
+{
+    ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    return vc_pod_run(ctx, pt_pod(&p, "k", 2), NULL, NULL) < 0 ? -1 : vc_pod_stop(ctx, "k", VC_FORCE, NULL);
+}
+
+static int mock_ctr_delete(vc_context *ctx)
+{
+    (void)ctx;
+    return do_ctr_delete(pt_context("mock", NULL, NULL, NULL, NULL));
+}
+
+static int mock_gc_start(vc_context *ctx)
+{
+    ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    int rc = vc_gc(ctx, NULL, NULL, NULL, NULL);
+    return rc < 0 ? rc : do_start(ctx);
+}
+
+static int mock_delete(vc_context *ctx)
+{
+    (void)ctx;
+    return do_delete(pt_context("mock", NULL, NULL, NULL, NULL));
+}
+
+/* A container whose removal was killed is whole, half (and gc removes it) or gone; its pod can be started. */
+static void test_half_removed(void **state)
+{
+    (void)state;
+    for (int at = 1;; at++) {
+        assert_int_equal(in_child(mock_make_stopped, 0), 0);
+        int status = in_child(mock_ctr_delete, at);
+        await_locks("state/pods");
+        if (in_child(mock_gc_start, 0) != 0)
+            fail_msg("container delete killed at point %d: the pod cannot be started", at);
+        assert_int_equal(in_child(mock_delete, 0), 0);
+        check_nothing("container delete (mock)", at);
+        if (!WIFSIGNALED(status)) {
+            assert_in_range(at, 2, MAX_POINTS - 1);
+            break;
+        }
     }
 }
 
@@ -570,27 +638,6 @@ static int gc_templates(vc_context *ctx)
 {
     (void)ctx;
     return vc_gc(template_context(), NULL, NULL, NULL, NULL);
-}
-
-/* A process that was just being started holds its parent's locks until it has seen that the parent is gone: gc leaves
- * alone what is locked. */
-static void await_locks(const char *below)
-{
-    char path[PATH_MAX + 600];
-    PT_PATH(path, "%s/%s", pt_root, below);
-    DIR *d = opendir(path);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        PT_PATH(path, "%s/%s/%s", pt_root, below, e->d_name);
-        int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            continue;
-        assert_int_equal(flock(fd, LOCK_EX), 0);
-        close(fd);
-    }
-    if (d)
-        closedir(d);
 }
 
 /* After gc there is a whole template or none, and the next pod gets its VM from one. */
@@ -720,7 +767,7 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors), cmocka_unit_test(test_half_removed),
                                         cmocka_unit_test(test_pause_again), cmocka_unit_test(test_hooks),
                                         cmocka_unit_test(test_templates), cmocka_unit_test(test_all_reached) };
     return cmocka_run_group_tests(tests, setup, pt_teardown);

@@ -212,6 +212,29 @@ static void test_reason_stays(void **state)
     vc_context_free(ctx);
 }
 
+/* ---- a teardown that fails ---- */
+
+/* All plugins came back, so the next attempt asks all of them again. */
+static void test_teardown_fails(void **state)
+{
+    (void)state;
+    static const char line[] = "{\"add\":9999,\"owner\":\"core\",\"name\":\"/of/a/newer/release\"}\n";
+    char text[SV_TEXT], path[SV_PATH];
+    vc_context *ctx = context(NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "newer", 1), NULL, &err));
+    size_t n = sv_read("run/pods/newer/ledger", text);
+    memcpy(text + n, line, sizeof line);
+    sv_write("run/pods/newer/ledger", text, n + sizeof line - 1);
+    for (int i = 0; i < 3; i++) {
+        PT_FAILS(VC_ERR_UNSUPPORTED, "newer release", vc_pod_stop(ctx, "newer", VC_FORCE, &err));
+        assert_int_equal(access(sv_path("state/pods/newer/ending", path), F_OK), -1);
+    }
+    sv_write("run/pods/newer/ledger", "", 0);
+    PT_OK(vc_pod_delete(ctx, "newer", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* ---- disks ---- */
 
 static struct vc_device_info disk, *disks[] = { &disk };
@@ -333,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_half_in_record),
         cmocka_unit_test(test_former_shim),
         cmocka_unit_test(test_reason_stays),
+        cmocka_unit_test(test_teardown_fails),
         cmocka_unit_test(test_disk_descriptor),
         cmocka_unit_test(test_disk_left),
     };

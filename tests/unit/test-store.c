@@ -3,11 +3,26 @@
 #include "core-util.h"
 
 #include <pthread.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "store.h"
 
 static vc_context *ctx;
+static int looking = -1, refused; /* a lock that somebody else has, until it was asked for some times */
+
+/* In place of libc's. */
+int flock(int fd, int how)
+{
+    int r = (int)syscall(SYS_flock, fd, how), sys = errno;
+    if (r < 0 && looking >= 0 && ++refused == 3) {
+        close(looking);
+        looking = -1;
+    }
+    errno = sys;
+    return r;
+}
 
 static int setup(void **state)
 {
@@ -218,8 +233,64 @@ static void empty_directories(void **state)
     create("a", &d);
     vci_store_close(&d);
     put_file("state/pods/a/pod.json.new", "{", 0600);
+    /* One who looks has its lock for a moment. */
+    looking = open(tmp_path("state/pods/a"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(looking, LOCK_SH), 0);
     assert_int_equal(vci_store_create(ctx, "a", &d, NULL), 0);
     assert_false(there("state/pods/a/pod.json.new"));
+    assert_int_equal(refused, 3);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
+/* Who has opened a pod without its lock can neither make its run directory nor meet that of the next pod of this name. */
+static void deleted_meanwhile(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d, e;
+    vc_error *err = NULL;
+    create("a", &d);
+    assert_int_equal(write_sample(&d, 1), 0);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &e, NULL), 0);
+    assert_error(vci_store_run(&e, 1, &err), &err, VC_ERR_NOTFOUND, "pod \"a\" has no run directory");
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+    assert_error(vci_store_run(&e, 1, &err), &err, VC_ERR_NOTFOUND, "pod \"a\" has no run directory");
+    assert_false(there("run/pods/a"));
+    create("a", &d);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
+    assert_error(vci_store_run(&e, 0, &err), &err, VC_ERR_NOTFOUND, "pod \"a\" was deleted meanwhile");
+    vci_store_close(&e);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
+/* Which plugin did not come back: it is on disk while it is away, and others that came back are not. */
+static void what_is_ending(void **state)
+{
+    (void)state;
+    struct vci_pod_dir d;
+    create("a", &d);
+    assert_int_equal(write_sample(&d, 1), 0);
+    assert_int_equal(vci_store_ending_failed(&d, 1), 0);
+    vci_store_ending_begin(&d, 1);
+    assert_true(there("state/pods/a/ending"));
+    vci_store_ending_done(&d, 1);
+    vci_store_ending_over(&d, 0);
+    assert_false(there("state/pods/a/ending"));
+    vci_store_ending_begin(&d, 2);
+    vci_store_ending_done(&d, 2);
+    vci_store_ending_begin(&d, 3);
+    vci_store_close(&d); /* and never came back */
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_ending_failed(&d, 2), 0);
+    assert_int_equal(vci_store_ending_failed(&d, 3), 1);
+    vci_store_ending_begin(&d, 4);
+    vci_store_ending_done(&d, 4);
+    vci_store_ending_over(&d, 0);
+    vci_store_close(&d);
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(vci_store_ending_failed(&d, 3), 1);
+    assert_int_equal(vci_store_ending_failed(&d, 4), 0);
+    vci_store_ending_over(&d, 1);
+    assert_false(there("state/pods/a/ending"));
     assert_int_equal(vci_store_remove(&d, NULL), 0);
 }
 
@@ -470,6 +541,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(taken_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(half_pods, setup, teardown),
         cmocka_unit_test_setup_teardown(empty_directories, setup, teardown),
+        cmocka_unit_test_setup_teardown(deleted_meanwhile, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_ending, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_states, setup, teardown),
         cmocka_unit_test_setup_teardown(large_state, setup, teardown),

@@ -528,6 +528,39 @@ static void test_full_disk(void **state)
     vc_context_free(ctx);
 }
 
+/* A ledger that is to be made shorter, too, for which there is no room. */
+static void test_full_disk_long_ledger(void **state)
+{
+    (void)state;
+    static const char line[] = "{\"del\":4000000000}\n";
+    char path[PATH_MAX + 64];
+    vc_context *ctx = context();
+    for (int delete = 0; delete < 2; delete++) {
+        if (!mount_disks("size=256k,mode=755")) {
+            print_message("no disk can be mounted here\n");
+            break;
+        }
+        begin(ctx);
+        PT_PATH(path, "%s/run/pods/bad/ledger", pt_root);
+        int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        for (size_t n = 0; n < 140000; n += sizeof line - 1)
+            assert_int_equal(write(fd, line, sizeof line - 1), sizeof line - 1);
+        close(fd);
+        fill_up("run", 0);
+        if (delete)
+            PT_OK(vc_pod_delete(ctx, "bad", VC_FORCE, &err));
+        else
+            PT_OK(vc_pod_stop(ctx, "bad", VC_FORCE, &err));
+        sv_remove("run/filler");
+        PT_OK(vc_pod_delete(ctx, "good", VC_FORCE, &err));
+        if (!delete)
+            PT_OK(vc_pod_delete(ctx, "bad", VC_FORCE, &err));
+        unmount_disks();
+        pt_nothing_left();
+    }
+    vc_context_free(ctx);
+}
+
 static void read_only(const char *below, int on)
 {
     char path[PATH_MAX + 64];
@@ -587,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_template_files),
         cmocka_unit_test(test_pool_files),
         cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_full_disk_long_ledger),
         cmocka_unit_test(test_read_only),
     };
     if (getenv("PT_ONLY"))

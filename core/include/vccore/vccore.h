@@ -452,7 +452,7 @@ VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *cont
  * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "making": half
- * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or started. */
+ * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
 /* Run one more process; its shim exits with its status. */
 VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,

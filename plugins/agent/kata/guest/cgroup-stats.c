@@ -131,8 +131,8 @@ static Agent__MemoryStats *memory_stats(struct vca_cgroup *cg)
         *events = '\0';
     s->use_hierarchy = 1;
     s->cache = vca_cgroup_key(text, "file");
-    s->usage = memory_data(number(cg, "memory.current"), number(cg, "memory.peak"), vca_cgroup_key(events, "max"),
-                           number(cg, "memory.max"));
+    uint64_t current = number(cg, "memory.current"); /* before the peak, which is not below it then */
+    s->usage = memory_data(current, number(cg, "memory.peak"), vca_cgroup_key(events, "max"), number(cg, "memory.max"));
     s->swap_usage = memory_data(number(cg, "memory.swap.current"), 0, 0, number(cg, "memory.swap.max"));
     s->kernel_usage = memory_data(vca_cgroup_key(text, "kernel"), 0, 0, UINT64_MAX);
     /* The map has the one event that the protocol has no place for, too: processes that were killed. */
