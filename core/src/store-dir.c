@@ -26,6 +26,7 @@
 
 #define ENDING         "ending"
 #define TAKE_OVER_TRIES 50 /* a millisecond each */
+#define CREATE         (-1) /* in the place of a VCI_LOCK_* */
 #define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
 
 /* mkdir -p, mode 0700 for what is new. */
@@ -189,6 +190,12 @@ int vci_store_held(const struct vci_pod_dir *dir)
     return 0;
 }
 
+static int cannot_lock(const struct vci_pod_dir *d, const char *state, vc_error **err)
+{
+    return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot lock the directory %s%s", d->id, state,
+                    errno == EBADF || errno == ENOLCK ? " (state_root must be on a local file system)" : "");
+}
+
 /* flock with a deadline.  The kernel has no flock with a timeout, and a thread that waits in one cannot be told to
  * stop, so it is tried again after 1 to 50 ms: only a caller that must wait for another one's whole operation pays. */
 static int take_lock(const struct vci_pod_dir *d, const char *state, int how, int64_t deadline_ns, vc_error **err)
@@ -199,8 +206,7 @@ static int take_lock(const struct vci_pod_dir *d, const char *state, int how, in
         if (errno == EINTR)
             continue;
         if (errno != EWOULDBLOCK)
-            return vci_fail(err, VC_ERR_IO, errno, "pod \"%s\": cannot lock the directory %s%s", d->id, state,
-                            errno == EBADF || errno == ENOLCK ? " (state_root must be on a local file system)" : "");
+            return cannot_lock(d, state, err);
         if (how == VCI_LOCK_QUIET)
             return vci_fail(err, VC_ERR_BUSY, 0, "\"%s\" is in use", d->id);
         if (how == VCI_LOCK_TRY) {
@@ -314,9 +320,11 @@ static int take_over(const struct vci_pod_dir *d, const char *state, vc_error **
     if (fd == -ENOENT)
         return 1;
     if (fd < 0)
-        return taken(d->id, err);
+        return vci_fail(err, vci_code_of(fd), fd, "pod \"%s\": cannot open %s", d->id, state);
     for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
         /* One that looks holds it for a moment; one that makes this pod, or removes it, for longer. */
+        if (errno != EWOULDBLOCK)
+            return cannot_lock(d, state, err);
         if (is_pod(d, fd) || tries == TAKE_OVER_TRIES)
             return taken(d->id, err);
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
@@ -326,7 +334,7 @@ static int take_over(const struct vci_pod_dir *d, const char *state, vc_error **
     if (is_pod(d, fd))
         return taken(d->id, err);
     int r = vcs_remove_tree(AT_FDCWD, state);
-    return r < 0 && r != -ENOENT ? taken(d->id, err) : 1;
+    return r < 0 && r != -ENOENT ? vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot remove %s", d->id, state) : 1;
 }
 
 /* The state directory of a new pod, locked.  1: begin again. */
@@ -351,38 +359,6 @@ static int create_state(struct vci_pod_dir *d, const char *state, vc_error **err
         return taken(d->id, err);
     }
     return r;
-}
-
-static int create_in(const vc_context *ctx, int pool, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    char run[PATH_MAX], state[PATH_MAX];
-    int r = vci_store_paths(ctx, pool, id, run, state, err);
-    if (r == 0)
-        r = vci_store_check_roots(ctx, 1, err);
-    if (r)
-        return r;
-    do {
-        struct vci_pod_dir d;
-        r = dir_init(&d, ctx, pool, id, run, err);
-        if (r == 0)
-            r = create_state(&d, state, err);
-        d.fresh = 1;
-        if (r == 0)
-            *ret = d;
-        else
-            vci_store_close(&d);
-    } while (r == 1);
-    return r;
-}
-
-int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    return create_in(ctx, 0, id, ret, err);
-}
-
-int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
-{
-    return create_in(ctx, 1, id, ret, err);
 }
 
 /* Open the run directory, or make it.  -errno, or a code with its error. */
@@ -466,26 +442,38 @@ static int open_once(struct vci_pod_dir *d, const char *state, int lock, int64_t
     return lock == VCI_LOCK_NONE ? check_owner(d, d->state_fd, state, err) : lock_pod(d, state, lock, deadline_ns, err);
 }
 
+/* lock: VCI_LOCK_*, or CREATE. */
 static int open_in(const vc_context *ctx, int pool, const char *id, int lock, int64_t deadline_ns,
                    struct vci_pod_dir *ret, vc_error **err)
 {
     char run[PATH_MAX], state[PATH_MAX];
     int r = vci_store_paths(ctx, pool, id, run, state, err);
     if (r == 0)
-        r = vci_store_check_roots(ctx, 0, err);
+        r = vci_store_check_roots(ctx, lock == CREATE, err);
     if (r)
         return r;
     do {
         struct vci_pod_dir d;
         r = dir_init(&d, ctx, pool, id, run, err);
         if (r == 0)
-            r = open_once(&d, state, lock, deadline_ns, err);
+            r = lock == CREATE ? create_state(&d, state, err) : open_once(&d, state, lock, deadline_ns, err);
+        d.fresh = lock == CREATE;
         if (r == 0)
             *ret = d;
         else
             vci_store_close(&d);
     } while (r == 1);
     return r;
+}
+
+int vci_store_create(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+{
+    return open_in(ctx, 0, id, CREATE, 0, ret, err);
+}
+
+int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_dir *ret, vc_error **err)
+{
+    return open_in(ctx, 1, id, CREATE, 0, ret, err);
 }
 
 int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret,

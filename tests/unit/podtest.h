@@ -250,4 +250,16 @@ static inline void pt_nothing_left(void)
         vc_error_free(err);                                                                                            \
     } while (0)
 
+/* A process of this one that does nothing, for long. */
+static inline pid_t pt_sleeper(void)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
 #endif

@@ -115,17 +115,6 @@ static void test_half_in_record(void **state)
 
 /* ---- the shim that another process stands for ---- */
 
-static pid_t sleeper(void)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
-        _exit(127);
-    }
-    return pid;
-}
-
 static int32_t pid_of(vc_context *ctx, const char *ctr)
 {
     struct vc_container_status *s = NULL;
@@ -159,7 +148,7 @@ static void test_former_shim(void **state)
     for (int ended = 0; ended < 2; ended++) {
         PT_OK(vc_pod_run(ctx, pt_pod(&p, "s", 2), NULL, &err));
         int32_t shim = pid_of(ctx, "c0"), other = pid_of(ctx, "c1");
-        pid_t stand_in = sleeper();
+        pid_t stand_in = pt_sleeper();
         PT_OK(vc_container_set_pid(ctx, "s", "c0", stand_in, &err));
         assert_true(in_ledger(shim));
         if (ended)

@@ -556,17 +556,6 @@ static void test_oom_status(void **state)
 
 /* ---- set pid ---- */
 
-static pid_t sleeper(void)
-{
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        execl("/bin/sleep", "sleep", "1000", (char *)NULL);
-        _exit(127);
-    }
-    return pid;
-}
-
 static void *say_tid(void *arg)
 {
     int *pipes = arg, tid = (int)gettid();
@@ -603,7 +592,7 @@ static void test_set_pid(void **state)
     PT_FAILS(VC_ERR_INVAL, "1 is not the id", vc_container_set_pid(ctx, "s", "c0", 1, &err));
     PT_FAILS(VC_ERR_INVAL, "the calling one", vc_container_set_pid(ctx, "s", "c0", getpid(), &err));
     PT_FAILS(VC_ERR_NOTFOUND, "c7", vc_container_set_pid(ctx, "s", "c7", 2, &err));
-    pid_t gone = sleeper();
+    pid_t gone = pt_sleeper();
     kill(gone, SIGKILL);
     siginfo_t info;
     assert_int_equal(waitid(P_PID, (id_t)gone, &info, WEXITED | WNOWAIT), 0);
@@ -616,7 +605,7 @@ static void test_set_pid(void **state)
     vc_container_status_free(s);
 
     /* Its end is the container's end, and the shim is left alone, also by gc. */
-    pid_t stand_in = sleeper();
+    pid_t stand_in = pt_sleeper();
     PT_OK(vc_container_set_pid(ctx, "s", "c0", stand_in, &err));
     PT_OK(vc_container_status(ctx, "s", "c0", &s, &err));
     assert_int_equal(s->pid, stand_in);
@@ -634,12 +623,12 @@ static void test_set_pid(void **state)
     assert_int_equal(letter_of(shim), 'S');
 
     /* Stopping waits for it and then kills it. */
-    stand_in = sleeper();
+    stand_in = pt_sleeper();
     PT_OK(vc_container_set_pid(ctx, "s", "c1", stand_in, &err));
     PT_OK(vc_container_stop(ctx, "s", "c1", 1, &err));
     assert_ctr(ctx, "s", "c1", "stopped");
     assert_int_equal(kill(stand_in, 0), -1);
-    stand_in = sleeper();
+    stand_in = pt_sleeper();
     PT_OK(vc_container_set_pid(ctx, "s", "c2", stand_in, &err));
     PT_OK(vc_pod_stop(ctx, "s", VC_FORCE, &err));
     assert_int_equal(kill(stand_in, 0), -1);

@@ -526,11 +526,17 @@ static void lists(void **state)
 static void says_what_it_cannot_make(void **state)
 {
     (void)state;
-    struct vci_pod_dir d;
+    struct vci_pod_dir d, e;
     vc_error *err = NULL;
     put_file("state", "a file where the root should be", 0600);
     assert_error(vci_store_create(ctx, "a", &d, &err), &err, VC_ERR_INVAL, "cannot make the directory");
     assert_false(there("run/pods/a"));
+    /* What stands in the place of a pod and is no directory is named. */
+    assert_int_equal(unlink(tmp_path("state")), 0);
+    create("b", &d);
+    put_file("state/pods/a", "", 0600);
+    assert_error(vci_store_create(ctx, "a", &e, &err), &err, VC_ERR_INVAL, "state/pods/a");
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
 }
 
 int main(void)
