@@ -258,7 +258,7 @@ static int start_vm(struct vci_pod *pod, int boot, int64_t deadline, struct orig
         rc = vci_vm_note_pids(pod, deadline, err);
     if (rc == 0)
         vci_phase(pod->ctx, pod->dir.id, "vmm-started");
-    snprintf(pod->template_id, sizeof pod->template_id, "%s", rc == 0 ? o->id : "");
+    vci_join(pod->template_id, sizeof pod->template_id, rc == 0 ? o->id : "", NULL);
     pod->from_pool = rc == 0 && o->pool;
     return rc;
 }

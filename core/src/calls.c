@@ -67,9 +67,8 @@ static void note_used(int i)
 /* At most size - 1 bytes: the last byte of a field is never anything but 0, so that every reader finds an end. */
 static void put(char *field, size_t size, const char *text)
 {
-    size_t n = strnlen(text, size - 1);
-    memcpy(field, text, n);
-    field[n] = '\0';
+    if (!memccpy(field, text, '\0', size - 1))
+        field[size - 1] = '\0';
 }
 
 int vci_calls_enter(uint32_t kind, const char *name, const char *path, const char *member)

@@ -481,14 +481,15 @@ const char *vci_conf_plugin(const struct vci_conf *conf, uint32_t kind)
 static void section_name(uint32_t kind, const char *plugin, char *buf, size_t size)
 {
     vci_join(buf, size, vci_kind_name(kind), "_", plugin, NULL);
-    for (char *p = buf; *p; p++)
-        if (*p == '-')
-            *p = '_';
+    for (char *p = buf; (p = strchr(p, '-'));)
+        *p = '_';
 }
 
 const struct vci_group *vci_conf_group(const struct vci_conf *conf, uint32_t kind, const char *plugin)
 {
     char name[64];
+    if (!conf->groups)
+        return NULL;
     section_name(kind, plugin, name, sizeof(name));
     for (const struct vci_group *g = conf->groups; g; g = g->next)
         if (!strcmp(g->name, name))

@@ -14,12 +14,14 @@ struct vci_log {
     uint32_t level, format;
 };
 struct vci_running;
+struct vci_plugin;
 struct vc_context {
     struct vci_conf *conf;
     struct vci_log log;
     char *run_root, *state_root, *plugin_dir, *libexec_dir, *data_dir, *config_file; /* absolute, no slash at the end */
     char *template_dir;                                                              /* likewise */
     atomic_int roots_fit; /* the roots were found to belong together */
+    _Atomic(struct vci_plugin *) last[VC_KIND_NETWORK + 1]; /* plugins of plugin_dir that were asked for last, by kind */
     void (*progress)(void *arg, const char *text); /* NULL = nobody listens */
     void *progress_arg;
     void (*phase)(void *arg, const char *pod, const char *phase); /* likewise */

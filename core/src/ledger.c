@@ -134,16 +134,10 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
     vcs_autofree char *text = NULL;
     size_t size = 0;
     struct stat st;
-    vci_autoerror vc_error *e = NULL;
-    int run = vci_store_run(dir, 0, &e);
+    int run = vci_store_run_if_any(dir, err);
     *ret_size = 0;
-    if (run == VC_ERR_NOTFOUND)
-        return 0;
-    if (run < 0) {
-        if (err)
-            *err = VCS_TAKE_PTR(e);
-        return run;
-    }
+    if (run < 0)
+        return run == VC_ERR_NOTFOUND ? 0 : run;
     int there = fstatat(run, "ledger", &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (!there && errno == ENOENT)
         return 0;

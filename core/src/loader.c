@@ -192,6 +192,11 @@ static int load(vc_context *ctx, uint32_t kind, const char *name, const char *pa
 int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const struct vci_plugin **ret, vc_error **err)
 {
     char path[PATH_MAX];
+    struct vci_plugin *p = kind <= VC_KIND_NETWORK ? atomic_load(&ctx->last[kind]) : NULL;
+    if (p && !strcmp(p->desc.name, name)) {
+        *ret = p;
+        return 0;
+    }
     if (!vci_plugin_name_ok(name))
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "\"%s\" is not possible as the name of a plugin: 1 to 32 of a-z, 0-9 and \"-\", not first",
@@ -199,7 +204,7 @@ int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const stru
     if (vci_join(path, sizeof(path), ctx->plugin_dir, "/", vci_kind_name(kind), "/", name, ".so", NULL) < 0)
         return vci_fail(err, VC_ERR_CONFIG, 0, "the path of plugin_dir is too long");
     pthread_mutex_lock(&loader_mutex);
-    struct vci_plugin *p = loaded;
+    p = loaded;
     while (p && strcmp(p->path, path))
         p = p->next;
     int r = 0;
@@ -211,7 +216,9 @@ int vci_plugin_load(vc_context *ctx, uint32_t kind, const char *name, const stru
         }
     }
     pthread_mutex_unlock(&loader_mutex);
-    if (r == 0)
+    if (r == 0) {
+        atomic_store(&ctx->last[kind], p);
         *ret = p;
+    }
     return r;
 }

@@ -72,7 +72,7 @@ void vci_pod_init(struct vci_pod *pod, vc_context *ctx)
     pod->boot_same = 1;
     pod->netns_fd = -1;
     pod->dir.run_fd = VCI_NO_FD;
-    pod->dir.state_fd = pod->dir.ledger_fd = pod->dir.ending_fd = -1;
+    pod->dir.state_fd = pod->dir.ledger_fd = pod->dir.record_fd = -1;
 }
 
 void vci_ctr_free(struct vci_ctr *c)
@@ -183,7 +183,7 @@ struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c,
 /* ---- writing ---- */
 
 /* Of an array when key is NULL. */
-static void put_proc(struct vci_out *o, const char *key, const struct vc_proc *p)
+static inline void put_proc(struct vci_out *o, const char *key, const struct vc_proc *p)
 {
     if (p->pid <= 0 && key)
         return;
@@ -212,13 +212,13 @@ static void put_bytes(struct vci_out *o, const char *key, const char *s, size_t 
         o->bad = 1;
 }
 
-static void put_str(struct vci_out *o, const char *key, const char *s)
+static inline void put_str(struct vci_out *o, const char *key, const char *s)
 {
     if (s)
         put_bytes(o, key, s, strlen(s));
 }
 
-static void put_int(struct vci_out *o, const char *key, int64_t v)
+static inline void put_int(struct vci_out *o, const char *key, int64_t v)
 {
     if (v)
         vci_out_int(o, key, v);
@@ -644,7 +644,7 @@ const char *vci_pod_parse(struct vci_pod *pod, const struct vci_rec *o)
     if (from && (strlen(from) != sizeof pod->template_id - 1 ||
                  strspn(from, "0123456789abcdef") != sizeof pod->template_id - 1))
         return "\"template\" is not the id of a template";
-    snprintf(pod->template_id, sizeof pod->template_id, "%s", from ? from : "");
+    vci_join(pod->template_id, sizeof pod->template_id, from ? from : "", NULL);
     pod->from_pool = vci_rec_int(o, "from_pool", 0) != 0;
     pod->created_ns = vci_rec_int(o, "created_ns", 0);
     pod->proxy = proc_of(o, "proxy");

@@ -33,9 +33,8 @@ static char *room(struct vci_out *o, size_t n)
 }
 
 /* A comma where one is wanted, and the name, which has nothing to be escaped; `n` more bytes are for the value. */
-static char *begin(struct vci_out *o, const char *key, size_t n)
+static char *begin(struct vci_out *o, const char *key, size_t len, size_t n)
 {
-    size_t len = key ? strlen(key) : 0;
     char *t = room(o, n + len + 4);
     if (!t)
         return NULL;
@@ -56,9 +55,9 @@ static void end(struct vci_out *o, const char *t)
     o->len = (size_t)(t - o->text);
 }
 
-void vci_out_open(struct vci_out *o, const char *key, char bracket)
+void vci_out_open_n(struct vci_out *o, const char *key, size_t key_len, char bracket)
 {
-    char *t = begin(o, key, 1);
+    char *t = begin(o, key, key_len, 1);
     if (!t)
         return;
     *t++ = bracket;
@@ -74,12 +73,12 @@ void vci_out_close(struct vci_out *o, char bracket)
     end(o, t);
 }
 
-void vci_out_int(struct vci_out *o, const char *key, int64_t v)
+void vci_out_int_n(struct vci_out *o, const char *key, size_t key_len, int64_t v)
 {
     char digits[24];
     size_t at = sizeof digits;
     uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
-    char *t = begin(o, key, sizeof digits);
+    char *t = begin(o, key, key_len, sizeof digits);
     if (!t)
         return;
     do
@@ -91,7 +90,7 @@ void vci_out_int(struct vci_out *o, const char *key, int64_t v)
     end(o, t + (sizeof digits - at));
 }
 
-void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
+void vci_out_str_n(struct vci_out *o, const char *key, size_t key_len, const char *s, size_t len)
 {
     static const char hex[] = "0123456789abcdef", short_of[] = "btn\0fr"; /* from 8 on */
     size_t more = 2, first = 0; /* the quotes */
@@ -99,7 +98,7 @@ void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
         first++;
     for (size_t i = first; i < len; i++)
         more += (unsigned char)s[i] < 0x20 ? 5 : s[i] == '"' || s[i] == '\\';
-    char *t = begin(o, key, len + more);
+    char *t = begin(o, key, key_len, len + more);
     if (!t)
         return;
     *t++ = '"';
@@ -131,7 +130,7 @@ void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
 
 void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len)
 {
-    char *t = begin(o, key, len);
+    char *t = begin(o, key, key ? strlen(key) : 0, len);
     if (!t)
         return;
     memcpy(t, text, len);

@@ -21,13 +21,26 @@ struct vci_out {
     int bad;
 };
 /* '{' or '[', and '}' or ']'. */
-void vci_out_open(struct vci_out *o, const char *key, char bracket);
+void vci_out_open_n(struct vci_out *o, const char *key, size_t key_len, char bracket);
 void vci_out_close(struct vci_out *o, char bracket);
-void vci_out_int(struct vci_out *o, const char *key, int64_t v);
+void vci_out_int_n(struct vci_out *o, const char *key, size_t key_len, int64_t v);
 /* UTF-8, in which NUL may be. */
-void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len);
+void vci_out_str_n(struct vci_out *o, const char *key, size_t key_len, const char *s, size_t len);
 /* What is JSON already. */
 void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len);
+/* The same for keys that end with a NUL; most are constants, whose length then is one, too. */
+static inline void vci_out_open(struct vci_out *o, const char *key, char bracket)
+{
+    vci_out_open_n(o, key, key ? strlen(key) : 0, bracket);
+}
+static inline void vci_out_int(struct vci_out *o, const char *key, int64_t v)
+{
+    vci_out_int_n(o, key, key ? strlen(key) : 0, v);
+}
+static inline void vci_out_str(struct vci_out *o, const char *key, const char *s, size_t len)
+{
+    vci_out_str_n(o, key, key ? strlen(key) : 0, s, len);
+}
 /* What others have as an object of json-c; NULL is left out. */
 void vci_out_json(struct vci_out *o, const char *key, struct json_object *v);
 /* Hand over the text, with a NUL behind it: NULL without memory, now or before.  What is left is empty. */

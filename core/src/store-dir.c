@@ -24,7 +24,6 @@
 #include "lib/io.h"
 #include "store.h"
 
-#define ENDING         "ending"
 #define TAKE_OVER_TRIES 50 /* a millisecond each */
 #define CREATE         (-1) /* in the place of a VCI_LOCK_* */
 #define CREATE_LOCK_NS (INT64_C(10) * 1000000000)
@@ -84,7 +83,7 @@ static int open_dir(const char *path)
 
 static int dir_init(struct vci_pod_dir *d, const vc_context *ctx, int pool, const char *id, const char *run, vc_error **err)
 {
-    *d = (struct vci_pod_dir){ .ctx = ctx, .pool = pool, .run_fd = VCI_NO_FD, .state_fd = -1, .ledger_fd = -1, .ending_fd = -1 };
+    *d = (struct vci_pod_dir){ .ctx = ctx, .pool = pool, .run_fd = VCI_NO_FD, .state_fd = -1, .ledger_fd = -1, .record_fd = -1 };
     vci_join(d->id, sizeof(d->id), id, NULL);
     d->run_path = strdup(run);
     return d->run_path ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
@@ -102,7 +101,7 @@ void vci_store_close(struct vci_pod_dir *dir)
     int run = atomic_exchange(&dir->run_fd, VCI_NO_FD);
     close_fd(&run);
     close_fd(&dir->ledger_fd);
-    close_fd(&dir->ending_fd);
+    close_fd(&dir->record_fd);
     if (dir->locked)
         flock(dir->state_fd, LOCK_UN); /* what the program may have forked meanwhile has a copy of the descriptor */
     dir->locked = 0;
@@ -241,54 +240,6 @@ static int lock_pod(struct vci_pod_dir *d, const char *state, int how, int64_t d
     return vci_store_trusts(&st) ? 0 : vci_store_check_stat(d, &st, state, err);
 }
 
-/* ---- which plugin is being ended ---- */
-
-/* On a full disk there is no such note, and the pod can be ended still. */
-static void write_ending(struct vci_pod_dir *dir)
-{
-    unsigned char byte = (unsigned char)dir->ending;
-    if (dir->ending_fd < 0)
-        dir->ending_fd = openat(dir->state_fd, ENDING, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (dir->ending_fd < 0 || pwrite(dir->ending_fd, &byte, 1, 0) < 0)
-        vci_log(dir->ctx, VC_LOG_DEBUG, dir->id, "the note of what is being ended cannot be written: %s", strerror(errno));
-}
-
-void vci_store_ending_begin(struct vci_pod_dir *dir, unsigned kind)
-{
-    dir->ending |= 1u << kind;
-    write_ending(dir);
-}
-
-int vci_store_ending_failed(struct vci_pod_dir *dir, unsigned kind)
-{
-    unsigned char byte;
-    if (!dir->ending_known && !dir->fresh) {
-        dir->ending_fd = openat(dir->state_fd, ENDING, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-        if (dir->ending_fd >= 0 && pread(dir->ending_fd, &byte, 1, 0) == 1)
-            dir->ending = byte;
-    }
-    dir->ending_known = 1;
-    return (dir->ending & 1u << kind) != 0;
-}
-
-void vci_store_ending_done(struct vci_pod_dir *dir, unsigned kind)
-{
-    dir->ending &= ~(1u << kind);
-}
-
-void vci_store_ending_over(struct vci_pod_dir *dir, int all)
-{
-    if (all)
-        dir->ending = 0;
-    if (dir->ending) {
-        write_ending(dir);
-    } else if (dir->ending_fd >= 0 || (all && !dir->ending_known && !dir->fresh)) {
-        unlinkat(dir->state_fd, ENDING, 0);
-        close_fd(&dir->ending_fd);
-        dir->ending_known = 1;
-    }
-}
-
 /* ---- making ---- */
 
 static int taken(const char *id, vc_error **err)
@@ -409,20 +360,22 @@ int vci_store_run(const struct vci_pod_dir *dir, int make, vc_error **err)
     return fd;
 }
 
+int vci_store_run_if_any(const struct vci_pod_dir *dir, vc_error **err)
+{
+    int fd = vci_store_run(dir, 0, NULL);
+    return fd >= 0 || fd == VC_ERR_NOTFOUND ? fd : vci_store_run(dir, 0, err);
+}
+
 /* ---- opening ---- */
 
 /* There is no state directory.  1: now there is, since there is a run directory: begin again. */
 static int open_ruin(struct vci_pod_dir *d, const char *state, int lock, vc_error **err)
 {
-    vci_autoerror vc_error *e = NULL;
-    int r = d->pool ? VC_ERR_NOTFOUND : vci_store_run(d, 0, &e);
+    int r = d->pool ? VC_ERR_NOTFOUND : vci_store_run_if_any(d, err);
     if (r == VC_ERR_NOTFOUND)
         return vci_fail(err, VC_ERR_NOTFOUND, 0, "there is no %s \"%s\"", d->pool ? "VM of the pool" : "pod", d->id);
-    if (r < 0) {
-        if (err)
-            *err = VCS_TAKE_PTR(e);
+    if (r < 0)
         return r;
-    }
     if (lock == VCI_LOCK_NONE)
         return 0;
     r = make_pod_dir(d, state); /* the lock needs a place */
@@ -571,16 +524,12 @@ static int remove_run(const struct vci_pod_dir *dir, int run_fd, vc_error **err)
 int vci_store_remove(struct vci_pod_dir *dir, vc_error **err)
 {
     char run[PATH_MAX], state[PATH_MAX], where[512];
-    vci_autoerror vc_error *e = NULL;
     int r = vci_store_paths(dir->ctx, dir->pool, dir->id, run, state, err);
     if (r)
         return r;
-    int run_fd = vci_store_run(dir, 0, &e);
-    if (run_fd < 0 && run_fd != VC_ERR_NOTFOUND) {
-        if (err)
-            *err = VCS_TAKE_PTR(e);
+    int run_fd = vci_store_run_if_any(dir, err);
+    if (run_fd < 0 && run_fd != VC_ERR_NOTFOUND)
         return run_fd;
-    }
     /* Looked for first: a pod that cannot be removed whole stays a pod. */
     if (run_fd >= 0 && has_directories(run_fd) && mounted_below(dir->run_path, where, sizeof(where)))
         return vci_fail(err, VC_ERR_BUSY, 0, "pod \"%s\" cannot be removed: something is still mounted at %s", dir->id,

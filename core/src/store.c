@@ -22,6 +22,10 @@
 #define STATE_VERSION 1
 #define STATE_MAX     (16u * 1024 * 1024)
 #define STATE_TMP     "pod.json.new"
+/* What a record begins with, and one character: '0' and the plugins that are being ended, by bits.  It is the one thing in a
+ * record that is changed where it stands. */
+#define ENDING_HEAD   "{\"ending\":\""
+#define ENDING_AT     (sizeof(ENDING_HEAD) - 1)
 
 /* ROOT/pods[/ID], or of the pool, into buf. */
 static int below(const char *root, int pool, const char *id, char *buf, size_t size, vc_error **err)
@@ -173,6 +177,7 @@ static int write_all(int fd, const char *p, size_t n)
 void vci_store_begin(struct vci_out *out)
 {
     vci_out_open(out, NULL, '{');
+    vci_out_str(out, "ending", "0", 1);
     vci_out_int(out, "version", STATE_VERSION);
     vci_out_str(out, "boot_id", vci_store_boot_id(), strlen(vci_store_boot_id()));
     vci_out_open(out, "data", '{');
@@ -194,11 +199,72 @@ static int complete(const struct vci_pod_dir *dir, struct vci_out *out, vc_error
     return 0;
 }
 
+/* ---- which plugin is being ended ---- */
+
+static char ending_code(const struct vci_pod_dir *dir)
+{
+    return (char)('0' + (dir->ending >> 1));
+}
+
+/* What the record says; 0 when that is nothing that is written there. */
+static unsigned ending_of(const char *code)
+{
+    return code[0] >= '0' && code[0] < '0' + 32 && !code[1] ? (unsigned)(code[0] - '0') << 1 : 0;
+}
+
+/* On a damaged store there is no such note, and the pod can be ended still. */
+static void note_ending(struct vci_pod_dir *dir)
+{
+    char code = ending_code(dir);
+    if (dir->record_fd < 0)
+        return;
+    if (pwrite(dir->record_fd, &code, 1, ENDING_AT) == 1)
+        dir->ending_noted = dir->ending;
+    else
+        vci_log(dir->ctx, VC_LOG_DEBUG, dir->id, "the note of what is being ended cannot be written: %s", strerror(errno));
+}
+
+void vci_store_ending_begin(struct vci_pod_dir *dir, unsigned kind)
+{
+    dir->ending |= 1u << kind;
+    note_ending(dir);
+}
+
+int vci_store_ending_failed(const struct vci_pod_dir *dir, unsigned kind)
+{
+    return (dir->ending & 1u << kind) != 0;
+}
+
+void vci_store_ending_done(struct vci_pod_dir *dir, unsigned kind)
+{
+    dir->ending &= ~(1u << kind);
+}
+
+void vci_store_ending_over(struct vci_pod_dir *dir, int all)
+{
+    if (all)
+        dir->ending = 0;
+    if (dir->ending != dir->ending_noted)
+        note_ending(dir);
+}
+
+/* ---- writing ---- */
+
+/* From now on this is its record. */
+static void keep_record(struct vci_pod_dir *dir, int fd)
+{
+    if (dir->record_fd >= 0)
+        close(dir->record_fd);
+    dir->record_fd = fd;
+    dir->ending_noted = dir->ending;
+}
+
 /* Replace the state file as a whole. */
-static int write_state(struct vci_pod_dir *dir, const struct vci_out *out, vc_error **err)
+static int write_state(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err)
 {
     char path[PATH_MAX];
     int r = 0;
+    out->text[ENDING_AT] = ending_code(dir);
     /* The lock is held, so a fixed name for the temporary file does, and what a killed caller left is overwritten. */
     vcs_autoclose int fd =
         openat(dir->state_fd, STATE_TMP, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -214,6 +280,7 @@ static int write_state(struct vci_pod_dir *dir, const struct vci_out *out, vc_er
             unlinkat(dir->state_fd, STATE_TMP, 0);
         return vci_fail(err, vci_code_of(r), r, "pod \"%s\": cannot write %s", dir->id, state_path(dir, path));
     }
+    keep_record(dir, VCS_TAKE_FD(fd));
     vci_fault_point("store-state-renamed");
     return 0;
 }
@@ -292,13 +359,21 @@ static int no_state(struct vci_pod_dir *dir, vc_error **err)
                     "pod \"%s\" has no state: making it was interrupted; delete it with force", id);
 }
 
+/* Who holds the lock may have to write to it. */
+static int open_state(const struct vci_pod_dir *dir, int flags)
+{
+    return openat(dir->state_fd, vci_store_state_file(dir), flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
 /* The whole file into doc->text. */
 static int read_state(struct vci_pod_dir *dir, struct vci_doc *doc, size_t *ret_len, vc_error **err)
 {
     char path[PATH_MAX];
     size_t size = 0, len = 0;
-    vcs_autoclose int fd =
-        dir->state_fd < 0 ? -1 : openat(dir->state_fd, vci_store_state_file(dir), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    vcs_autoclose int fd = dir->state_fd < 0 ? -1 : open_state(dir, dir->locked ? O_RDWR : O_RDONLY);
+    int writable = fd >= 0 && dir->locked;
+    if (fd < 0 && dir->state_fd >= 0 && dir->locked && errno != ENOENT)
+        fd = open_state(dir, O_RDONLY);
     if (fd < 0 && (dir->state_fd < 0 || errno == ENOENT))
         return no_state(dir, err);
     if (fd < 0)
@@ -316,16 +391,18 @@ static int read_state(struct vci_pod_dir *dir, struct vci_doc *doc, size_t *ret_
         len += n > 0 ? (size_t)n : 0;
     }
     *ret_len = len;
+    if (writable && len > ENDING_AT + 1 && !memcmp(text, ENDING_HEAD, ENDING_AT) && text[ENDING_AT + 1] == '"')
+        keep_record(dir, VCS_TAKE_FD(fd));
     return 0;
 }
 
 /* Is what was read a state, and one of ours? */
-static int check_state(const struct vci_pod_dir *dir, const struct vci_doc *doc, const struct vci_rec **ret_data,
+static int check_state(struct vci_pod_dir *dir, const struct vci_doc *doc, const struct vci_rec **ret_data,
                        int *ret_boot_same, vc_error **err)
 {
     const struct vci_rec *all = doc->rec, *version = vci_rec_get(all, "version", VCI_REC_INT);
     const struct vci_rec *data = vci_rec_get(all, "data", VCI_REC_OBJECT);
-    const char *boot = vci_rec_str(all, "boot_id");
+    const char *boot = vci_rec_str(all, "boot_id"), *ending = vci_rec_str(all, "ending");
     char path[PATH_MAX];
     if (!version)
         return vci_store_corrupt(dir, "it is no state of a pod (it has no version)", err);
@@ -335,6 +412,8 @@ static int check_state(const struct vci_pod_dir *dir, const struct vci_doc *doc,
                         state_path(dir, path), (long long)version->num, STATE_VERSION);
     if (version->num < 1 || !boot || !data)
         return vci_store_corrupt(dir, "it is no state of a pod (\"version\", \"boot_id\" and \"data\" are wanted)", err);
+    if (dir->locked && ending)
+        dir->ending = dir->ending_noted = ending_of(ending);
     *ret_data = data;
     if (ret_boot_same)
         *ret_boot_same = !strcmp(boot, vci_store_boot_id());

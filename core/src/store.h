@@ -3,7 +3,6 @@
  *
  *   STATE_ROOT/pods/ID/              whose flock is the lock of the pod
  *   STATE_ROOT/pods/ID/pod.json      state (mode 0600), whole or not at all
- *   STATE_ROOT/pods/ID/ending        a byte that says which plugin is ending its instance, while one is
  *   RUN_ROOT/pods/ID/                made when the first thing is put there
  *   RUN_ROOT/pods/ID/ledger          one JSON line per external thing, appended before it is made
  *   RUN_ROOT/pods/ID/{hypervisor,agent,proxy,shim,network}/   private directories of the instances
@@ -41,8 +40,9 @@ struct vci_pod_dir {
     int fresh;            /* made by vci_store_create: there is no ledger yet */
     int pool;             /* a VM of the pool: below RUN_ROOT/pool, both directories are one */
     int cancellable;      /* what goes on can be cancelled; undoing it cannot */
+    int record_fd;        /* its record, while the lock is held and it can be written to; else -1 */
     unsigned ending;      /* see vci_store_ending_begin; bits by VC_KIND_* */
-    int ending_fd, ending_known;
+    unsigned ending_noted; /* what of that is on disk */
     int unmade;           /* stands for a pod that is only thought of: nothing of it is on disk, nothing can be made */
     char *run_path;       /* RUN_ROOT/pods/ID */
     struct vci_out later; /* see vci_store_write_later */
@@ -69,10 +69,12 @@ int vci_store_open(const vc_context *ctx, const char *id, int lock, int64_t dead
 /* The run directory's descriptor, which stays the pod's: opened when it is first asked for, and with `make` made.  Or a code:
  * NOTFOUND when there is none, PERM when somebody else may have put something into it.  Any thread. */
 int vci_store_run(const struct vci_pod_dir *dir, int make, vc_error **err);
+/* The same where none need be: NOTFOUND comes without an error. */
+int vci_store_run_if_any(const struct vci_pod_dir *dir, vc_error **err);
 /* A plugin that takes its caller down while it ends its instance must not do so for ever.  `begin` notes that it is about to,
  * `done` that it came back; `over`, after one or more of them, brings what is noted up to date, and with `all` takes it away.
  * `failed`: did this one not come back the last time? */
-int vci_store_ending_failed(struct vci_pod_dir *dir, unsigned kind);
+int vci_store_ending_failed(const struct vci_pod_dir *dir, unsigned kind);
 void vci_store_ending_begin(struct vci_pod_dir *dir, unsigned kind);
 void vci_store_ending_done(struct vci_pod_dir *dir, unsigned kind);
 void vci_store_ending_over(struct vci_pod_dir *dir, int all);
@@ -100,7 +102,7 @@ int vci_store_create_vm(const vc_context *ctx, const char *id, struct vci_pod_di
 int vci_store_open_vm(const vc_context *ctx, const char *id, int lock, int64_t deadline_ns, struct vci_pod_dir *ret, vc_error **err);
 int vci_store_list_vms(const vc_context *ctx, char ***ret_ids, size_t *ret_n, vc_error **err);
 
-/* pod.json: {"version":1,"boot_id":...,"data":{...}}.  Between vci_store_begin and vci_store_write, the members of `data` are
+/* pod.json: {"ending":"0","version":1,"boot_id":...,"data":{...}}.  Between vci_store_begin and vci_store_write, the members of `data` are
  * put into `out`, which the latter frees. */
 void vci_store_begin(struct vci_out *out);
 int vci_store_write(struct vci_pod_dir *dir, struct vci_out *out, vc_error **err);

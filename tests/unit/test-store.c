@@ -262,36 +262,96 @@ static void deleted_meanwhile(void **state)
     assert_int_equal(vci_store_remove(&d, NULL), 0);
 }
 
+/* What the record on disk says of it. */
+static char ending_on_disk(void)
+{
+    char text[32] = "";
+    int fd = open(tmp_path("state/pods/a/pod.json"), O_RDONLY | O_CLOEXEC);
+    assert_true(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    const char *place = strstr(text, "{\"ending\":\"");
+    assert_ptr_equal(place, text);
+    return text[strlen("{\"ending\":\"")];
+}
+
+static int read_sample(struct vci_pod_dir *d)
+{
+    struct vci_doc doc;
+    const struct vci_rec *data;
+    vci_doc_init(&doc);
+    int r = vci_store_read(d, &doc, &data, NULL, NULL);
+    vci_doc_done(&doc);
+    return r;
+}
+
 /* Which plugin did not come back: it is on disk while it is away, and others that came back are not. */
 static void what_is_ending(void **state)
 {
     (void)state;
     struct vci_pod_dir d;
     create("a", &d);
+    vci_store_ending_begin(&d, 1); /* there is no record yet: nothing to note it in */
+    vci_store_ending_done(&d, 1);
     assert_int_equal(write_sample(&d, 1), 0);
     assert_int_equal(vci_store_ending_failed(&d, 1), 0);
     vci_store_ending_begin(&d, 1);
-    assert_true(there("state/pods/a/ending"));
+    assert_int_equal(ending_on_disk(), '0' + 1);
     vci_store_ending_done(&d, 1);
     vci_store_ending_over(&d, 0);
-    assert_false(there("state/pods/a/ending"));
+    assert_int_equal(ending_on_disk(), '0');
     vci_store_ending_begin(&d, 2);
     vci_store_ending_done(&d, 2);
     vci_store_ending_begin(&d, 3);
     vci_store_close(&d); /* and never came back */
+    /* Who looks without the lock reads the record as before. */
+    assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_NONE, 0, &d, NULL), 0);
+    assert_int_equal(read_sample(&d), 0);
+    vci_store_close(&d);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(read_sample(&d), 0);
     assert_int_equal(vci_store_ending_failed(&d, 2), 0);
     assert_int_equal(vci_store_ending_failed(&d, 3), 1);
     vci_store_ending_begin(&d, 4);
     vci_store_ending_done(&d, 4);
+    assert_int_equal(write_sample(&d, 2), 0); /* a new record has the note of what is left out */
     vci_store_ending_over(&d, 0);
     vci_store_close(&d);
     assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+    assert_int_equal(read_sample(&d), 0);
     assert_int_equal(vci_store_ending_failed(&d, 3), 1);
     assert_int_equal(vci_store_ending_failed(&d, 4), 0);
     vci_store_ending_over(&d, 1);
-    assert_false(there("state/pods/a/ending"));
+    assert_int_equal(ending_on_disk(), '0');
     assert_int_equal(vci_store_remove(&d, NULL), 0);
+}
+
+/* A record of another release begins otherwise: it is never written into, and what it is to be known by is what it says. */
+static void ending_without_place(void **state)
+{
+    (void)state;
+    static const char *const records[] = { "{\"version\":1,\"boot_id\":\"x\",\"data\":{}}\n",
+                                           "{ \"ending\":\"0\",\"version\":1,\"boot_id\":\"x\",\"data\":{}}\n",
+                                           "{\"ending\":\"~\",\"version\":1,\"boot_id\":\"x\",\"data\":{}}\n",
+                                           "{\"ending\":\"20\",\"version\":1,\"boot_id\":\"x\",\"data\":{}}\n" };
+    for (size_t i = 0; i < sizeof records / sizeof *records; i++) {
+        struct vci_pod_dir d;
+        char text[128];
+        create("a", &d);
+        vci_store_close(&d);
+        put_file("state/pods/a/pod.json", records[i], 0600);
+        assert_int_equal(vci_store_open(ctx, "a", VCI_LOCK_TRY, 0, &d, NULL), 0);
+        assert_int_equal(read_sample(&d), 0);
+        for (unsigned kind = 1; kind <= VC_KIND_NETWORK; kind++)
+            assert_int_equal(vci_store_ending_failed(&d, kind), 0);
+        vci_store_ending_begin(&d, 1);
+        int fd = open(tmp_path("state/pods/a/pod.json"), O_RDONLY | O_CLOEXEC);
+        ssize_t n = read(fd, text, sizeof text);
+        close(fd);
+        assert_int_equal(n, strlen(records[i]));
+        if (i != 2)
+            assert_memory_equal(text, records[i], (size_t)n);
+        assert_int_equal(vci_store_remove(&d, NULL), 0);
+    }
 }
 
 /* A ledger that a stranger could have written would make us kill and remove what it names. */
@@ -549,6 +609,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(empty_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(deleted_meanwhile, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_ending, setup, teardown),
+        cmocka_unit_test_setup_teardown(ending_without_place, setup, teardown),
         cmocka_unit_test_setup_teardown(foreign_directories, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_states, setup, teardown),
         cmocka_unit_test_setup_teardown(large_state, setup, teardown),
