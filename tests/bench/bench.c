@@ -25,6 +25,7 @@
 #define RAW_FROM_GUEST 1075.0
 #define RAW_TO_GUEST 422.0
 const char *virtc, *rootfs, *workdir, *template_dir;
+static const char *library_path;
 
 int64_t now_ns(void)
 {
@@ -566,7 +567,10 @@ static double syscalls(const char *self, const char *n)
     char *argv[] = {(char *)"/usr/bin/strace", (char *)"-f", (char *)"-c", (char *)"-o", out, (char *)self, (char *)"--cycles", (char *)n,
                     (char *)virtc, (char *)rootfs, (char *)workdir, NULL};
     struct ran r;
+    if (library_path)
+        setenv("LD_LIBRARY_PATH", library_path, 1);
     run(argv, -1, 0, &r);
+    unsetenv("LD_LIBRARY_PATH");
     char *s = slurp(out, NULL);
     char *p = s ? strstr(s, " total") : NULL;
     if (!p)
@@ -677,6 +681,9 @@ int main(int argc, char **argv)
     virtc = argv[1];
     rootfs = argv[2];
     workdir = argv[3];
+    library_path = getenv("LD_LIBRARY_PATH");
+    library_path = library_path ? text("%s", library_path) : NULL;
+    unsetenv("LD_LIBRARY_PATH"); /* it is for this program; installed ones are not looked for by it */
     if (n) {
         vc_context *ctx = bench_context();
         bench_cycles(ctx, "bench-cycle", n);
