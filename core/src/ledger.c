@@ -128,8 +128,11 @@ static int apply(struct list *l, const struct vci_rec *o, unsigned offset)
     return 1;
 }
 
-/* Read the file.  *ret_size: how long it is. */
-static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_error **err)
+static int prepare(struct vci_pod_dir *dir, vc_error **err);
+
+/* Read the file.  *ret_size: how long it is.  `numbers`: those of the entries will be used, so the file is made smaller
+ * before, if that is due, and not between. */
+static int load(struct vci_pod_dir *dir, struct list *l, int numbers, size_t *ret_size, vc_error **err)
 {
     vcs_autofree char *text = NULL;
     size_t size = 0;
@@ -146,6 +149,11 @@ static int load(struct vci_pod_dir *dir, struct list *l, size_t *ret_size, vc_er
         return vci_fail(err, VC_ERR_PERM, 0,
                         "pod \"%s\": %s/ledger must be a plain file of root or of the caller that nobody else may write to",
                         dir->id, dir->run_path);
+    if (there && numbers && dir->locked && dir->ledger_fd < 0 && st.st_size > COMPACT_ABOVE) {
+        pthread_mutex_lock(&ledger_mutex);
+        prepare(dir, NULL); /* where that fails, no line can be written either */
+        pthread_mutex_unlock(&ledger_mutex);
+    }
     int r = vcs_read_file(run, "ledger", LEDGER_MAX, &text, &size);
     if (r == -ENOENT)
         return 0;
@@ -172,7 +180,7 @@ int vci_ledger_read(struct vci_pod_dir *dir, struct vci_ledger_entry **ret, size
 {
     struct list l = { 0 };
     size_t size;
-    int r = load(dir, &l, &size, err);
+    int r = load(dir, &l, 1, &size, err);
     if (r) {
         vci_ledger_entries_free(l.e, l.n);
         return r;
@@ -197,10 +205,11 @@ static int compact(struct vci_pod_dir *dir, vc_error **err)
     struct list l = { 0 };
     struct vcs_buf b = { 0 };
     size_t size;
-    int r = load(dir, &l, &size, err), bad = 0;
-    /* Those of the last boot are found first, and "x" is no boot. */
-    for (size_t i = 0, old = 0; r == 0 && i < l.n; old = (size_t)l.e[i++].old_boot) {
-        if (l.e[i].old_boot != (int)old)
+    int r = load(dir, &l, 0, &size, err), bad = 0, old = -1;
+    /* Those of the last boot are found first, and "x" is no boot.  Before the first one, too: what follows no such line is
+     * taken for one of the present boot, whichever that is by then. */
+    for (size_t i = 0; r == 0 && i < l.n; old = l.e[i++].old_boot) {
+        if (l.e[i].old_boot != old)
             bad |= vcs_buf_printf(&b, "{\"boot\":\"%s\"}\n", l.e[i].old_boot ? "x" : vci_store_boot_id()) < 0;
         bad |= put_add(&b, l.e[i].type, l.e[i].owner, l.e[i].name) < 0;
     }
@@ -360,7 +369,7 @@ int vci_ledger_undo(struct vci_pod_dir *dir, int64_t deadline_ns, void (*report)
 {
     struct list l = { 0 };
     size_t size, left = 0;
-    int first = load(dir, &l, &size, err);
+    int first = load(dir, &l, 1, &size, err);
     for (size_t i = first ? 0 : l.n; i-- > 0;) {
         const struct vci_ledger_entry *e = &l.e[i];
         vci_autoerror vc_error *why = NULL;

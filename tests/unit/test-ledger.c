@@ -257,6 +257,67 @@ static void knows_its_boot(void **state)
     assert_int_equal(waitpid(p[0].pid, NULL, 0), p[0].pid);
 }
 
+/* What stands in a ledger that was made smaller is from the boot in which it was written, too, once that is over. */
+static void knows_its_boot_when_made_smaller(void **state)
+{
+    (void)state;
+    vcs_autofree char *text = NULL;
+    struct vci_ledger_entry *e = NULL;
+    const char *boot = vci_store_boot_id();
+    size_t n = 0;
+    add(VC_RES_CGROUP, "/sys/fs/cgroup/of-this-boot");
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(vci_ledger_del(&dir, add(VC_RES_PATH, "/x"), NULL), 0);
+    reopen();
+    add(VC_RES_LINK, "tap7");
+    vci_store_close(&dir);
+    /* The host starts again. */
+    int run = open(tmp_path("run/pods/p"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(vcs_read_file(run, "ledger", 65536, &text, NULL), 0);
+    assert_true(strlen(boot) > 8);
+    for (char *at = text; (at = strstr(at, boot)); at++)
+        memset(at, 'f', strlen(boot));
+    put_file("run/pods/p/ledger", text, 0600);
+    close(run);
+    assert_int_equal(vci_store_open(ctx, "p", VCI_LOCK_EXCLUSIVE, 0, &dir, NULL), 0);
+    assert_int_equal(vci_ledger_read(&dir, &e, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(vci_ledger_is_past(&e[0]), 1);
+    assert_int_equal(vci_ledger_is_past(&e[1]), 1);
+    vci_ledger_entries_free(e, n);
+}
+
+/* The numbers of entries that were read stay good, also when the first line that is written after that makes the ledger
+ * smaller. */
+static void numbers_stay_good(void **state)
+{
+    (void)state;
+    struct vci_ledger_entry *e = NULL;
+    size_t n = 0;
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(vci_ledger_del(&dir, add(VC_RES_PATH, "/x"), NULL), 0);
+    add(VC_RES_PATH, "/kept");
+    add(VC_RES_PATH, "/goes");
+    reopen();
+    assert_int_equal(vci_ledger_read(&dir, &e, &n, NULL), 0);
+    assert_int_equal(n, 2);
+    assert_int_equal(vci_ledger_del(&dir, e[1].n, NULL), 0);
+    vci_ledger_entries_free(e, n);
+    assert_string_equal(names(), "/kept,");
+    /* The same when all is removed. */
+    for (int i = 0; i < 4000; i++)
+        assert_int_equal(vci_ledger_del(&dir, add(VC_RES_PATH, "/x"), NULL), 0);
+    mkdir(tmp_path("full"), 0700);
+    put_file("full/of-others", "", 0600);
+    add(VC_RES_PATH, tmp_path("full"));
+    add(VC_RES_PATH, "/goes-not-there");
+    reopen();
+    assert_true(vci_ledger_undo(&dir, 0, NULL, NULL, NULL) < 0);
+    assert_int_equal(vci_ledger_read(&dir, &e, &n, NULL), 0);
+    assert_int_equal(n, 1);
+    vci_ledger_entries_free(e, n);
+}
+
 /* Mount points inside a user's root filesystem: only the very one that was made, and only while it is empty. */
 static void leaves_the_users_things(void **state)
 {
@@ -409,6 +470,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(survives_a_half_written_line, setup, teardown),
         cmocka_unit_test_setup_teardown(stays_small, setup, teardown),
         cmocka_unit_test_setup_teardown(knows_its_boot, setup, teardown),
+        cmocka_unit_test_setup_teardown(knows_its_boot_when_made_smaller, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_stay_good, setup, teardown),
         cmocka_unit_test_setup_teardown(undoes_in_reverse, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_what_it_cannot_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(kills_only_the_process_that_is_meant, setup, teardown),
