@@ -18,6 +18,7 @@
 #define DEFAULT_STOP_MS 10000
 #define REPORT_NS       200000000 /* for a shim whose process is gone, to say so and end */
 #define SPEC_MAX        (4u * 1024 * 1024)
+#define STOP_TRIES      10
 
 /* ---- specification on disk: apart from pod.json, which every command reads ---- */
 
@@ -610,14 +611,16 @@ static int end_lost(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
     return 0;
 }
 
-static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms,
-                    vc_error **err)
+/* End its process when it runs, without the lock.  *ret_life: when that was started; -1 when there was none to be ended. */
+static int end_unlocked(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms,
+                        int64_t *ret_life, vc_error **err)
 {
     int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
     struct vci_ctr *c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
     if (!c)
         return vci_rc(err);
     int ran = c->state == VCI_RUNNING;
+    *ret_life = -1;
     vci_pod_refresh(pod);
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\": pod \"%s\" is paused", ctr, id);
@@ -627,20 +630,38 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
                         "cannot stop container \"%s\" of pod \"%s\" while it is paused: resume it, or stop it at once", ctr,
                         id);
     if (c->state == VCI_RUNNING || c->state == VCI_PAUSED) {
-        rc = end_process(pod, c, timeout_ms, err);
-    } else if (ran && pod->state == VCI_RUNNING && vci_exit_read(&pod->dir, c->id, NULL) < 0) {
-        rc = end_lost(pod, c, err);
+        *ret_life = c->started_ns;
+        return end_process(pod, c, timeout_ms, err);
     }
-    if (rc < 0)
-        return rc;
-    vci_pod_close(pod);
-    rc = open_for_change(pod, ctx, id, err);
-    c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
-    if (!c)
-        return vci_rc(err);
+    if (ran && pod->state == VCI_RUNNING && vci_exit_read(&pod->dir, c->id, NULL) < 0)
+        return end_lost(pod, c, err);
+    return 0;
+}
+
+static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, int64_t timeout_ms,
+                    vc_error **err)
+{
+    struct vci_ctr *c = NULL;
+    int64_t life = -1;
+    for (int tries = 0;; tries++) {
+        int rc = end_unlocked(pod, ctx, id, ctr, timeout_ms, &life, err);
+        if (rc < 0)
+            return rc;
+        vci_pod_close(pod);
+        rc = open_for_change(pod, ctx, id, err);
+        c = rc == 0 ? vci_pod_find(pod, ctr, err) : NULL;
+        if (!c)
+            return vci_rc(err);
+        /* Somebody else may have started it while the lock was waited for: that process has not been ended. */
+        if ((c->state != VCI_RUNNING && c->state != VCI_PAUSED) || c->started_ns == life)
+            break;
+        vci_pod_close(pod);
+        if (tries == STOP_TRIES)
+            return vci_fail(err, VC_ERR_BUSY, 0, "container \"%s\" of pod \"%s\" is started again each time it was ended", ctr, id);
+    }
     if (c->state == VCI_READY && pod->vm) { /* never started: it goes without having run */
         struct vci_inst *agent = vci_stack_agent(pod, vci_pod_deadline(ctx, "call_timeout"), err);
-        rc = agent ? VCI_CALL(agent, vci_pod_deadline(ctx, "call_timeout"), err, agent, ctr_remove, ctr) : vci_rc(err);
+        int rc = agent ? VCI_CALL(agent, vci_pod_deadline(ctx, "call_timeout"), err, agent, ctr_remove, ctr) : vci_rc(err);
         if (rc < 0)
             return rc;
         vci_ctr_end_shims(pod, c, vcs_now_ns() + REPORT_NS);

@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -730,6 +732,77 @@ static void test_large_specification(void **state)
     vc_context_free(ctx);
 }
 
+/* ---- stopping ---- */
+
+struct stopping {
+    vc_context *ctx;
+    int rc;
+    char text[512];
+};
+
+static void *stop_c1(void *arg)
+{
+    struct stopping *s = arg;
+    vc_error *err = NULL;
+    s->rc = vc_container_stop(s->ctx, "race", "c1", -1, &err);
+    PT_PATH(s->text, "%s", vc_error_text(err));
+    vc_error_free(err);
+    return NULL;
+}
+
+static void write_record(const char *text)
+{
+    char path[PATH_MAX + 128], new[PATH_MAX + 128];
+    PT_PATH(path, "%s/state/pods/race/pod.json", pt_root);
+    PT_PATH(new, "%s/state/pods/race/by-hand", pt_root);
+    int fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    assert_int_equal(rename(new, path), 0);
+}
+
+/* A container that is started while its stop waits for the pod's lock has not been ended by that: it is ended then, and not
+ * just called stopped. */
+static void test_stop_beside_start(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    struct stopping s = { 0 };
+    pthread_t thread;
+    static char ready[65536], running[65536];
+    char path[PATH_MAX + 128], event[4096];
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", NULL, NULL);
+    s.ctx = pt_context("faulty", "hypervisor_faulty.process=true", "shim_faulty.process=true", "agent_faulty.fail=signal", NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "race", 1), NULL, &err));
+    pt_pod(&p, "race", 2);
+    PT_OK(vc_container_create(ctx, "race", &p.ctr[1], NULL, &err));
+    PT_PATH(path, "%s/state/pods/race/pod.json", pt_root);
+    read_all(path, ready, sizeof ready);
+    PT_OK(vc_container_start(ctx, "race", "c1", &err));
+    read_all(path, running, sizeof running);
+    write_record(ready);
+
+    PT_PATH(path, "%s/state/pods/race", pt_root);
+    int lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), looks = inotify_init1(IN_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    PT_PATH(path, "%s/state/pods/race/pod.json", pt_root);
+    assert_true(inotify_add_watch(looks, path, IN_CLOSE_NOWRITE) >= 0);
+    assert_int_equal(pthread_create(&thread, NULL, stop_c1, &s), 0);
+    assert_true(read(looks, event, sizeof event) > 0); /* it has seen one that was not started */
+    write_record(running);
+    assert_int_equal(flock(lock, LOCK_UN), 0);
+    pthread_join(thread, NULL);
+    close(looks);
+    close(lock);
+    if (s.rc != VC_ERR_IO || !strstr(s.text, "signal fails"))
+        fail_msg("%d \"%s\", and nobody has told the process", s.rc, s.text);
+    assert_ctr(ctx, "race", "c1", "running");
+    PT_OK(vc_pod_delete(ctx, "race", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(s.ctx);
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -740,6 +813,7 @@ int main(void)
         cmocka_unit_test(test_arguments),           cmocka_unit_test(test_pause_not_stored),
         cmocka_unit_test(test_annotations_at_once), cmocka_unit_test(test_annotations_after_reboot),
         cmocka_unit_test(test_attach_unsupported),  cmocka_unit_test(test_large_specification),
+        cmocka_unit_test(test_stop_beside_start),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
