@@ -3,14 +3,19 @@
 #include "context.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "conf.h"
+#include "lib/cleanup.h"
 
 /* A configured path without slashes at its end. */
 static char *root_path(const struct vci_conf *conf, const char *key)
@@ -20,6 +25,28 @@ static char *root_path(const struct vci_conf *conf, const char *key)
     while (n > 1 && text[n - 1] == '/')
         n--;
     return strndup(text, n);
+}
+
+/* The same without links on the way: so it stands in the kernel's list of mounts, and so others who have it from there, or
+ * have resolved a path, call it.  What is not there (yet) stays as it is. */
+static char *real_root(const struct vci_conf *conf, const char *key)
+{
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    char real[PATH_MAX];
+    vcs_autofree char *path = root_path(conf, key);
+    char *whole = NULL;
+    vcs_autoclose int fd = path ? (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how) : -1;
+    if (!path || fd >= 0 || errno != ELOOP)
+        return VCS_TAKE_PTR(path);
+    for (char *end = path + strlen(path); end > path; end = memrchr(path, '/', (size_t)(end - path))) {
+        char was = *end;
+        *end = '\0';
+        int there = realpath(path, real) != NULL;
+        *end = was;
+        if (there)
+            return asprintf(&whole, "%s%s", strcmp(real, "/") || !was ? real : "", end) < 0 ? NULL : whole;
+    }
+    return VCS_TAKE_PTR(path);
 }
 
 /* Templates are kept with the state unless told otherwise. */
@@ -99,7 +126,7 @@ int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, 
     ctx->phase = o.phase;
     ctx->phase_arg = o.phase_arg;
     const char *file = vci_conf_file(ctx->conf);
-    ctx->run_root = root_path(ctx->conf, "run_root");
+    ctx->run_root = real_root(ctx->conf, "run_root");
     ctx->state_root = root_path(ctx->conf, "state_root");
     ctx->plugin_dir = root_path(ctx->conf, "plugin_dir");
     ctx->libexec_dir = root_path(ctx->conf, "libexec_dir");

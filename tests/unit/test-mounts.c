@@ -639,6 +639,35 @@ static void test_own_tree(void **state)
     vc_context_free(ctx);
 }
 
+/* The same where the run root is named by way of a link. */
+static void test_own_tree_by_link(void **state)
+{
+    (void)state;
+    need_root();
+    char link[PATH_MAX + 128], root[PATH_MAX + 160], file[2][PATH_MAX + 128];
+    struct pt_pod neighbour;
+    PT_PATH(link, "%s/by-link", pt_root);
+    PT_PATH(root, "run_root=%s/run/of/links", link);
+    PT_PATH(file[0], "%s/run/state-root", pt_root);
+    PT_PATH(file[1], "%s/state/run-root", pt_root);
+    assert_int_equal(symlink(pt_root, link), 0);
+    unlink(file[0]);
+    unlink(file[1]);
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.share=true", root, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&neighbour, "n", 1), NULL, &err));
+    pt_pod(&p, "m", 1);
+    p.ctr[0].rootfs = pt_root;
+    PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+    assert_int_equal(pt_count("run/of/links/pods"), 2);
+    PT_OK(vc_pod_delete(ctx, "n", 0, &err));
+    PT_OK(vc_pod_delete(ctx, "m", 0, &err));
+    assert_int_equal(pt_mounts(), 0);
+    assert_int_equal(pt_count("run/of/links/pods"), 0);
+    vc_context_free(ctx);
+    unlink(link);
+    unlink(file[1]);
+}
+
 /* A source that has been replaced by a link since the container was made is not followed. */
 static void test_source_swapped(void **state)
 {
@@ -687,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_devices_of_guests), cmocka_unit_test(test_records),
         cmocka_unit_test(test_volumes_refused), cmocka_unit_test(test_effects),
         cmocka_unit_test(test_unmount_goes_on), cmocka_unit_test(test_source_swapped), cmocka_unit_test(test_own_tree),
+        cmocka_unit_test(test_own_tree_by_link),
     };
     return cmocka_run_group_tests(tests, setup, pt_teardown);
 }
