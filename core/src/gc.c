@@ -26,6 +26,8 @@ static void tell(struct sweep *s, const char *pod, const char *what)
 static int sweep_containers(struct sweep *s, struct vci_pod *pod, vc_error **err)
 {
     int guest = pod->vm && !pod->died && pod->state != VCI_STOPPED, rc = 0;
+    if (pod->state == VCI_PAUSED) /* its guest cannot answer, which would only be waited for: they go later */
+        return 0;
     for (size_t i = pod->n_ctrs; rc == 0 && i-- > 0;) {
         struct vci_ctr *c = pod->ctrs[i];
         if (c->state != VCI_MAKING)

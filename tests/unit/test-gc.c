@@ -90,6 +90,27 @@ static void write_file(const char *below, const char *text)
     fclose(f);
 }
 
+/* The guest of a paused pod cannot remove half a container, and is not asked to before it runs again. */
+static void test_half_in_paused(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", NULL, NULL, NULL);
+    vc_context *deaf = pt_context("faulty", "hypervisor_faulty.process=true", "agent_faulty.fail=ctr_remove", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "still", 2), NULL, &err));
+    PT_FAILS(VC_ERR_IO, "ctr_remove", vc_container_delete(deaf, "still", "c1", VC_FORCE, &err));
+    PT_OK(vc_pod_pause(ctx, "still", &err));
+    assert_int_equal(gc(deaf), 0);
+    PT_OK(vc_pod_resume(ctx, "still", &err));
+    PT_FAILS(VC_ERR_IO, "ctr_remove", vc_gc(deaf, NULL, NULL, NULL, &err));
+    assert_int_equal(gc(ctx), 1);
+    assert_non_null(strstr(told, "half-made container c1"));
+    PT_OK(vc_pod_delete(ctx, "still", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(deaf);
+    vc_context_free(ctx);
+}
+
 /* Directories without a record: somebody was killed between the two. */
 static void test_half_made(void **state)
 {
@@ -230,7 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_owner_gone), cmocka_unit_test(test_half_made),
         cmocka_unit_test(test_damaged),       cmocka_unit_test(test_reboot),
-        cmocka_unit_test(test_wrong_roots),
+        cmocka_unit_test(test_wrong_roots),   cmocka_unit_test(test_half_in_paused),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
