@@ -284,14 +284,18 @@ static int end_shim(struct vci_pod *pod, const char *ctr, const char *exec_id, s
         shim->pid = 0;
         return -1;
     }
-    int killed = 0;
-    if (vcs_proc_wait(shim, deadline, &wait_status) < 0) {
+    int killed = 0, r = vcs_proc_wait(shim, deadline, &wait_status);
+    if (r < 0) {
         killed = vcs_proc_kill(shim, 9) == 0;
-        vcs_proc_wait(shim, vci_pod_deadline(pod->ctx, "call_timeout"), &wait_status);
+        r = vcs_proc_wait(shim, vci_pod_deadline(pod->ctx, "call_timeout"), &wait_status);
     }
     char name[64];
     snprintf(name, sizeof name, "%d %llu", shim->pid, (unsigned long long)shim->start_ticks);
-    vci_ledger_del_name(&pod->dir, VCI_RES_PROCESS, name, NULL);
+    if (r == 0)
+        vci_ledger_del_name(&pod->dir, VCI_RES_PROCESS, name, NULL);
+    else /* no descriptor, say: whoever removes the pod, or gc, ends it */
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the shim of container %s, process %d, has not ended (%s): it stays on record",
+                ctr, shim->pid, strerror(-r));
     shim->pid = 0;
     int s = vci_exit_read(&pod->dir, ctr, exec_id);
     return s < 0 && !killed && wait_status >= 0 ? vci_exit_of_wait(wait_status) : s;

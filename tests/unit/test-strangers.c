@@ -4,8 +4,10 @@
 #include "survive.h"
 
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
+#include "lib/io.h"
 #include "lib/proc.h"
 #include "pod.h"
 
@@ -369,6 +371,37 @@ static void test_names(void **state)
     }
 }
 
+/* A shim that cannot be ended, for want of a descriptor, stays in the ledger: somebody else can. */
+static void test_no_descriptor(void **state)
+{
+    (void)state;
+    struct vci_pod pod;
+    struct vci_ledger_entry *e = NULL;
+    struct rlimit old, none;
+    size_t n = 0, shims = 0;
+    vc_context *ctx = context();
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "full", 1), NULL, &err));
+    PT_OK(vci_pod_open(&pod, ctx, "full", VCI_LOCK_EXCLUSIVE, &err));
+    PT_OK(vci_ledger_writable(&pod.dir, &err));
+    struct vc_proc shim = pod.ctrs[0]->shim;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    vci_ctr_end_shims(&pod, pod.ctrs[0], vcs_now_ns());
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(vcs_proc_alive(&shim), 1);
+    PT_OK(vci_ledger_read(&pod.dir, &e, &n, &err));
+    for (size_t i = 0; i < n; i++)
+        shims += strcmp(e[i].owner, "shim") == 0;
+    vci_ledger_entries_free(e, n);
+    assert_int_equal(shims, 1);
+    vci_pod_close(&pod);
+    PT_OK(vc_pod_delete(ctx, "full", VC_FORCE, &err));
+    assert_int_equal(vcs_proc_alive(&shim), 0);
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_zombies),
         cmocka_unit_test(test_no_shim),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_no_descriptor),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
