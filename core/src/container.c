@@ -388,6 +388,8 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
         rc = vci_disks_unplug(pod, c, deadline, err);
     int r = vci_rootfs_unmount(pod, c->id, rc ? NULL : err);
     rc = rc ? rc : r;
+    if (rc == 0 && pod->n_vmm) /* nobody answers success to a guest that keeps what it was given */
+        rc = vci_rootfs_unmount_moved(pod, c->id, err);
     if (rc < 0)
         return rc;
     vci_exit_remove(&pod->dir, c->id, NULL);

@@ -97,8 +97,7 @@ static int unmount_at(int dirfd, const char *name)
     return -EBUSY;
 }
 
-/* The same for a path below the pod's directory, in which a guest may have put links: none is followed. */
-static int unmount_inside(const struct vci_pod_dir *dir, const char *inside)
+int vci_unmount_inside(const struct vci_pod_dir *dir, const char *inside)
 {
     vcs_autofree char *parent = strdup(inside);
     if (!parent)
@@ -169,7 +168,7 @@ static int unmount_shared(const struct vci_pod_dir *dir)
     }
     char **list = vci_mount_points(shared);
     for (size_t i = 0; list && list[i]; i++) {
-        found |= unmount_inside(dir, list[i] + strlen(dir->run_path) + 1) > 0;
+        found |= vci_unmount_inside(dir, list[i] + strlen(dir->run_path) + 1) > 0;
         free(list[i]);
     }
     free(list);
@@ -178,7 +177,7 @@ static int unmount_shared(const struct vci_pod_dir *dir)
 
 static int undo_mount_inside(const struct vci_pod_dir *dir, const char *path, vc_error **err)
 {
-    int r = unmount_inside(dir, path + strlen(dir->run_path) + 1);
+    int r = vci_unmount_inside(dir, path + strlen(dir->run_path) + 1);
     if (r == 0 || r == -ELOOP || r == -ENOENT || r == -ENOTDIR || r == -EXDEV)
         r = unmount_shared(dir); /* it is not where it was put */
     return r < 0 ? vci_fail(err, vci_code_of(r), r, "cannot unmount %s", path) : r > 0;

@@ -292,6 +292,8 @@ const char *vci_rootfs_share_type(const struct vci_pod *pod);
 int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
 /* Take them away again; idempotent; never touches what the directories hold, except mount points made by us. */
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
+/* After that: take off what is not where it was mounted any more, since the guest has moved it. */
+int vci_rootfs_unmount_moved(struct vci_pod *pod, const char *ctr, vc_error **err);
 
 /* ---- spec.c: text in, text out ---- */
 /* What is known of a specification by then, so that nobody has to look for it. */

@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "ledger-undo.h"
 #include "lib/io.h"
 #include "mounts.h"
 
@@ -347,6 +348,46 @@ int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err)
         r = remove_mountpoints(pod, c, entries, n, rc ? NULL : err);
         rc = rc ? rc : r;
     }
+    vci_ledger_entries_free(entries, n);
+    return rc;
+}
+
+/* Is it on record as a mount of this pod (but not of that container), or below one? */
+static int is_on_record(const char *place, const char *shared, const char *own, const struct vci_ledger_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (entries[i].type == VC_RES_MOUNT && vci_path_below(entries[i].name, shared) && strcmp(entries[i].name, shared) != 0 &&
+            !vci_path_below(entries[i].name, own) && vci_path_below(place, entries[i].name))
+            return 1;
+    return 0;
+}
+
+int vci_rootfs_unmount_moved(struct vci_pod *pod, const char *ctr, vc_error **err)
+{
+    vcs_autofree char *shared = NULL, *own = NULL;
+    struct vci_ledger_entry *entries = NULL;
+    size_t n = 0, places = 0;
+    if (asprintf(&shared, "%s/" VCI_SHARED, pod->dir.run_path) < 0)
+        shared = NULL;
+    if (!shared || asprintf(&own, "%s/%s", shared, ctr) < 0) {
+        own = NULL;
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    }
+    int rc = vci_ledger_read(&pod->dir, &entries, &n, err);
+    char **list = rc ? NULL : vci_mount_points(shared);
+    while (list && list[places])
+        places++;
+    while (places-- > 0) {
+        const char *inside = list[places] + strlen(pod->dir.run_path) + 1;
+        int r = rc || is_on_record(list[places], shared, own, entries, n) ? 0 : vci_unmount_inside(&pod->dir, inside);
+        if (r < 0 && r != -ENOENT) /* what was mounted on another one goes with that */
+            rc = vci_fail(err, vci_code_of(r), r, "cannot unmount %s, where the guest has moved what container \"%s\" had of the host",
+                          list[places], ctr);
+        else if (r > 0)
+            vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "the guest had moved a mount of container %s to %s", ctr, inside);
+        free(list[places]);
+    }
+    free(list);
     vci_ledger_entries_free(entries, n);
     return rc;
 }

@@ -596,6 +596,34 @@ static void test_moved_share(void **state)
     vc_context_free(ctx);
 }
 
+/* The same for a container: when it is deleted, a guest that has moved its mounts does not keep them. */
+static void test_moved_container(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    char from[PATH_MAX + 128], to[PATH_MAX + 128];
+    if (geteuid() != 0)
+        skip();
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.share=true", "hypervisor_faulty.process=true", NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "moves", 3), NULL, &err));
+    assert_int_equal(pt_mounts(), 4);
+    static const char *const places[] = { "a place", "c1/mounts" };
+    for (size_t i = 0; i < 2; i++) {
+        PT_PATH(from, "%s/run/pods/moves/shared/fs/%s", pt_root, i ? "c2" : "c0");
+        PT_PATH(to, "%s/run/pods/moves/shared/fs/%s", pt_root, places[i]);
+        assert_int_equal(rename(from, to), 0);
+        PT_OK(vc_container_delete(ctx, "moves", i ? "c2" : "c0", VC_FORCE, &err));
+        assert_int_equal(pt_mounts(), 3 - i);
+    }
+    PT_OK(vc_container_create(ctx, "moves", &p.ctr[0], NULL, &err));
+    assert_int_equal(pt_mounts(), 3);
+    PT_OK(vc_container_delete(ctx, "moves", "c1", VC_FORCE, &err));
+    assert_int_equal(pt_mounts(), 2);
+    PT_OK(vc_pod_delete(ctx, "moves", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 static void *cycle_thread(void *arg)
 {
     vc_context *ctx = arg;
@@ -643,7 +671,7 @@ int main(void)
         cmocka_unit_test(test_exec_and_wait), cmocka_unit_test(test_rootfs),
         cmocka_unit_test(test_root_path),
         cmocka_unit_test(test_hostile_share), cmocka_unit_test(test_moved_share),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_moved_container), cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
