@@ -61,6 +61,25 @@ int vci_utf8_ok(const char *text, size_t len)
     return 1;
 }
 
+int vci_json_check_depth(const char *text, vc_error **err)
+{
+    unsigned depth = 0, quoted = 0;
+    for (const char *p = text; *p; p++) {
+        if (quoted && *p == '\\' && p[1])
+            p++;
+        else if (*p == '"')
+            quoted = !quoted;
+        else if (!quoted && (*p == '{' || *p == '['))
+            depth++;
+        else if (!quoted && (*p == '}' || *p == ']'))
+            depth--;
+        if (depth >= VCI_JSON_DEPTH)
+            return vci_fail(err, VC_ERR_INVAL, 0, "its objects and arrays are nested too deeply: %u levels are the most",
+                            VCI_JSON_DEPTH - 1u);
+    }
+    return 0;
+}
+
 /* ---- the parser ---- */
 
 struct parser {

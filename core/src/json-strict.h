@@ -29,6 +29,8 @@ int vci_json_fail(const struct vci_json_path *p, vc_error **err, const char *fmt
 
 /* Parse a document.  Beside what JSON says: UTF-8, no NUL in a string, no member twice, and the bounds above. */
 int vci_json_parse(const char *text, size_t len, struct json_object **ret, vc_error **err);
+/* INVAL when objects and arrays in each other, in a text that is JSON, are more than can be read again. */
+int vci_json_check_depth(const char *text, vc_error **err);
 /* Is it UTF-8? */
 int vci_utf8_ok(const char *text, size_t len);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json-strict.h"
 #include "mounts.h"
 #include "record.h"
 
@@ -582,6 +583,8 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
     close_part(spec);
     if (rc == 0)
         rc = text_of(&out, base, ret, err);
+    if (rc == 0 && base && (rc = vci_json_check_depth(*ret, err)) < 0)
+        free(VCS_TAKE_PTR(*ret));
     json_object_put(base);
     vci_out_done(&out);
     if (rc < 0)

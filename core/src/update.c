@@ -189,7 +189,12 @@ static int plan(struct vci_pod *pod, struct vci_ctr *c, struct update *u, vc_err
     u->guest = text_of(part);
     json_object_put(part);
     u->text = text_of(u->spec);
-    return u->back && u->guest && u->text ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (!u->back || !u->guest || !u->text)
+        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    rc = vci_json_check_depth(u->text, err); /* or the container could not be made again */
+    if (rc < 0)
+        vci_context(err, "the new specification of container \"%s\"", c->id);
+    return rc;
 }
 
 /* ---- doing it ---- */

@@ -732,6 +732,41 @@ static void test_large_specification(void **state)
     vc_context_free(ctx);
 }
 
+/* Likewise what has more objects in each other than the reader takes. */
+static void test_deep_specification(void **state)
+{
+    struct pt_pod p;
+    char json[1024] = "{\"args\":[\"x}]\\\"{\"],\"cwd\":\"/\",\"z\":", deep[1024] = "";
+    struct vc_resources res;
+    (void)state;
+    vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", NULL, NULL, NULL);
+    for (int i = 0; i < 29; i++)
+        strcat(deep, "{\"a\":");
+    strcat(deep, "1");
+    for (int i = 0; i < 29; i++)
+        strcat(deep, "}");
+    strcat(json, deep);
+    strcat(json, "}");
+    pt_pod(&p, "deep", 1);
+    p.process.process_json = json;
+    size_t len = strlen(json) - 1;
+    snprintf(json + len, sizeof json - len, ",\"y\":{\"a\":%s}}", deep);
+    PT_FAILS(VC_ERR_INVAL, "container \"c0\": its objects and arrays are nested too deeply",
+             vc_pod_create(ctx, &p.pod, NULL, &err));
+    pt_nothing_left();
+    snprintf(json + len, sizeof json - len, "}");
+    PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+    VC_INIT(&res);
+    PT_PATH(json, "{\"memory\":%s}", deep);
+    res.json = json;
+    PT_FAILS(VC_ERR_INVAL, "nested too deeply", vc_container_update(ctx, "deep", "c0", &res, &err));
+    PT_OK(vc_pod_stop(ctx, "deep", VC_FORCE, &err));
+    PT_OK(vc_pod_start(ctx, "deep", &err));
+    PT_OK(vc_pod_delete(ctx, "deep", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* ---- stopping ---- */
 
 struct stopping {
@@ -813,7 +848,7 @@ int main(void)
         cmocka_unit_test(test_arguments),           cmocka_unit_test(test_pause_not_stored),
         cmocka_unit_test(test_annotations_at_once), cmocka_unit_test(test_annotations_after_reboot),
         cmocka_unit_test(test_attach_unsupported),  cmocka_unit_test(test_large_specification),
-        cmocka_unit_test(test_stop_beside_start),
+        cmocka_unit_test(test_stop_beside_start),   cmocka_unit_test(test_deep_specification),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
