@@ -263,12 +263,14 @@ int vc_container_resize(vc_context *ctx, const char *pod, const char *container,
 /* ---- wait ---- */
 
 /* A shim has ended: the status it left, what it exited with (as our child), or what is true when a VM dies. */
-static int status_after(const struct vci_pod *pod, const char *ctr, const char *exec_id, int wait_status)
+static int status_after(const struct vci_pod *pod, const char *ctr, const char *exec_id, int wait_status, int32_t *ret,
+                        vc_error **err)
 {
     int s = vci_exit_read(&pod->dir, ctr, exec_id);
-    if (s >= 0)
-        return s;
-    return wait_status >= 0 ? vci_exit_of_wait(wait_status) : 255;
+    if (s == VC_ERR_RESOURCE)
+        return vci_fail(err, s, EMFILE, "cannot read the exit status of container \"%s\" of pod \"%s\"", ctr, pod->dir.id);
+    *ret = s >= 0 ? s : wait_status >= 0 ? vci_exit_of_wait(wait_status) : 255;
+    return 0;
 }
 
 /* Until the shim has ended (0), the deadline (TIMEOUT) or a cancel. */
@@ -323,10 +325,7 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         if (rc == VC_ERR_TIMEOUT)
             return vci_fail(err, VC_ERR_TIMEOUT, 0, "container \"%s\" of pod \"%s\" did not end within %lld ms", ctr,
                             id, (long long)timeout_ms);
-        if (rc < 0)
-            return rc;
-        *ret = status_after(pod, ctr, exec_id, wait_status);
-        return 0;
+        return rc < 0 ? rc : status_after(pod, ctr, exec_id, wait_status, ret, err);
     }
     vci_pod_refresh(pod);
     if (c->state == VCI_STOPPED || pod->state == VCI_STOPPED) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* exit.c: exit statuses, which shims leave as small files in the pod's run directory. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +18,17 @@ void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id)
     snprintf(buf, size, "exit/%s%s%s", ctr, has ? ":" : "", has ? exec_id : "");
 }
 
-/* What the file holds; 0 or less when there is none. */
+enum { UNSEEN = -2 }; /* for want of a descriptor */
+
+/* What the file holds; 0 or less when there is none, or UNSEEN. */
 static ssize_t read_text(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, char *text, size_t size)
 {
     char name[300];
     vci_exit_name(name, sizeof name, ctr, exec_id);
     int run = vci_store_run(dir, 0, NULL);
     vcs_autoclose int fd = run < 0 ? -1 : openat(run, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+    int unseen = run == VC_ERR_RESOURCE || run == VC_ERR_NOMEM || (run >= 0 && fd < 0 && vci_code_of(errno) == VC_ERR_RESOURCE);
+    ssize_t n = unseen ? UNSEEN : fd < 0 ? -1 : read(fd, text, size - 1);
     text[n > 0 ? n : 0] = '\0';
     return n;
 }
@@ -33,6 +37,8 @@ int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *ex
 {
     char text[16] = "", *end = NULL;
     ssize_t n = read_text(dir, ctr, exec_id, text, sizeof text);
+    if (n == UNSEEN)
+        return VC_ERR_RESOURCE;
     long v = n > 0 ? strtol(text, &end, 10) : -1;
     return n > 0 && end != text && *end == '\n' && v >= 0 && v <= 255 ? (int)v : -1; /* without its end it may be half a number */
 }

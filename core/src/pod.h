@@ -181,7 +181,7 @@ int64_t vci_deadline_ms(int64_t ms);
 /* ---- exit.c: exit statuses ---- */
 /* Name of the exit file below the run directory: "exit/CTR" or "exit/CTR:EXEC". */
 void vci_exit_name(char *buf, size_t size, const char *ctr, const char *exec_id);
-/* 0-255, or -1 when there is none (yet). */
+/* 0-255, -1 when there is none (yet), or RESOURCE when that cannot be seen now. */
 int vci_exit_read(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
 int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, int oom,
                    vc_error **err);

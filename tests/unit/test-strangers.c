@@ -402,6 +402,43 @@ static void test_no_descriptor(void **state)
     vc_context_free(ctx);
 }
 
+/* A status that cannot be read for want of descriptors is not made up. */
+static void test_status_unseen(void **state)
+{
+    (void)state;
+    struct rlimit old, few;
+    int32_t status = -1;
+    siginfo_t info;
+    vc_context *ctx = context();
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "full", 1), NULL, &err));
+    struct vc_container_status *s = NULL;
+    PT_OK(vc_container_status(ctx, "full", "c0", &s, &err));
+    assert_int_equal(kill(s->pid, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)s->pid, &info, WEXITED), 0);
+    vc_container_status_free(s);
+    char path[PATH_MAX + 64];
+    PT_PATH(path, "%s/run/pods/full/exit", pt_root);
+    assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+    sv_write("run/pods/full/exit/c0", "3\n", 2);
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    for (int more = 0; more < 5; more++) {
+        vc_error *err = NULL;
+        few = (struct rlimit){ .rlim_cur = (rlim_t)(next + more), .rlim_max = old.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+        int rc = vc_container_wait(ctx, "full", "c0", NULL, 1000, &status, &err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+        if (rc != VC_ERR_RESOURCE && (rc != 0 || status != 3))
+            fail_msg("%d descriptors: %d \"%s\", status %d", more, rc, vc_error_text(err), status);
+        vc_error_free(err);
+    }
+    assert_int_equal(status, 3);
+    PT_OK(vc_pod_delete(ctx, "full", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_no_shim),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_descriptor),
+        cmocka_unit_test(test_status_unseen),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
