@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod-state.c: the record of a pod: reading, writing, and bringing it in line with what lives. */
+#include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -758,6 +760,9 @@ int vci_proc_lives(const struct vc_proc *p)
         return 0;
     snprintf(path, sizeof path, "/proc/%d/stat", p->pid);
     vcs_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* No descriptor, say: what cannot be seen to have ended is not taken for dead (as in vcs_proc_alive). */
+    if (fd < 0 && errno != ENOENT && errno != ESRCH)
+        return kill(p->pid, 0) == 0 || errno == EPERM;
     ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
     if (n <= 0)
         return 0;
@@ -773,13 +778,6 @@ static int vm_alive(const struct vci_pod *pod)
     if (!pod->vm || !pod->boot_same)
         return 0;
     return pod->n_vmm == 0 || pod->vmm_lives;
-}
-
-/* A process whose shim has ended: its status, by the best evidence there is. */
-static int ended_status(const struct vci_pod *pod, const struct vci_ctr *c, const char *exec_id)
-{
-    int s = vci_exit_read(&pod->dir, c->id, exec_id);
-    return s >= 0 ? s : 255;
 }
 
 void vci_pod_refresh(struct vci_pod *pod)
@@ -799,7 +797,10 @@ void vci_pod_refresh(struct vci_pod *pod)
             continue;
         if (!pod->died && (c->shim.pid <= 0 || c->shim_lives))
             continue;
-        c->exit_status = ended_status(pod, c, NULL);
+        int status = vci_exit_read(&pod->dir, c->id, NULL);
+        if (status == VC_ERR_RESOURCE)
+            continue; /* it cannot be seen now, and is not made up */
+        c->exit_status = status >= 0 ? status : 255;
         c->oom_killed = c->exit_status == 137 && vci_exit_oom(&pod->dir, c->id, NULL);
         c->state = VCI_STOPPED;
     }

@@ -402,6 +402,29 @@ static void test_no_descriptor(void **state)
     vc_context_free(ctx);
 }
 
+/* A process that cannot be looked at, for want of a descriptor, has not ended: nobody may bury a VM that lives. */
+static void test_unseen_lives(void **state)
+{
+    (void)state;
+    struct vci_pod pod;
+    struct rlimit old, none;
+    vc_context *ctx = context();
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "full", 1), NULL, &err));
+    PT_OK(vci_pod_open(&pod, ctx, "full", VCI_LOCK_NONE, &err));
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    vci_pod_refresh(&pod);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(pod.died, 0);
+    assert_int_equal(pod.state, VCI_RUNNING);
+    assert_int_equal(pod.ctrs[0]->state, VCI_RUNNING);
+    vci_pod_close(&pod);
+    PT_OK(vc_pod_delete(ctx, "full", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* A status that cannot be read for want of descriptors is not made up. */
 static void test_status_unseen(void **state)
 {
@@ -449,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_no_descriptor),
         cmocka_unit_test(test_status_unseen),
+        cmocka_unit_test(test_unseen_lives),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
