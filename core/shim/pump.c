@@ -83,6 +83,10 @@ int pump_run(struct pump *p)
             return 0;
         if (p->copy)
             p->copy(p->copy_arg, p->buf, (size_t)n);
+        if (p->drop) {
+            p->dropped += (size_t)n;
+            return 1;
+        }
         p->off = 0;
         p->len = (size_t)n;
         p->wait_out = 1;
@@ -105,6 +109,14 @@ void pump_copy_to(struct pump *p, void (*copy)(void *arg, const char *data, size
     }
     p->copy = copy;
     p->copy_arg = arg;
+}
+
+void pump_drop(struct pump *p)
+{
+    p->use_splice = p->wait_out = 0;
+    p->dropped += p->len;
+    p->len = 0;
+    p->drop = 1;
 }
 
 void pump_done(struct pump *p)

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vccore/vccore.h>
@@ -24,6 +25,10 @@
 #define STATUS_LOST      255
 #define STATUS_UNWRITTEN 125
 #define WAITER_STACK     (256u * 1024)
+/* Who goes on with more than this after the first of it was lost is ended. */
+#define LOST_MAX (1u << 20)
+/* After the end of a process whose output is not read any more: for what it said last on the other one. */
+#define LAST_WORDS_MS 1000
 
 struct options {
     const char *config, *pod, *container, *exec_id;
@@ -47,6 +52,8 @@ struct shim {
     pthread_t waiter;
     int32_t status;
     int unwritten; /* output of the process was lost here */
+    int ended_for; /* it was told to end for that */
+    int left;      /* nobody reads one of its outputs any more, which it was told by SIGPIPE */
     vc_error *error;
 };
 
@@ -224,6 +231,13 @@ static void forward_signals(struct shim *s)
 
 /* ---- the end ---- */
 
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 static void *wait_for_end(void *arg)
 {
     struct shim *s = arg;
@@ -268,6 +282,16 @@ static void end_pump(struct shim *s, int i)
     attach_output_over(&s->attach, i - 1);
 }
 
+/* An output cannot be written any more.  A process of the host would get this error, and decide; here there is no way to
+ * tell it.  So it may come to its own end: what it still says is thrown away. */
+static void lose_output(struct shim *s, int i, int error)
+{
+    fprintf(stderr, "vc-shim: the standard %s of the process cannot be written: %s\n", i == 1 ? "output" : "error",
+            strerror(error));
+    s->unwritten = 1;
+    pump_drop(&s->pumps[i]);
+}
+
 static void run_pump(struct shim *s, int i, short revents)
 {
     struct pump *p = &s->pumps[i];
@@ -276,26 +300,44 @@ static void run_pump(struct shim *s, int i, short revents)
     errno = 0;
     int lost = p->wait_out && revents & POLLERR && !(revents & POLLOUT);
     int more = lost || revents & POLLNVAL ? 0 : pump_run(p);
-    if (more > 0)
+    if (more < 0 && errno != EPIPE && i > 0 && !p->drop) {
+        lose_output(s, i, errno);
+        return;
+    }
+    int endless = p->dropped > LOST_MAX;
+    if (more > 0 && !endless)
         return;
     lost |= more < 0 && errno == EPIPE;
-    if (more < 0 && errno != EPIPE && i > 0) {
-        fprintf(stderr, "vc-shim: the standard %s of the process cannot be written: %s\n", i == 1 ? "output" : "error",
-                strerror(errno));
-        s->unwritten = lost = 1;
-    }
+    s->ended_for |= endless;
     end_pump(s, i);
     /* Nobody reads our output any more: the process learns it as it would from a pipe of its own. */
-    if (lost && i > 0)
+    if ((lost || endless) && i > 0) {
+        s->left = 1;
         vc_process_signal(s->process, SIGPIPE, NULL);
+    }
 }
 
-/* Until the process has ended; its outputs are carried to their end before that is asked. */
+/* The exit status, after output was lost: one of its own says more; but none says that it did well, or what ended it
+ * for that (SIGKILL takes the place of SIGPIPE for the init of a container). */
+static int32_t status_unwritten(const struct shim *s)
+{
+    int ended = s->ended_for && (s->status == 128 + SIGPIPE || s->status == 128 + SIGKILL);
+    return s->status == 0 || ended ? STATUS_UNWRITTEN : s->status;
+}
+
+static int outputs_over(const struct shim *s)
+{
+    return s->pumps[1].in < 0 && s->pumps[2].in < 0;
+}
+
+/* Until the process has ended; its outputs are carried to their end before that is asked.  But whoever it has started may
+ * have them open and hear of no reader's going, as the signal was for the process alone: then its end counts. */
 static int carry(struct shim *s)
 {
+    int64_t last_ms = 0; /* when the last words are over; 0: it has not ended */
     for (;;) {
         struct pollfd pfd[5 + ATTACH_POLL];
-        if (!s->waiting && s->pumps[1].in < 0 && s->pumps[2].in < 0) {
+        if (!s->waiting && (s->left || outputs_over(s))) {
             int r = start_waiter(s);
             if (r)
                 return r;
@@ -303,9 +345,10 @@ static int carry(struct shim *s)
         for (int i = 0; i < 3; i++)
             pump_poll(&s->pumps[i], &pfd[i]);
         pfd[3] = (struct pollfd){ .fd = s->signals, .events = POLLIN };
-        pfd[4] = (struct pollfd){ .fd = s->ended, .events = POLLIN };
+        pfd[4] = (struct pollfd){ .fd = last_ms ? -1 : s->ended, .events = POLLIN };
         attach_poll(&s->attach, &pfd[5]);
-        if (poll(pfd, sizeof pfd / sizeof *pfd, -1) < 0) {
+        int64_t left = last_ms ? last_ms - now_ms() : -1;
+        if (poll(pfd, sizeof pfd / sizeof *pfd, left < 0 && last_ms ? 0 : (int)left) < 0) {
             if (errno == EINTR)
                 continue;
             return errno;
@@ -319,8 +362,10 @@ static int carry(struct shim *s)
             close_stream(s, 0);
         if (pfd[4].revents) {
             pthread_join(s->waiter, NULL);
-            return 0;
+            last_ms = now_ms() + LAST_WORDS_MS;
         }
+        if (last_ms && (outputs_over(s) || now_ms() >= last_ms))
+            return 0;
     }
 }
 
@@ -364,8 +409,8 @@ static int run(struct shim *s, const struct options *o)
         fprintf(stderr, "vc-shim: %s\n", strerror(r));
     else if (s->error)
         say("the process was lost", s->error);
-    if (s->unwritten && s->status == 0) /* it did well, and what it said is not where it should be */
-        s->status = STATUS_UNWRITTEN;
+    if (s->unwritten)
+        s->status = status_unwritten(s);
     if (vc_process_report(s->process, s->status, &err) < 0)
         say("cannot report the exit status", err);
     vc_error_free(err);

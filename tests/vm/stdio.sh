@@ -29,24 +29,49 @@ is "exit code when the streams were closed early" $? 5
 # A reader that goes away: the writer in the guest ends, the shim does not hang.
 $x s c -- sh -c 'yes' | head -n 1 >"$work/o"
 is "first line of yes" "$(cat "$work/o")" y
-# What cannot be written is said, and is no success; a failure of the command stays what it was.  The command is told by
-# SIGPIPE, which one that has not ended by then has to ignore here.
+# So it does when the writer is a child of the process, which hears nothing of the signal; what comes last on the other
+# output is not lost.
+{
+    status=0
+    timeout 60 $x s c -- sh -c 'yes; exit 7' || status=$?
+    echo $status >"$work/code"
+} | head -n 1 >"$work/o"
+is "first line of a child" "$(cat "$work/o")" y
+is "its parent ends by the signal" "$(cat "$work/code")" 141
+{
+    status=0
+    timeout 60 $x s c -- sh -c 'trap "echo last >&2; exit 9" PIPE; yes & wait' 2>"$work/e" || status=$?
+    echo $status >"$work/code"
+} | head -n 1 >"$work/o"
+is "a parent that minds the signal: exit code" "$(cat "$work/code")" 9
+is "a parent that minds the signal: its last words" "$(cat "$work/e")" last
+# What cannot be written is said, and is no success; a failure of the command stays what it was, also when it comes long
+# after.  One that goes on and on is ended, which is no failure of its own.
+full() { # WHAT EXPECTED COMMAND...
+    fw=$1 fx=$2
+    shift 2
+    status=0
+    err=$("$@" 2>&1 >/dev/full) || status=$?
+    is "a full disk: $fw: exit code" $status "$fx"
+    has "a full disk: $fw: said" "$err" "standard output of the process cannot be written: No space left on device"
+    is "a full disk: $fw: said once" "$(printf '%s\n' "$err" | grep -c 'No space left')" 1
+}
+late='echo one; sleep 1; echo two; sleep 1; echo three'
+run="virtc run --rm --rootfs $root --"
+full "exec" 125 $x s c -- echo hello
+full "exec that fails" 7 $x s c -- sh -c 'echo hello; exit 7'
+full "exec that goes on" 125 $x s c -- sh -c "$late"
+full "exec that goes on and fails" 7 $x s c -- sh -c "$late; exit 7"
+full "exec without end" 125 $x s c -- yes
+full "exec whose child has no end" 125 $x s c -- sh -c 'yes; exit 7'
+full "run" 125 $run echo hello
+full "run that fails" 7 $run sh -c 'echo hello; exit 7'
+full "run that goes on and fails" 7 $run sh -c "$late; exit 7"
+full "run without end" 125 $run yes
 status=0
-err=$($x s c -- sh -c 'trap "" PIPE; echo hello' 2>&1 >/dev/full) || status=$?
-is "a full disk: exit code" $status 125
-has "a full disk: said" "$err" "standard output of the process cannot be written: No space left on device"
-status=0
-$x s c -- sh -c 'trap "" PIPE; echo hello; exit 7' >/dev/full 2>/dev/null || status=$?
-is "a full disk: the command's own exit code" $status 7
-status=0
-$x s c -- sh -c 'yes' >/dev/full 2>/dev/null || status=$?
-is "a full disk: a writer without end ends" $status 141
-# (The init of a container is ended by SIGKILL instead: whether it has ended by itself before is open.)
-status=0
-err=$(virtc run --rm --rootfs "$root" -- echo hello 2>&1 >/dev/full) || status=$?
-[ $status -ne 137 ] || status=125
-is "a full disk: run" $status 125
-
+err=$($x s c -- sh -c 'echo hello >&2; echo out; exit 7' 2>/dev/full) || status=$?
+is "a full disk for errors: exit code" $status 7
+is "a full disk for errors: the output is there" "$err" out
 # A terminal: script(1) gives one to virtc; its size is changed while the program runs.
 cat >"$work/tty.sh" <<'END'
 stty rows 33 cols 101
