@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <linux/if_tun.h>
 
@@ -137,6 +138,71 @@ static int net_trip(struct vct_pod *pod)
     return round_trip(pod, &dev, "a network device");
 }
 
+/* ---- a disk as a descriptor ---- */
+
+/* Give the disk as the descriptor of `file`, which is closed at once.  What device_add answered. */
+static int add_given(struct vct_pod *pod, struct vc_device *dev, const char *file)
+{
+    struct vct *t = pod->t;
+    struct stat before, after;
+    int fd = open(file, (dev->flags & VC_DEV_READONLY ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    VCT_MUST(t, fd >= 0 && fstat(fd, &before) == 0, "the tool cannot open %s", file);
+    dev->fds = &fd;
+    dev->n_fds = 1;
+    int r = add(pod, dev, NULL), flags = fcntl(fd, F_GETFD);
+    int same = flags >= 0 && fstat(fd, &after) == 0 && before.st_dev == after.st_dev && before.st_ino == after.st_ino;
+    if (same)
+        close(fd);
+    dev->fds = NULL;
+    dev->n_fds = 0;
+    VCT_MUST(t, same, "device_add of %s has closed the descriptor that it was given, which is the host's", dev->id);
+    VCT_MUST(t, flags & FD_CLOEXEC, "device_add of %s took close-on-exec from the descriptor that it was given", dev->id);
+    return r;
+}
+
+/* At the path stands another file by now (with_other), or none.  Does the VMM have the one that was given?  1; 0: that of
+ * the path, or none could be added; -1: that cannot be seen. */
+static int takes_given(struct vct_pod *pod, struct vc_device *dev, const char *file, int with_other)
+{
+    int r = add_given(pod, dev, file);
+    if (r != VC_OK)
+        return 0;
+    int given = vct_hv_has_open(pod, file), other = with_other ? vct_hv_has_open(pod, dev->path) : 0;
+    must(pod, del(pod, dev->id), VC_OK, "device_del of a disk that came as a descriptor,", dev->id);
+    VCT_MUST(pod->t, given || other,
+             "device_add of %s, which came as a descriptor, answered VC_OK, but the VMM has neither its file open nor "
+             "that at its path",
+             dev->id);
+    return given == 1 ? 1 : other == 1 ? 0 : with_other ? -1 : 1;
+}
+
+static void descriptor_trip(struct vct_pod *pod)
+{
+    struct vct *t = pod->t;
+    vcs_autofree char *path = vct_hv_image(pod, "given.img", 65536), *again = NULL;
+    char moved[PATH_MAX];
+    VCT_MUST(t, path, "the tool cannot make a disk image");
+    snprintf(moved, sizeof(moved), "%s.moved", path);
+    struct vc_device dev = vct_hv_disk("given", path);
+    must(pod, add_given(pod, &dev, path), VC_OK, "device_add of a disk that comes as a descriptor,", dev.id);
+    VCT_MUST(t, there(pod, &dev) != 0,
+             "device_add of a disk that comes as a descriptor answered VC_OK, but the VMM does not have it: it needs one "
+             "of its own, as the host closes that one");
+    must(pod, del(pod, dev.id), VC_OK, "device_del of a disk that came as a descriptor,", dev.id);
+
+    dev.flags = VC_DEV_READONLY;
+    VCT_MUST(t, rename(path, moved) == 0 && (again = vct_hv_image(pod, "given.img", 65536)),
+             "the tool cannot rename %s", path);
+    int takes = takes_given(pod, &dev, moved, 1);
+    if (takes < 0) {
+        unlink(path);
+        takes = takes_given(pod, &dev, moved, 0);
+    }
+    if (!takes)
+        vct_warn(t, "device_add gives the VMM what is at a disk's path, not the descriptor that the host had opened and "
+                    "checked: whoever can rename there can have the VM use another file");
+}
+
 /* Until there is no room left. */
 static void fill(struct vct_pod *pod)
 {
@@ -208,6 +274,7 @@ void vct_hv_h5(struct vct *t)
              t->privileged ? " and network devices" : "");
     if (disks) {
         refuse(pod, w->disk);
+        descriptor_trip(pod);
         fill(pod);
     }
     vct_hv_down(pod);

@@ -673,7 +673,7 @@ const struct vct_check vct_checks_hypervisor[] = {
       "else's by then.",
       "Keep the struct vc_proc that spawn returned, save it whole, and write only processes that still run.", h4 },
     { "H5", "hypervisor.h device_add", VCT_HV, VCT_QUICK, 0,
-      "devices come and go: each type promised, EXISTS, NOTFOUND, guest_addr",
+      "devices come and go: each type promised, EXISTS, NOTFOUND, guest_addr; a disk as a descriptor",
       "Disks and network links of containers are plugged in this way; one that is not there makes a container that "
       "has no disk.",
       "Answer VC_OK only after the VMM has confirmed; keep ids in the saved state; fill guest_addr with a NUL at "

@@ -811,6 +811,7 @@ static int model_device_add(vc_inst *inst, const struct vc_call *call, const str
     struct talk t = { 0 };
     int slot = 0, r = need_vm(m, call);
 
+    char given[64];
     if (r < 0)
         return r;
     memcpy(&d, dev, dev->size < sizeof d ? dev->size : sizeof d);
@@ -837,6 +838,13 @@ static int model_device_add(vc_inst *inst, const struct vc_call *call, const str
     memset(out->guest_addr, 0, 1);
     return VC_OK;
 #endif
+#ifdef BAD_H5_NO_FD
+    if (d.n_fds)
+        return vcs_fail(m->host, call, VC_E_INVAL, 0, "a disk has a path and no descriptor");
+#elif !defined BAD_H5_PATH
+    snprintf(given, sizeof given, "/proc/%d/fd/%d", (int)getpid(), d.n_fds ? d.fds[0] : -1); /* wherever it is by now */
+    d.path = d.n_fds ? given : d.path;
+#endif
 #ifdef BAD_H9
     r = tell(m, call, &t, "add %d %.*s|", slot_fd[slot], (int)strcspn(d.path, ","), d.path);
 #else
@@ -848,6 +856,9 @@ static int model_device_add(vc_inst *inst, const struct vc_call *call, const str
         return vcs_fail(m->host, call, VC_E_NOTFOUND, 0, "the VMM of pod %s cannot open the disk %s", m->pod_id,
                         d.path);
     snprintf(m->disks[slot], sizeof m->disks[slot], "%s", d.id);
+#ifdef BAD_H5_CLOSES
+    close(d.n_fds ? d.fds[0] : -1);
+#endif
     if (out && out->size >= offsetof(struct vc_device_result, guest_addr) + sizeof out->guest_addr)
 #ifdef BAD_H5_ADDR
         memset(out->guest_addr, '0', sizeof out->guest_addr);
