@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -834,6 +835,54 @@ static void test_template_other_agents(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* ListProcesses answers with a JSON array of so many of these elements. */
+static size_t list_of(const char *element, size_t count, unsigned char *ret)
+{
+    size_t each = strlen(element) + 1, n = 0; /* with a comma, in the place of the first of which stands the bracket */
+    ret[n++] = 0x0a;
+    for (size_t v = count * each + 1; v; v >>= 7)
+        ret[n++] = (unsigned char)((v & 0x7f) | (v >> 7 ? 0x80 : 0));
+    for (size_t k = 0; k < count; k++, n += each) {
+        ret[n] = k ? ',' : '[';
+        memcpy(ret + n + 1, element, each - 1);
+    }
+    ret[n++] = ']';
+    return n;
+}
+
+/* Few bytes that grow: an element of a list takes hundreds of bytes once it is read.  A guest must not be able to make
+ * its host take more than some MiB. */
+static void test_growth(void **state)
+{
+    (void)state;
+    static const char *const elements[] = { "{}", "[]", "1", "{\"pid\":1}" };
+    enum { SIZE = 3000000 };
+    struct rusage before, after;
+    vcs_autofree unsigned char *big = calloc(1, SIZE + 16);
+    assert_non_null(big);
+    connect_agent();
+    getrusage(RUSAGE_SELF, &before);
+    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+        fake_agent_payload(agent, "ListProcesses", big, list_of(elements[i], SIZE / (strlen(elements[i]) + 1), big));
+        report(ops->ps, VC_E_PROTOCOL, NULL);
+    }
+    for (size_t n = 0; n < SIZE; n += 2) { /* empty network_stats */
+        big[n] = 0x12;
+        big[n + 1] = 0;
+    }
+    fake_agent_payload(agent, "StatsContainer", big, SIZE);
+    report(ops->stats, VC_E_PROTOCOL, NULL);
+    assert_says("more memory than is allowed");
+    connect_agent(); /* such a guest has lost its connection */
+    fake_agent_payload(agent, "StatsContainer", big, 50000);
+    report(ops->stats, VC_E_PROTOCOL, NULL);
+    getrusage(RUSAGE_SELF, &after);
+#ifndef __SANITIZE_ADDRESS__
+    if (after.ru_maxrss - before.ru_maxrss > 60 * 1024)
+        fail_msg("it took %ld KiB", after.ru_maxrss - before.ru_maxrss);
+#endif
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -851,7 +900,7 @@ int main(void)
         T(test_stream_ends),    T(test_hostile_streams),
         T(test_terminal),       T(test_bad_state),
         T(test_reports),        T(test_net),
-        T(test_rootfs_paths),
+        T(test_rootfs_paths),   T(test_growth),
         T(test_template),       T(test_template_other_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,8 @@
 
 #define STATE_VERSION 1
 #define STATE_MAX     (64u * 1024)
+/* What the objects of one answer may take: many small elements make one of 4 MiB grow to many times its size. */
+#define UNPACK_MAX (3u * 1024 * 1024)
 #define KATA_CAPS                                                                                                      \
     (VC_AG_CAP_NET | VC_AG_CAP_STATS | VC_AG_CAP_PAUSE | VC_AG_CAP_UPDATE | VC_AG_CAP_PS | VC_AG_CAP_STDIO |          \
      VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE)
@@ -135,21 +137,39 @@ int kata_do(vc_inst *inst, const struct vc_call *call, const char *method, const
     return VC_OK;
 }
 
+static void *arena_alloc(void *left, size_t n)
+{
+    size_t cost = n + 16; /* what malloc adds */
+    if (cost > *(size_t *)left)
+        return NULL;
+    *(size_t *)left -= cost;
+    return malloc(n ? n : 1);
+}
+
+static void arena_free(void *left, void *p)
+{
+    (void)left;
+    free(p);
+}
+
 /* The message in a reply, which is freed.  One that cannot be read ends the connection. */
 static int unpack(vc_inst *inst, const struct vc_call *call, const char *method, struct kata_reply *r,
                   const ProtobufCMessageDescriptor *desc, ProtobufCMessage **ret)
 {
-    ProtobufCMessage *m = protobuf_c_message_unpack(desc, NULL, r->len, r->payload);
+    size_t left = UNPACK_MAX;
+    ProtobufCAllocator alloc = { .alloc = arena_alloc, .free = arena_free, .allocator_data = &left };
+    ProtobufCMessage *m = protobuf_c_message_unpack(desc, &alloc, r->len, r->payload);
+    const char *why = left < UNPACK_MAX / 2 ? "that takes more memory than is allowed" : "that is malformed";
     kata_reply_done(r);
-    if (m) {
+    if (m) { /* from malloc: whoever frees it needs no allocator */
         *ret = m;
         return VC_OK;
     }
     pthread_mutex_lock(&inst->lock);
     if (inst->conn)
-        kata_conn_shut(inst->conn, VC_E_PROTOCOL, "the agent sent a malformed message");
+        kata_conn_shut(inst->conn, VC_E_PROTOCOL, "the agent sent a message that cannot be read");
     pthread_mutex_unlock(&inst->lock);
-    return vcs_fail(inst->host, call, VC_E_PROTOCOL, 0, "the agent answered %s with a malformed message", method);
+    return vcs_fail(inst->host, call, VC_E_PROTOCOL, 0, "the agent answered %s with a message %s", method, why);
 }
 
 int kata_get(vc_inst *inst, const struct vc_call *call, const char *method, const void *req,

@@ -5,7 +5,8 @@
 
 #include "kata.h"
 
-#define PIDS_MAX 65536u
+#define LIST_MAX   16384u /* more do not fit into what a host takes */
+#define VALUES_MAX (8 * LIST_MAX)
 
 /* Write an object to a sink and free it; `o` NULL means that there was no memory. */
 static int put(vc_inst *inst, const struct vc_call *call, struct json_object *o, vc_sink *sink)
@@ -57,15 +58,34 @@ static struct json_object *ps_entry(struct json_object *in)
     return out;
 }
 
+/* A few bytes of JSON make an object of hundreds: are there no more than a list may have? */
+static int ps_bounded(const ProtobufCBinaryData *text)
+{
+    size_t objects = 0, values = 0;
+    int in_string = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        unsigned char c = text->data[i];
+        if (c == '"')
+            in_string = !in_string;
+        else if (in_string)
+            i += c == '\\';
+        else {
+            objects += c == '{' || c == '[';
+            values += c == ',';
+        }
+    }
+    return objects <= LIST_MAX + 1 && values <= VALUES_MAX;
+}
+
 /* The agent's list in our form; NULL when it is something else. */
 static struct json_object *ps_list(const ProtobufCBinaryData *text)
 {
-    struct json_tokener *t = json_tokener_new_ex(4);
+    struct json_tokener *t = ps_bounded(text) ? json_tokener_new_ex(4) : NULL;
     struct json_object *in = t && text->len && text->len < INT32_MAX
                                  ? json_tokener_parse_ex(t, (const char *)text->data, (int)text->len)
                                  : NULL;
     struct json_object *out = NULL;
-    if (json_object_is_type(in, json_type_array) && json_object_array_length(in) <= PIDS_MAX)
+    if (json_object_is_type(in, json_type_array) && json_object_array_length(in) <= LIST_MAX)
         out = json_object_new_array();
     for (size_t i = 0; out && i < json_object_array_length(in); i++) {
         struct json_object *e = ps_entry(json_object_array_get_idx(in, i));
@@ -242,6 +262,23 @@ static void add_network(struct json_object *o, const Agent__StatsContainerRespon
     json_object_object_add(o, "network_interfaces", list);
 }
 
+/* Each element becomes an object of JSON, which is much larger than it. */
+static int stats_bounded(const Agent__StatsContainerResponse *r)
+{
+    const Agent__CgroupStats *s = r->cgroup_stats;
+    size_t n = r->n_network_stats + (s ? s->n_hugetlb_stats : 0);
+    if (s && s->cpu_stats && s->cpu_stats->cpu_usage)
+        n += s->cpu_stats->cpu_usage->n_percpu_usage;
+    if (s && s->memory_stats)
+        n += s->memory_stats->n_stats;
+    const Agent__BlkioStats *b = s ? s->blkio_stats : NULL;
+    if (b)
+        n += b->n_io_service_bytes_recursive + b->n_io_serviced_recursive + b->n_io_queued_recursive +
+             b->n_io_service_time_recursive + b->n_io_wait_time_recursive + b->n_io_merged_recursive +
+             b->n_io_time_recursive + b->n_sectors_recursive;
+    return n <= LIST_MAX;
+}
+
 int kata_stats(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json)
 {
     Agent__StatsContainerRequest req = AGENT__STATS_CONTAINER_REQUEST__INIT;
@@ -252,6 +289,11 @@ int kata_stats(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_si
         return rc;
     const Agent__StatsContainerResponse *r = (Agent__StatsContainerResponse *)m;
     const Agent__CgroupStats *s = r->cgroup_stats;
+    if (!stats_bounded(r)) {
+        protobuf_c_message_free_unpacked(m, NULL);
+        return vcs_fail(inst->host, call, VC_E_PROTOCOL, 0,
+                        "the agent's statistics of container %s have more than %u entries", ctr, LIST_MAX);
+    }
     struct json_object *o = json_object_new_object();
     if (o && s) {
         add_cpu(o, s->cpu_stats);
