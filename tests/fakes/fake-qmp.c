@@ -135,6 +135,20 @@ static int send_junk(struct fake_qmp *f, long n)
     return 0;
 }
 
+/* Many at once, so that there is always one to be read. */
+static void send_events(struct fake_qmp *f, long n)
+{
+    static const char one[] = "{\"timestamp\": {\"seconds\": 1, \"microseconds\": 2}, \"event\": \"RTC_CHANGE\"}\r\n";
+    enum { LEN = sizeof(one) - 1, MANY = 2000 };
+    char *block = malloc(LEN * MANY);
+
+    for (int i = 0; block && i < MANY; i++)
+        memcpy(block + i * LEN, one, LEN);
+    for (; block && n > 0 && send_bytes(f, block, LEN * MANY) == 0; n -= MANY)
+        continue;
+    free(block);
+}
+
 static int wait_closed(struct fake_qmp *f)
 {
     char c[256];
@@ -173,6 +187,9 @@ static int play(struct fake_qmp *f, const char *step)
         return send_text(f, text, "");
     case 'G':
         send_junk(f, strtol(text, NULL, 10)); /* the client may give up before it has read all */
+        return 0;
+    case 'E':
+        send_events(f, strtol(text, NULL, 10));
         return 0;
     case 'B':
         f->slow = 1;

@@ -9,6 +9,7 @@
  *   "S TEXT"  send TEXT and a line end; "@" stands for the id of the line that was read last
  *   "R TEXT"  send TEXT only
  *   "G N"     send N bytes without a line end
+ *   "E N"     send N events, unless the client closes before
  *   "B"       from now on send one byte at a time
  *   "W"       wait until the client closes
  *   "X"       close the connection

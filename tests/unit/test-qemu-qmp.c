@@ -217,6 +217,21 @@ static void test_silence(void **state)
     done();
 }
 
+/* One that does not stop talking is not listened to for longer than one that says nothing. */
+static void test_flood(void **state)
+{
+    static const char *const script[] = { "A", "C stop", "E 1000000", NULL };
+    int64_t t;
+
+    (void)state;
+    play(script);
+    t = vcs_now_ns();
+    assert_int_equal(one("stop", 200, NULL), VC_E_TIMEOUT);
+    assert_in_range(vcs_now_ns() - t, 190000000, 2000000000);
+    assert_non_null(strstr(fh.err.text, "no answer in time"));
+    done();
+}
+
 static void test_gone(void **state)
 {
     static const char *const at_once[] = { "a", "X", NULL };
@@ -318,7 +333,7 @@ static void test_disk_by_descriptor(void **state)
     const char *const script[] = {
         "A",
         "C query-named-block-nodes",
-        "S {\"return\": [], \"id\": @}",
+        "S {\"return\": [{\"node-name\": null}, {\"node-name\": 7}, null, 7], \"id\": @}",
         "C \"add-fd\"",
         moved,
         "S {\"return\": {\"fdset-id\": 7, \"fd\": 12}, \"id\": @}",
@@ -552,7 +567,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_answer), T(test_states), T(test_error), T(test_garbage), T(test_bad_greeting), T(test_silence),
-        T(test_gone),   T(test_cancel), T(test_undo),  T(test_unplug),
+        T(test_flood),  T(test_gone),   T(test_cancel), T(test_undo),  T(test_unplug),
         T(test_disk_by_descriptor), T(test_wrong_descriptor),  T(test_state),
     };
 

@@ -228,7 +228,7 @@ static bool node_exists(struct qmp *c, const char *node)
         return true;
     for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++)
         if (json_object_object_get_ex(json_object_array_get_idx(list, i), "node-name", &name) &&
-            !strcmp(json_object_get_string(name), node))
+            json_object_is_type(name, json_type_string) && !strcmp(json_object_get_string(name), node))
             found = true;
     json_object_put(list);
     return found;

@@ -37,6 +37,18 @@ static int wait_for(struct qmp *c, short events)
     }
 }
 
+/* Is there time, and has nobody cancelled?  While messages stand there to be read, wait_for is not come to. */
+static int look_up(struct qmp *c)
+{
+    struct pollfd p = { .fd = c->cancel_fd, .events = POLLIN };
+
+    if (poll(&p, 1, 0) > 0)
+        return vcs_fail(c->host, c->call, VC_E_CANCELLED, 0, "the call was cancelled while QEMU was asked");
+    if (vcs_poll_timeout(c->deadline_ns) == 0)
+        return vcs_fail(c->host, c->call, VC_E_TIMEOUT, 0, "QEMU sent events on its monitor, and no answer in time");
+    return 0;
+}
+
 static int peer_gone(struct qmp *c, int sys)
 {
     return vcs_fail(c->host, c->call, VC_E_PEER, sys, "QEMU closed its monitor: it ended or was killed");
@@ -128,8 +140,10 @@ static int next_message(struct qmp *c, json_object **ret)
     size_t len = 0;
     char *line = NULL;
     bool no_memory;
-    int r = next_line(c, &line, &len);
+    int r = c->after_event ? look_up(c) : 0; /* event after event would have us read for ever */
 
+    if (r == 0)
+        r = next_line(c, &line, &len);
     if (r < 0)
         return r;
     tok = json_tokener_new_ex(QMP_MAX_DEPTH);
@@ -151,7 +165,8 @@ static int next_message(struct qmp *c, json_object **ret)
         return vcs_fail(c->host, c->call, VC_E_PROTOCOL, 0,
                         "QEMU sent something on its monitor that is no JSON object");
     }
-    if (json_object_object_get_ex(msg, "event", NULL)) {
+    c->after_event = json_object_object_get_ex(msg, "event", NULL);
+    if (c->after_event) {
         note_event(c, msg);
         json_object_put(msg);
         msg = NULL;

@@ -26,6 +26,7 @@ struct qmp {
     const char *watch_device;
     bool deleted, unplug_failed;
     /* Events that are always noted. */
+    bool after_event; /* the last message was one */
     bool resumed;
     enum { QMP_MIGRATION_UNDER_WAY, QMP_MIGRATION_DONE, QMP_MIGRATION_FAILED } migration;
 };
