@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +29,12 @@
 
 struct faulty {
     const vc_host *host;
-    char fail[32], once[32], wait[32], crash[32], ends[16], records[512], endpoints[4096], guest[256];
+    char fail[32], once[32], wait[32], crash[32], ends[16], records[512], endpoints[4096], guest[1024], trace[512];
     int cancelled; /* eventfd */
     int64_t share, process, code, binary;
     char templates[16], mark[32]; /* the options */
     char ps[512], stats[2048];
-    int64_t pause, more;
+    int64_t pause, more, net;
     int asked;                    /* for the table of templates */
     int device;
     struct vc_proc procs[MAX_PROCS];
@@ -77,9 +78,31 @@ static void end(const struct faulty *f, const char *member)
     kill(getpid(), SIGKILL);
 }
 
+static const char *const kinds[] = { "", "hypervisor", "agent", "proxy", "shim", "network" };
+
+/* One line for each call, in a file that all kinds can share. */
+__attribute__((format(printf, 2, 3))) static void trace(const struct faulty *f, const char *format, ...)
+{
+    char line[2048];
+    va_list ap;
+    int fd = f->trace[0] ? open(f->trace, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
+    if (fd < 0)
+        return;
+    int n = snprintf(line, sizeof line, "%s ", kinds[FAULTY_KIND]);
+    va_start(ap, format);
+    n += vsnprintf(line + n, sizeof line - 1 - (size_t)n, format, ap);
+    va_end(ap);
+    n = n < (int)sizeof line - 2 ? n : (int)sizeof line - 2;
+    line[n++] = '\n';
+    if (write(fd, line, (size_t)n) != n)
+        vcs_log(f->host, VC_LOG_ERROR, "cannot write %s", f->trace);
+    close(fd);
+}
+
 /* 0, or the failure that was ordered for this member. */
 static int order(struct faulty *f, const struct vc_call *call, const char *member)
 {
+    trace(f, "%s", member);
     if (strcmp(f->wait, member) == 0) {
         struct pollfd p = { .fd = f->cancelled, .events = POLLIN };
         uint64_t n;
@@ -149,6 +172,8 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     const char *endpoints = vcs_opt_str(host, cfg, "endpoints"), *guest = vcs_opt_str(host, cfg, "guest");
     snprintf(f->endpoints, sizeof f->endpoints, "%s", endpoints ? endpoints : "");
     snprintf(f->guest, sizeof f->guest, "%s", guest ? guest : "");
+    const char *file = vcs_opt_str(host, cfg, "trace");
+    snprintf(f->trace, sizeof f->trace, "%s", file ? file : "");
     f->device = vcs_opt_str(host, cfg, "device") ? vcs_opt_str(host, cfg, "device")[0] : 0;
     const char *templates = vcs_opt_str(host, cfg, "templates"), *mark = vcs_opt_str(host, cfg, "mark");
     snprintf(f->templates, sizeof f->templates, "%s", templates ? templates : "");
@@ -158,6 +183,7 @@ static int create(const vc_host *host, const struct vc_call *call, const vc_conf
     snprintf(f->stats, sizeof f->stats, "%s", stats ? stats : "{}");
     f->pause = vcs_opt_int(host, cfg, "pause", 1);
     f->more = vcs_opt_int(host, cfg, "more", 1);
+    f->net = vcs_opt_int(host, cfg, "net", 0);
     f->binary = vcs_opt_int(host, cfg, "binary", 0);
     f->share = vcs_opt_int(host, cfg, "share", 0);
     f->process = vcs_opt_int(host, cfg, "process", 0);
@@ -263,7 +289,7 @@ static uint64_t caps(vc_inst *inst)
     return (of(inst)->share ? VC_HV_CAP_SHARE_9P : 0) | (of(inst)->pause ? VC_HV_CAP_PAUSE : 0) |
            (of(inst)->has_disks ? VC_HV_CAP_HOTPLUG : 0);
 #elif FAULTY_KIND == 2
-    uint64_t more = of(inst)->more ? AGENT_MORE : 0;
+    uint64_t more = (of(inst)->more ? AGENT_MORE : 0) | (of(inst)->net ? VC_AG_CAP_NET : 0);
     if (!of(inst)->templates[0])
         return more;
     return more | VC_AG_CAP_TEMPLATE | (strcmp(of(inst)->mark, "offline") ? VC_AG_CAP_ONLINE : 0);
@@ -530,7 +556,9 @@ static int ping(vc_inst *inst, const struct vc_call *call)
 
 static int sandbox_create(vc_inst *inst, const struct vc_call *call, const struct vc_sandbox *sandbox)
 {
-    (void)sandbox;
+    for (size_t i = 0; sandbox->dns && sandbox->dns[i]; i++)
+        trace(of(inst), "dns %s", sandbox->dns[i]);
+    trace(of(inst), "hostname %s", sandbox->hostname);
     return plain(inst, call, "sandbox_create");
 }
 
@@ -567,10 +595,7 @@ static int agent_exec(vc_inst *inst, const struct vc_call *call, const char *ctr
 static int agent_signal(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t sig,
                         uint32_t flags)
 {
-    (void)ctr;
-    (void)exec_id;
-    (void)sig;
-    (void)flags;
+    trace(of(inst), "%s/%s %d%s", ctr, exec_id ? exec_id : "", (int)sig, flags & VC_SIGNAL_ALL ? " all" : "");
     return plain(inst, call, "signal");
 }
 
@@ -594,11 +619,14 @@ static int agent_stdio(vc_inst *inst, const struct vc_call *call, const char *ct
 static int tty_resize(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t rows,
                       uint32_t cols)
 {
-    (void)ctr;
-    (void)exec_id;
-    (void)rows;
-    (void)cols;
+    trace(of(inst), "%s/%s %u x %u", ctr, exec_id ? exec_id : "", rows, cols);
     return plain(inst, call, "tty_resize");
+}
+
+static int net_update(vc_inst *inst, const struct vc_call *call, const struct vc_agent_net *net)
+{
+    trace(of(inst), "net %.*s", (int)net->json.len, (const char *)net->json.data);
+    return plain(inst, call, "net_update");
 }
 
 /* Text out of an option, in which single quotes stand for double ones. */
@@ -666,6 +694,7 @@ static const struct vc_agent_ops ops = {
     .wait = agent_wait,
     .stdio = agent_stdio,
     .tty_resize = tty_resize,
+    .net_update = net_update,
     .ps = agent_ps,
     .stats = agent_stats,
     .ctr_pause = ctr_pause,
@@ -812,6 +841,8 @@ static const struct vc_option options[] = {
     { .key = "code", .type = VC_OPT_INT, .def = "-13", .min = -19, .max = -1, .doc = "The code it fails with." },
     { .key = "endpoints", .type = VC_OPT_STRING, .doc = "What scan finds." },
     { .key = "guest", .type = VC_OPT_STRING, .doc = "Settings for the guest." },
+    { .key = "net", .type = VC_OPT_BOOL, .def = "false", .doc = "An agent that sets networks up." },
+    { .key = "trace", .type = VC_OPT_PATH, .doc = "A file that gets a line for each call." },
     { .key = "device", .type = VC_OPT_STRING, .doc = "What is wrong with the device that attach gives." },
     { .key = "templates", .type = VC_OPT_STRING, .doc = "yes: have templates; once: until they are used; size, reserved, missing: a bad table." },
     { .key = "mark", .type = VC_OPT_STRING, .doc = "What stands in the key of a template; of an agent: offline takes no added vCPUs." },
@@ -842,7 +873,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
 #if FAULTY_KIND == 1
     .caps_max = VC_HV_CAP_SHARE_9P | VC_HV_CAP_PAUSE | VC_HV_CAP_HOTPLUG,
 #elif FAULTY_KIND == 2
-    .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE | AGENT_MORE,
+    .caps_max = VC_AG_CAP_TEMPLATE | VC_AG_CAP_ONLINE | VC_AG_CAP_NET | AGENT_MORE,
 #endif
     .inst = &inst_ops,
     .ops = &ops,
