@@ -62,6 +62,14 @@ static int check_running(const struct vci_pod *pod, const struct vci_ctr *c, con
     return 0;
 }
 
+int vci_pod_check_vm(const struct vci_pod *pod, const char *what, vc_error **err)
+{
+    if (pod->vm)
+        return 0;
+    return vci_fail(err, VC_ERR_STATE, 0, "cannot %s in pod \"%s\": its virtual machine boots only when the pod is started",
+                    what, pod->dir.id);
+}
+
 static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x,
                       const struct vc_process_config *config, vc_error **err)
 {
@@ -195,7 +203,8 @@ static int open_process(struct vci_pod *pod, vc_context *ctx, const char *id, co
     if (!c || (exec_id && *exec_id && !vci_ctr_find_exec(pod, c, exec_id, err)))
         return vci_rc(err);
     *ret = c;
-    return check_running(pod, c, what, 1, err);
+    rc = check_running(pod, c, what, 1, err);
+    return rc < 0 ? rc : vci_pod_check_vm(pod, what, err);
 }
 
 static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, const char *exec_id,
@@ -332,6 +341,9 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         *ret = c->exit_status >= 0 ? c->exit_status : 255;
         return 0;
     }
+    rc = vci_pod_check_vm(pod, "wait for a process", err);
+    if (rc < 0)
+        return rc;
     /* There is no shim: the agent knows. */
     struct vci_inst *agent = vci_stack_agent(pod, vci_pod_deadline(ctx, "call_timeout"), err);
     if (!agent)

@@ -162,6 +162,8 @@ int vci_pod_open_ctr(struct vci_pod *pod, vc_context *ctx, const char *id, const
 #define VCI_IS(state) (1u << (state))
 int vci_ctr_must_be(const struct vci_pod *pod, const struct vci_ctr *c, const char *what, uint32_t pod_states,
                     uint32_t ctr_states, vc_error **err);
+/* STATE while the VM of a pod is deferred: it has no processes, and no agent that could be asked. */
+int vci_pod_check_vm(const struct vci_pod *pod, const char *what, vc_error **err);
 /* The container, or NULL with NOTFOUND in *err. */
 struct vci_ctr *vci_pod_find(struct vci_pod *pod, const char *ctr, vc_error **err);
 struct vci_exec *vci_ctr_find_exec(const struct vci_pod *pod, struct vci_ctr *c, const char *exec_id, vc_error **err);

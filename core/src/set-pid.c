@@ -19,6 +19,8 @@ static int set_pid(struct vci_pod *pod, vc_context *ctx, const char *id, const c
     if (rc == 0)
         rc = vci_ctr_must_be(pod, c, "set the process of", VCI_IS(VCI_READY) | VCI_IS(VCI_RUNNING) | VCI_IS(VCI_PAUSED),
                              VCI_IS(VCI_READY) | VCI_IS(VCI_RUNNING) | VCI_IS(VCI_PAUSED), err);
+    if (rc == 0)
+        rc = vci_pod_check_vm(pod, "set the process of a container", err); /* its first boot would forget it */
     if (rc < 0)
         return rc;
     /* A thread looks like a process there, but nobody can wait for it: it has no descriptor. */
