@@ -44,16 +44,38 @@
  *   VCContainer.ID, Pod, Process,   members of struct vc_container_status
  *     GetToken, GetPid, GetAnnotations
  *   VCContainer.SetPid              vc_container_set_pid
+ *   VCPod, VCContainer              no handles: the ids, with which each function begins
  *   ReleasePod (later)              nothing to do: no handle is kept, and the VM outlives vc_context_free
  *   PodConfig, ContainerConfig,     struct vc_pod_config, vc_container_config,
- *     Cmd, Resources                  vc_process_config, vc_resources; as JSON with the names of the original:
+ *     Cmd, EnvVar,                    vc_process_config, whose `env` is "NAME=VALUE",
+ *     LinuxCapabilities               vc_capabilities; as JSON with the names of the original:
  *                                     vc_pod_config_from_json and its like
- *   HypervisorConfig, AgentConfig,  `settings` of struct vc_pod_config: what a plugin can be told stands in its
- *     ProxyConfig, ShimConfig,        option table (vc_plugin_help); the JSON form takes the original's members
- *     NetworkConfig
+ *   Resources (of VMConfig)         `vcpus` and `memory` of struct vc_pod_config
+ *   ContainerResources (later)      members of struct vc_container_config; struct vc_resources changes them
+ *   HypervisorType, AgentType,      `hypervisor`, `agent`,
+ *     ProxyType, ShimType,            `proxy`, `shim` and
+ *     NetworkModel                    `network` of struct vc_pod_config: names of plugins, for which the values of the
+ *                                     original's constants are taken, too ("ccProxy", "noopShim", "CNI")
+ *     QemuHypervisor, MockHypervisor    "qemu", "mock"
+ *     NoopAgentType, HyperstartAgent,   "noop", "hyperstart",
+ *       KataContainersAgent               "kata"
+ *     NoopProxyType, NoProxyType,       "noop", "none",
+ *       CCProxyType, KataProxyType        "cc", "kata"
+ *     NoopShimType, CCShimType,         "noop", "cc",
+ *       KataShimType                      "kata"; "vc" is this library's own
+ *     NoopNetworkModel,                 "noop",
+ *       CNINetworkModel, CNMNetworkModel  "cni", "cnm"
+ *   SocketTypeVSOCK, SocketTypeUNIX nothing to choose: hypervisor and proxy say where the agent is
+ *   HypervisorConfig, AgentConfig   `settings` of struct vc_pod_config: what a plugin can be told stands in its
+ *     (HyperConfig,                   option table (vc_plugin_help); the JSON form takes the original's members, such
+ *     KataAgentConfig),               as KernelParams with its Param, or NetInterworkingModel by number or name
+ *     ProxyConfig, ShimConfig,        (NetXConnectDefaultModel "default", NetXConnectBridgedModel "bridged",
+ *     NetworkConfig                   NetXConnectMacVtapModel "macvtap", NetXConnectEnlightenedModel "enlightened")
  *   Volume, Mount, DeviceInfo       struct vc_volume, vc_mount, vc_device_info
  *   Hooks, Hook                     struct vc_hooks, vc_hook
- *   ProcessListOptions              struct vc_ps_options */
+ *   PodStatus, ContainerStatus,     struct vc_pod_status, vc_container_status, with
+ *     State, Process                  `state`, `token`, `pid`, `started_ns`
+ *   ProcessListOptions, ProcessList struct vc_ps_options, and the text that vc_container_ps returns */
 #ifndef VCCORE_H
 #define VCCORE_H
 
