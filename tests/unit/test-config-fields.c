@@ -237,6 +237,153 @@ static void test_pod(void **state)
     }
 }
 
+/* Members of what stands in containers and pods: rows as above, by structure. */
+static void test_parts(void **state)
+{
+    (void)state;
+#define MOUNT(m) "\"Mounts\":[{" m "}]"
+#define DEVICE(m) "\"DeviceInfos\":[{\"ContainerPath\":\"/dev/x\",\"DevType\":\"c\",\"Major\":1,\"Minor\":3" m "}]"
+    static const struct row mounts[] = {
+        { "Source", MOUNT("\"Source\":\"@ROOT@/rootfs\",\"Destination\":\"/d\""), "rootfs\",\"options\":[\"rbind\"]", 0 },
+        { "Source", MOUNT("\"Source\":\"@ROOT@/none\",\"Destination\":\"/d\""), "/none", VC_ERR_NOTFOUND },
+        { "Destination", MOUNT("\"Destination\":\"/d\",\"Type\":\"tmpfs\""), "{\"destination\":\"/d\",\"type\":\"tmpfs\",", 0 },
+        { "Destination", MOUNT("\"Type\":\"tmpfs\""), "destination", VC_ERR_INVAL },
+        { "Type", MOUNT("\"Destination\":\"/d\",\"Type\":\"proc\",\"Source\":\"x\""), "\"type\":\"proc\",\"source\":\"x\"", 0 },
+        { "Options", MOUNT("\"Destination\":\"/d\",\"Type\":\"tmpfs\",\"Options\":[\"mode=700\"]"), "\"options\":[\"mode=700\"]", 0 },
+        { "ReadOnly", MOUNT("\"Source\":\"@ROOT@/rootfs\",\"Destination\":\"/d\",\"ReadOnly\":true"), "\"options\":[\"ro\",\"rbind\"]", 0 },
+        { "HostPath", MOUNT("\"Destination\":\"/d\",\"HostPath\":\"/h\""), "Mounts[0].HostPath: it cannot be given", VC_ERR_INVAL },
+    };
+    static const struct row devices[] = {
+        { "HostPath", "\"DeviceInfos\":[{\"HostPath\":\"/dev/full\"}]", "{\"path\":\"/dev/full\",\"type\":\"c\",\"major\":1,\"minor\":7,", 0 },
+        { "ContainerPath", DEVICE(""), "\"path\":\"/dev/x\"", 0 },
+        { "DevType", DEVICE(""), "\"type\":\"c\"", 0 },
+        { "DevType", "\"DeviceInfos\":[{\"ContainerPath\":\"/dev/x\",\"DevType\":\"p\"}]", "{\"path\":\"/dev/x\",\"type\":\"p\"", 0 },
+        { "Major", DEVICE(""), "\"major\":1,", 0 },
+        { "Minor", DEVICE(""), "\"minor\":3,", 0 },
+        { "FileMode", DEVICE(",\"FileMode\":416"), "\"fileMode\":416", 0 },
+        { "UID", DEVICE(",\"UID\":4294967294"), "\"uid\":4294967294", 0 },
+        { "GID", DEVICE(",\"GID\":5"), "\"gid\":5", 0 },
+        { "Hotplugged", DEVICE(",\"Hotplugged\":true"), "DeviceInfos[0].Hotplugged: it cannot be given", VC_ERR_INVAL },
+        { "ID", DEVICE(",\"ID\":\"i\""), "DeviceInfos[0].ID: it cannot be given", VC_ERR_INVAL },
+    };
+    static const struct row volumes[] = {
+        { "MountTag", "\"Volumes\":[{\"MountTag\":\"t\",\"HostPath\":\"@ROOT@/rootfs\"}]", "\"tag\":\"t\"", 0 },
+        { "HostPath", "\"Volumes\":[{\"MountTag\":\"t\",\"HostPath\":\"@ROOT@/rootfs\"}]", "/rootfs\",\"readonly\":0", 0 },
+        { "ReadOnly", "\"Volumes\":[{\"MountTag\":\"t\",\"HostPath\":\"@ROOT@/rootfs\",\"ReadOnly\":true}]", "\"readonly\":1", 0 },
+    };
+#define HOOK(m) "\"Hooks\":{\"PostStopHooks\":[{\"Path\":\"/bin/true\"" m "}]}"
+    static const struct row hooks[] = { /* what they do: test-hooks */
+        { "Path", HOOK(""), "\"poststop\":[{\"path\":\"/bin/true\"", 0 },
+        { "Args", HOOK(",\"Args\":[\"a\",\"b\"]"), "\"args\":[\"a\",\"b\"]", 0 },
+        { "Env", HOOK(",\"Env\":[\"A=b\"]"), "\"env\":[\"A=b\"]", 0 },
+        { "Timeout", HOOK(",\"Timeout\":7"), "\"timeout\":7", 0 },
+    };
+    static const struct row lists[] = {
+        { "PreStartHooks", "\"Hooks\":{\"PreStartHooks\":[{\"Path\":\"/bin/true\"}]}", "\"prestart\":[{\"path\":\"/bin/true\"", 0 },
+        { "PostStartHooks", "\"Hooks\":{\"PostStartHooks\":[{\"Path\":\"/bin/true\"}]}", "\"poststart\":[{\"path\":\"/bin/true\"", 0 },
+        { "PostStopHooks", HOOK(""), "\"poststop\":[{\"path\":\"/bin/true\"", 0 },
+    };
+    static const struct {
+        const struct vci_shape *shape;
+        const struct row *rows;
+        size_t n;
+        int in_container;
+    } parts[] = {
+        { &vci_shape_mount, mounts, sizeof mounts / sizeof *mounts, 1 },
+        { &vci_shape_device, devices, sizeof devices / sizeof *devices, 1 },
+        { &vci_shape_volume, volumes, sizeof volumes / sizeof *volumes, 0 },
+        { &vci_shape_hook, hooks, sizeof hooks / sizeof *hooks, 0 },
+        { &vci_shape_hooks, lists, sizeof lists / sizeof *lists, 0 },
+    };
+    for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
+        check_covered(parts[k].shape, parts[k].rows, parts[k].n);
+        for (size_t i = 0; i < parts[k].n; i++) {
+            char json[2048];
+            snprintf(json, sizeof json,
+                     parts[k].in_container ? "{\"DeferVM\":true,\"Containers\":[{\"ID\":\"c\",\"RootFs\":\"@ROOT@/rootfs\",\"Cmd\":"
+                                             "{\"Args\":[\"true\"]},%s}]}" : "{\"DeferVM\":true,%s}",
+                     parts[k].rows[i].json);
+            check_row(&parts[k].rows[i], json, parts[k].in_container ? SPEC : POD);
+        }
+    }
+}
+
+/* ---- what became options of plugins ---- */
+
+/* Each member of the five configurations, with the plugins that are there to be used: it is one of their options, which is
+ * seen by how it is checked, or it is refused under its own name.  What the options do: test-qemu-cmdline, test-proxy and
+ * the tests with VMs. */
+static void test_plugins(void **state)
+{
+    (void)state;
+    static const char *const from[][2] = {
+        { "plugins/hypervisor/qemu", "hypervisor/qemu" }, { "plugins/agent/kata", "agent/kata" }, { "plugins/proxy/kata", "proxy/kata" },
+        { "plugins/shim/vc", "shim/vc" },
+    };
+#define UNKNOWN "unknown key"
+    static const struct row rows[] = {
+        { "KernelPath", "\"/none\"", "\"hypervisor.kernel\" names /none", 0 },
+        { "ImagePath", "\"/i\"", UNKNOWN, 0 }, /* images: with the work on the complete VM */
+        { "FirmwarePath", "\"/f\\n\"", "holds a control byte", 0 },
+        { "MachineAccelerators", "\"nvdimm\"", UNKNOWN, 0 },
+        { "HypervisorPath", "\"/none\"", "\"hypervisor.path\" names /none", 0 },
+        { "DisableBlockDeviceUse", "true", UNKNOWN, 0 },
+        { "KernelParams", "[{\"Key\":\"a\\u0001\",\"Value\":\"\"}]", "holds a control byte", 0 },
+        { "HypervisorParams", "[{\"Key\":\"a\",\"Value\":\"b\"}]", UNKNOWN, 0 }, /* bug-19 */
+        { "HypervisorMachineType", "\"pc\"", "it must be one of: q35", 0 },
+        { "Debug", "true", NULL, 0 },
+        { "DefaultVCPUs", "241", "it must be a whole number from 1 to 240", 0 },
+        { "DefaultMaxVCPUs", "241", "it must be a whole number from 0 to 240", 0 }, /* bug-18 */
+        { "DefaultMemSz", "63", "it must be a size from 67108864 to", 0 },
+        { "DefaultBridges", "1", UNKNOWN, 0 },
+        { "MemPrealloc", "true", UNKNOWN, 0 },
+        { "HugePages", "true", UNKNOWN, 0 },
+        { "Realtime", "true", UNKNOWN, 0 },
+        { "Mlock", "true", UNKNOWN, 0 },
+        { "DisableNestingChecks", "true", UNKNOWN, 0 },
+        { "BlockDeviceDriver", "\"virtio-scsi\"", UNKNOWN, 0 },
+        { "SockCtlName", "\"/c\"", UNKNOWN, 0 },
+        { "SockTtyName", "\"/t\"", UNKNOWN, 0 },
+        { "GRPCSocket", "\"/g\"", UNKNOWN, 0 },
+        { "ProxyConfig.Path", "\"/none\"", "\"proxy.path\" names /none", 0 },
+        { "ProxyConfig.Debug", "true", NULL, 0 },
+        { "ShimConfig.Path", "\"/none\"", "\"shim.path\" names /none", 0 },
+        { "ShimConfig.Debug", "true", UNKNOWN, 0 },
+        { "NetNSPath", "\"/n\"", UNKNOWN, 0 }, /* with the plugins cni and cnm */
+        { "NumInterfaces", "1", UNKNOWN, 0 },
+        { "InterworkingModel", "2", UNKNOWN, 0 },
+    };
+    const char *build = getenv("VC_BUILD_DIR") ? getenv("VC_BUILD_DIR") : ".";
+    char path[PATH_MAX + 128], to[PATH_MAX + 128];
+    for (size_t i = 0; i < sizeof from / sizeof *from; i++) {
+        PT_PATH(path, "%s/%s/.libs/%s.so", build, from[i][0], strrchr(from[i][0], '/') + 1);
+        PT_PATH(to, "%s/plugins/%s.so", pt_root, from[i][1]);
+        pt_copy(path, to);
+    }
+    assert_int_equal(vci_n_setting_names, sizeof rows / sizeof *rows);
+    for (size_t i = 0; i < vci_n_setting_names; i++) {
+        const struct vci_setting_name *s = &vci_setting_names[i];
+        char name[80], json[1024], said[128];
+        vc_error *e = NULL;
+        char *id = NULL;
+        PT_PATH(name, "%s.%s", s->group, s->member);
+        if (strcmp(rows[i].member, strchr(rows[i].member, '.') ? name : s->member) != 0)
+            fail_msg("row %zu is of %s, wanted %s", i, rows[i].member, name);
+        PT_PATH(json, "{\"DeferVM\":true,\"HypervisorType\":\"qemu\",\"AgentType\":\"kata\",\"ProxyType\":\"kataProxy\",\"ShimType\":\"vc\","
+                      "\"%s\":{\"%s\":%s}}", s->group, s->member, rows[i].json);
+        int rc = make(json, &id, &e), unknown = rows[i].wanted && strcmp(rows[i].wanted, UNKNOWN) == 0;
+        PT_PATH(said, unknown ? "\"%s.%s\" (%s): unknown key \"%s\"" : "%s.%s", s->kind, s->option, name, s->option);
+        const char *words = unknown ? said : rows[i].wanted ? rows[i].wanted : "";
+        if ((rows[i].wanted ? rc != VC_ERR_CONFIG && rc != VC_ERR_INVAL : rc != 0) || !strstr(vc_error_text(e), words))
+            fail_msg("%s: %d \"%s\", wanted \"%s\"", name, rc, vc_error_text(e), words);
+        vc_error_free(e);
+        if (rc == 0)
+            PT_OK(vc_pod_delete(ctx, id, 0, &err));
+        free(id);
+        pt_nothing_left();
+    }
+}
+
 /* The original refused a pod without an id, and made none. */
 static void test_made_ids(void **state)
 {
@@ -277,6 +424,8 @@ int main(void)
         cmocka_unit_test(test_container),
         cmocka_unit_test(test_pod),
         cmocka_unit_test(test_made_ids),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_plugins),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
