@@ -683,8 +683,7 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     c->state = VCI_STOPPED;
     if (c->exit_status < 0)
         c->exit_status = 137;
-    if (!c->finished_ns)
-        c->finished_ns = vci_realtime_ns();
+    vci_ctr_finish(pod, c);
     return vci_pod_save(pod, err);
 }
 

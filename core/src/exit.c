@@ -51,6 +51,31 @@ int vci_exit_oom(const struct vci_pod_dir *dir, const char *ctr, const char *exe
     return second && strcmp(second, "\noom\n") == 0;
 }
 
+int64_t vci_exit_time(const struct vci_pod_dir *dir, const char *ctr)
+{
+    char name[300];
+    struct stat st;
+    vci_exit_name(name, sizeof name, ctr, NULL);
+    int run = vci_store_run(dir, 0, NULL);
+    if (run < 0 || fstatat(run, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    return (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+int64_t vci_ctr_ended(const struct vci_pod *pod, const struct vci_ctr *c)
+{
+    int64_t ns = vci_exit_time(&pod->dir, c->id);
+    return ns && ns < c->started_ns ? c->started_ns : ns; /* the clock of files is a tick behind */
+}
+
+void vci_ctr_finish(const struct vci_pod *pod, struct vci_ctr *c)
+{
+    if (!c->finished_ns)
+        c->finished_ns = vci_ctr_ended(pod, c);
+    if (!c->finished_ns)
+        c->finished_ns = vci_realtime_ns();
+}
+
 int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id, int status, int oom,
                    vc_error **err)
 {

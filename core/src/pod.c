@@ -315,8 +315,7 @@ int vci_pod_do_stop(struct vci_pod *pod, int graceful, vc_error **err)
         int ran = c->state == VCI_RUNNING || c->state == VCI_PAUSED;
         if (c->exit_status < 0 && ran)
             c->exit_status = 137;
-        if (c->state != VCI_STOPPED || !c->finished_ns)
-            c->finished_ns = vci_realtime_ns();
+        vci_ctr_finish(pod, c);
         c->state = VCI_STOPPED;
     }
     vci_autoerror vc_error *e = NULL;

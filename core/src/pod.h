@@ -189,6 +189,12 @@ int vci_exit_write(const struct vci_pod_dir *dir, const char *ctr, const char *e
                    vc_error **err);
 /* 1 when the status there is that of a process that was ended for want of memory. */
 int vci_exit_oom(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
+/* When it was written, CLOCK_REALTIME; 0 when there is none. */
+int64_t vci_exit_time(const struct vci_pod_dir *dir, const char *ctr);
+/* When a container ended: as its exit file says, but not before it began; 0 when that is not known. */
+int64_t vci_ctr_ended(const struct vci_pod *pod, const struct vci_ctr *c);
+/* Note when it ended, unless that is known already: now, if nothing says otherwise. */
+void vci_ctr_finish(const struct vci_pod *pod, struct vci_ctr *c);
 void vci_exit_remove(const struct vci_pod_dir *dir, const char *ctr, const char *exec_id);
 /* 0-255 out of a wait(2) status. */
 int vci_exit_of_wait(int wait_status);

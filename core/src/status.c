@@ -106,7 +106,7 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     s->pid = c->state != VCI_STOPPED && c->shim_lives ? c->shim.pid : 0;
     s->created_ns = c->created_ns;
     s->started_ns = c->started_ns;
-    s->finished_ns = c->finished_ns;
+    s->finished_ns = c->state == VCI_STOPPED && !c->finished_ns ? vci_ctr_ended(pod, c) : c->finished_ns;
     return s;
 }
 

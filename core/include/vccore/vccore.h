@@ -432,7 +432,7 @@ struct vc_container_status {
     const char *rootfs;
     int32_t pid;             /* of its shim; 0 = none */
     uint32_t oom_killed;     /* 1: the guest's kernel ended its first process, or one of its group, for want of memory */
-    int64_t created_ns, started_ns, finished_ns; /* CLOCK_REALTIME; 0 = not yet */
+    int64_t created_ns, started_ns, finished_ns; /* CLOCK_REALTIME; 0 = not yet, or not known */
     const char *pod;
     const char *token;       /* what agent and shim call its first process */
     char **annotations;      /* NULL-terminated "key=value"; never NULL */
