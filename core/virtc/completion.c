@@ -87,18 +87,19 @@ static enum kind kind_of(const struct found *f, size_t i)
     return !arg ? PLAIN : strcmp(arg, "FILE") == 0 ? FILES : strcmp(arg, "DIR") == 0 ? DIRS : VALUE;
 }
 
-/* All options of a place, or those of one kind (0: all), parted by blanks. */
-static void put_options(const struct place *p, enum kind kind)
+/* All options of a place, or those of one kind (0: all), parted by blanks, behind that text; how many. */
+static int put_options(const struct place *p, enum kind kind, const char *before)
 {
     int n = 0;
     for (size_t i = 0; i < p->options.n; i++) {
         const struct argp_option *o = p->options.v[i];
         if (kind && kind_of(&p->options, i) != kind)
             continue;
-        printf("%s--%s", n++ ? " " : "", o->name);
+        printf("%s--%s", n++ ? " " : before, o->name);
         if (o->key > 0 && o->key < 0x80 && isgraph(o->key))
-            printf(" -%c", o->key == '?' ? '?' : o->key);
+            printf(" -%c", o->key);
     }
+    return n;
 }
 
 /* What the words of a command name: "pod", "container", or the words themselves. */
@@ -118,13 +119,16 @@ static void put_words(const struct place *p)
             putchar(*s == '|' ? ' ' : *s);
 }
 
-/* The first clause of an explanation, without what a single-quoted word of a shell cannot hold. */
-static void put_doc(const char *doc)
+/* The first clause of an explanation, inside single quotes of a shell, which takes such a quote itself as the text `quote'. */
+static void put_doc(const char *doc, const char *quote)
 {
     for (const char *s = doc; *s && *s != ';' && strncmp(s, " (", 2) != 0; s++)
-        if (*s != '\'' && *s != '`' && *s != '\\' && *s != ':')
+        if (*s == '\'')
+            fputs(quote, stdout);
+        else if (*s != '\\')
             putchar(*s);
 }
+static const char zsh_quote[] = "'\\''", fish_quote[] = "\\'";
 
 static void put_bash(const struct places *all)
 {
@@ -133,28 +137,57 @@ static void put_bash(const struct places *all)
     for (size_t i = 0; i < all->n; i++) {
         const struct place *p = &all->v[i];
         printf("    '%s')\n        opts='", p->path);
-        put_options(p, 0);
+        put_options(p, 0, "");
         fputs("'\n        values='", stdout);
-        put_options(p, VALUE);
+        put_options(p, VALUE, "");
         fputs("' files='", stdout);
-        put_options(p, FILES);
+        put_options(p, FILES, "");
         fputs("' dirs='", stdout);
-        put_options(p, DIRS);
+        put_options(p, DIRS, "");
         fputs("'\n        words='", stdout);
         put_words(p);
         puts("' ;;");
     }
     puts("    esac\n}\n\n"
-         "_virtc()\n{\n"
-         "    local cur=${COMP_WORDS[COMP_CWORD]} opts values files dirs words path= found= i word last= skip= pods=() kind= before=\n"
+         "_virtc_files()\n"
+         "{\n"
+         "    compopt -o filenames 2>/dev/null\n"
+         "    mapfile -t COMPREPLY < <(compgen \"$1\" -- \"$2\")\n"
+         "}\n"
+         "\n"
+         "_virtc_list()\n"
+         "{\n"
+         "    mapfile -t COMPREPLY < <(compgen -W \"$(\"${COMP_WORDS[0]}\" \"${given[@]}\" --quiet \"${@:2}\" 2>/dev/null)\" -- \"$1\")\n"
+         "}\n"
+         "\n"
+         "_virtc()\n"
+         "{\n"
+         "    local cur=${COMP_WORDS[COMP_CWORD]} opts values files dirs words path= i word last= skip= args=() pods=() given=()\n"
          "    COMPREPLY=()\n"
-         "    _virtc_table ''\n"
-         "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+         "    # Words are parted at = and :, too, which part none here.\n"
+         "    for ((i = 1; i <= COMP_CWORD; i++)); do\n"
          "        word=${COMP_WORDS[i]}\n"
-         "        [ \"$word\" = = ] && continue\n"
-         "        if [ -n \"$skip\" ]; then skip=; before=$word; continue; fi\n"
-         "        if [ \"$word\" = -- ]; then COMPREPLY=($(compgen -f -- \"$cur\")); return; fi\n"
+         "        if [[ $i -gt 1 && ( $word == [=:]* || $last == [=:]* ) && $COMP_LINE == *\"${args[-1]}$word\"* ]]; then\n"
+         "            args[-1]+=$word\n"
+         "        else\n"
+         "            args+=(\"$word\")\n"
+         "        fi\n"
+         "        last=$word\n"
+         "    done\n"
+         "    last=${args[-1]}\n"
+         "    unset 'args[-1]'\n"
+         "    case $cur in [=:]*) cur= ;; esac\n"
+         "    _virtc_table ''\n"
+         "    for word in \"${args[@]}\"; do\n"
+         "        if [ -n \"$skip\" ]; then\n"
+         "            # Which pods there are depends on these.\n"
+         "            case $path,$skip in ,-c | ,--config | ,-s | ,--set | ,--root) given+=(\"$skip\" \"${word/#\\~\\//$HOME/}\") ;; esac\n"
+         "            skip=\n"
+         "            continue\n"
+         "        fi\n"
+         "        if [ \"$word\" = -- ]; then _virtc_files -f \"$cur\"; return; fi\n"
          "        case \" $values $files $dirs \" in *\" $word \"*) skip=$word; continue ;; esac\n"
+         "        case $path,$word in ,--config=* | ,--set=* | ,--root=* | ,-[cs]?*) given+=(\"$word\") ;; esac\n"
          "        case $word in -*) continue ;; esac\n"
          "        case \" $words \" in\n"
          "        *\" $word \"*)\n"
@@ -163,16 +196,16 @@ static void put_bash(const struct places *all)
          "        *) pods+=(\"$word\") ;;\n"
          "        esac\n"
          "    done\n"
-         "    [ \"$cur\" = = ] && cur=\n"
+         "    case $last in --*=*) skip=${last%%=*} ;; esac\n"
          "    if [ -n \"$skip\" ]; then\n"
-         "        case \" $files \" in *\" $skip \"*) COMPREPLY=($(compgen -f -- \"$cur\")) ;; esac\n"
-         "        case \" $dirs \" in *\" $skip \"*) COMPREPLY=($(compgen -d -- \"$cur\")) ;; esac\n"
+         "        case \" $files \" in *\" $skip \"*) _virtc_files -f \"$cur\" ;; esac\n"
+         "        case \" $dirs \" in *\" $skip \"*) _virtc_files -d \"$cur\" ;; esac\n"
          "        return\n"
          "    fi\n"
          "    case $cur in -*) COMPREPLY=($(compgen -W \"$opts\" -- \"$cur\")); return ;; esac\n"
          "    case \"$words,${#pods[@]}\" in\n"
-         "    @pod*,0) COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" --quiet pod list 2>/dev/null)\" -- \"$cur\")) ;;\n"
-         "    *@container*,1) COMPREPLY=($(compgen -W \"$(\"${COMP_WORDS[0]}\" --quiet container list \"${pods[0]}\" 2>/dev/null)\" -- \"$cur\")) ;;\n"
+         "    @pod*,0) _virtc_list \"$cur\" pod list ;;\n"
+         "    *@container*,1) _virtc_list \"$cur\" container list \"${pods[0]}\" ;;\n"
          "    @*) ;;\n"
          "    *,0) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")) ;;\n"
          "    esac\n"
@@ -188,18 +221,18 @@ static void put_zsh(const struct places *all)
         const struct place *p = &all->v[i];
         printf("    '%s')\n", p->path);
         fputs("        values='", stdout);
-        put_options(p, VALUE);
+        put_options(p, VALUE, "");
         fputs("' files='", stdout);
-        put_options(p, FILES);
+        put_options(p, FILES, "");
         fputs("' dirs='", stdout);
-        put_options(p, DIRS);
+        put_options(p, DIRS, "");
         fputs("' nouns='", stdout);
         put_words(p);
         fputs("'\n        opts=(", stdout);
         for (size_t k = 0; k < p->options.n; k++) {
             const struct argp_option *o = p->options.v[k];
             printf("\n            '--%s:", o->name);
-            put_doc(text_of(&p->options, k));
+            put_doc(text_of(&p->options, k), zsh_quote);
             putchar('\'');
             if (o->key > 0 && o->key < 0x80 && isgraph(o->key))
                 printf(" '-%c:--%s'", o->key, o->name);
@@ -207,34 +240,48 @@ static void put_zsh(const struct places *all)
         fputs(")\n        cmds=(", stdout);
         for (const struct command *c = p->sub; c && c->name; c++) {
             printf("\n            '%s:", c->name);
-            put_doc(c->doc);
+            put_doc(c->doc, zsh_quote);
             putchar('\'');
         }
         puts(") ;;");
     }
     puts("    esac\n}\n\n"
-         "_virtc()\n{\n"
+         "_virtc_files()\n"
+         "{\n"
+         "    if [[ \" $files \" == *\" $1 \"* ]]; then _files; elif [[ \" $dirs \" == *\" $1 \"* ]]; then _files -/; fi\n"
+         "}\n"
+         "\n"
+         "_virtc_list()\n"
+         "{\n"
+         "    compadd -- ${(f)\"$($words[1] $given --quiet $@ 2>/dev/null)\"}\n"
+         "}\n"
+         "\n"
+         "_virtc()\n"
+         "{\n"
          "    local values files dirs nouns where= word skip= i\n"
-         "    local -a opts cmds pods\n"
-         "    pods=()\n"
+         "    local -a opts cmds pods given\n"
          "    _virtc_table ''\n"
          "    for ((i = 2; i < CURRENT; i++)); do\n"
          "        word=$words[i]\n"
-         "        if [[ -n $skip ]]; then skip=; continue; fi\n"
+         "        if [[ -n $skip ]]; then\n"
+         "            # Which pods there are depends on these.\n"
+         "            if [[ -z $where && $skip == (-c|--config|-s|--set|--root) ]]; then given+=($skip \"${${(Q)word}/#\\~\\//$HOME/}\"); fi\n"
+         "            skip=\n"
+         "            continue\n"
+         "        fi\n"
          "        if [[ $word == -- ]]; then _files; return; fi\n"
          "        if [[ \" $values $files $dirs \" == *\" $word \"* ]]; then skip=$word; continue; fi\n"
+         "        if [[ -z $where && $word == (--config=*|--set=*|--root=*|-[cs]?*) ]]; then given+=(\"${(Q)word}\"); fi\n"
          "        [[ $word == -* ]] && continue\n"
          "        if [[ \" $nouns \" == *\" $word \"* ]]; then where=${where:+$where }$word; _virtc_table \"$where\"; else pods+=($word); fi\n"
          "    done\n"
-         "    if [[ -n $skip ]]; then\n"
-         "        [[ \" $files \" == *\" $skip \"* ]] && _files\n"
-         "        [[ \" $dirs \" == *\" $skip \"* ]] && _files -/\n"
-         "        return\n"
-         "    fi\n"
-         "    if [[ $words[CURRENT] == -* ]]; then _describe option opts; return; fi\n"
-         "    if (( $#cmds )); then _describe command cmds; return; fi\n"
-         "    if [[ $nouns == @pod* ]] && (( $#pods == 0 )); then compadd -- ${(f)\"$(virtc --quiet pod list 2>/dev/null)\"}\n"
-         "    elif [[ $nouns == *@container* ]] && (( $#pods == 1 )); then compadd -- ${(f)\"$(virtc --quiet container list $pods[1] 2>/dev/null)\"}\n"
+         "    if [[ -n $skip ]]; then _virtc_files $skip; return; fi\n"
+         "    word=$words[CURRENT]\n"
+         "    if [[ $word == --*=* ]]; then compset -P '*='; _virtc_files ${word%%=*}; return; fi\n"
+         "    if [[ $word == -* ]]; then _describe option opts; return; fi\n"
+         "    if (( $#cmds && ! $#pods )); then _describe command cmds; return; fi\n"
+         "    if [[ $nouns == @pod* ]] && (( $#pods == 0 )); then _virtc_list pod list\n"
+         "    elif [[ $nouns == *@container* ]] && (( $#pods == 1 )); then _virtc_list container list $pods[1]\n"
          "    elif [[ $nouns != @* ]] && (( $#pods == 0 )); then compadd -- ${=nouns}; fi\n"
          "}\n"
          "if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _virtc \"$@\"; else compdef _virtc virtc; fi");
@@ -242,48 +289,80 @@ static void put_zsh(const struct places *all)
 
 static void put_fish(const struct places *all)
 {
-    fputs("# fish completion of virtc, printed by `virtc completion fish'\n"
-          "function __virtc_words\n"
-          "    set -l skip 0\n"
-          "    set -l tokens (commandline -opc)\n"
-          "    for t in $tokens[2..-1]\n"
-          "        if test $skip = 1\n"
-          "            set skip 0\n"
-          "        else if contains -- $t ", stdout);
-    put_options(&all->v[0], VALUE);
-    putchar(' ');
-    put_options(&all->v[0], FILES);
-    putchar(' ');
-    put_options(&all->v[0], DIRS);
-    puts("\n            set skip 1\n"
+    puts("# fish completion of virtc, printed by `virtc completion fish'\n"
+         "function __virtc_values # of a command: its options that want a value\n"
+         "    switch \"$argv\"");
+    for (size_t i = 0; i < all->n; i++) {
+        const struct place *p = &all->v[i];
+        int n = 0;
+        printf("        case '%s'\n            ", p->path);
+        for (enum kind kind = VALUE; kind <= DIRS; kind++)
+            n += put_options(p, kind, n ? " " : "string split ' ' -- '");
+        puts(n ? "'" : "return 0");
+    }
+    puts("        case '*'\n            return 1\n    end\nend\n"
+         "function __virtc_read # what is typed: words and nouns without options, and what says where pods are\n"
+         "    set -g __virtc_words\n"
+         "    set -g __virtc_given\n"
+         "    set -l values (__virtc_values)\n"
+         "    set -l skip\n"
+         "    set -l tokens (commandline -opc)\n"
+         "    for t in $tokens[2..-1]\n"
+         "        if set -q skip[1]\n"
+         "            if not set -q __virtc_words[1]; and contains -- $skip -c --config -s --set --root\n"
+         "                set -a __virtc_given $skip (string replace -r -- '^~/' $HOME/ $t)\n"
+         "            end\n"
+         "            set skip\n"
+         "        else if test \"$t\" = --\n"
+         "            set -a __virtc_words --\n"
+         "            return\n"
+         "        else if contains -- $t $values\n"
+         "            set skip $t\n"
          "        else if not string match -q -- '-*' $t\n"
-         "            echo $t\n"
+         "            set -a __virtc_words $t\n"
+         "            set -l more (__virtc_values $__virtc_words); and set values $more\n"
+         "        else if not set -q __virtc_words[1]; and string match -qr -- '^(--config=|--set=|--root=|-[cs].)' $t\n"
+         "            set -a __virtc_given $t\n"
          "        end\n"
          "    end\n"
          "end\n"
+         "function __virtc_list\n"
+         "    set -l tokens (commandline -opc)\n"
+         "    $tokens[1] $__virtc_given --quiet $argv 2>/dev/null\n"
+         "end\n"
          "function __virtc_at\n"
-         "    set -l words (__virtc_words)\n"
+         "    __virtc_read\n"
          "    set -l n (count $argv)\n"
          "    if test $n = 0\n"
-         "        test (count $words) = 0\n"
+         "        not set -q __virtc_words[1]\n"
          "    else\n"
-         "        test (count $words) -ge $n; and test \"$words[1..$n]\" = \"$argv\"\n"
+         "        test (count $__virtc_words) -ge $n; and test \"$__virtc_words[1..$n]\" = \"$argv\"\n"
          "    end\n"
          "end\n"
          "function __virtc_next\n"
-         "    __virtc_at $argv; and test (count (__virtc_words)) = (count $argv)\n"
+         "    __virtc_at $argv; and test (count $__virtc_words) = (count $argv)\n"
          "end\n"
-         "complete -c virtc -f");
+         "function __virtc_second\n"
+         "    __virtc_at $argv; and test (count $__virtc_words) = (math (count $argv) + 1)\n"
+         "end\n"
+         "function __virtc_behind\n"
+         "    __virtc_read\n"
+         "    contains -- -- $__virtc_words\n"
+         "end\n"
+         "complete -c virtc -f\n"
+         "complete -c virtc -n __virtc_behind -F");
     for (size_t i = 0; i < all->n; i++) {
         const struct place *p = &all->v[i];
         const char *at = p->path;
         for (const struct command *c = p->sub; c && c->name; c++) {
             printf("complete -c virtc -n '__virtc_next %s' -a %s -d '", at, c->name);
-            put_doc(c->doc);
+            put_doc(c->doc, fish_quote);
             puts("'");
         }
         if (!p->sub && strstr(p->usage, "POD"))
-            printf("complete -c virtc -n '__virtc_next %s' -a '(virtc --quiet pod list 2>/dev/null)'\n", at);
+            printf("complete -c virtc -n '__virtc_next %s' -a '(__virtc_list pod list)'\n", at);
+        if (!p->sub && strstr(p->usage, "CONTAINER"))
+            printf("complete -c virtc -n '__virtc_second %s' -a '(__virtc_list container list $__virtc_words[-1])'\n", at);
         if (!p->sub && islower((unsigned char)*p->usage)) {
             printf("complete -c virtc -n '__virtc_next %s' -a '", at);
             put_words(p);
@@ -296,7 +375,7 @@ static void put_fish(const struct places *all)
             if (o->key > 0 && o->key < 0x80 && isgraph(o->key))
                 printf(" -s '%c'", o->key);
             printf("%s -d '", kind == PLAIN ? "" : kind == VALUE ? " -x" : kind == DIRS ? " -x -a '(__fish_complete_directories)'" : " -r -F");
-            put_doc(text_of(&p->options, k));
+            put_doc(text_of(&p->options, k), fish_quote);
             puts("'");
         }
     }
