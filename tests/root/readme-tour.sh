@@ -10,7 +10,7 @@ command -v busybox >/dev/null || { bad "there is no busybox"; finish; }
 awk '/^### A tour/ { on = 1; next } /^##/ { on = 0 } on && /^```console$/ { text = 1; next } /^```/ { text = 0 } text' \
     "$srcdir/README.md" >"$work/tour"
 is "README.md has a tour" "$([ "$(grep -c '^\$ ' "$work/tour")" -ge 12 ] && echo yes)" yes
-for c in "pod create" "container create" "pod start" "pod list" exec "pod status" "pod stop" "pod delete"; do
+for c in run "pod run" "pod create" "container create" "pod start" "pod list" exec "pod status" "pod stop" "pod delete"; do
     grep -q "^\\\$ virtc $c" "$work/tour" && ok "the tour has: $c" || bad "the tour has no $c"
 done
 # There is no template where nothing boots.
