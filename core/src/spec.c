@@ -140,6 +140,26 @@ static int parse_object(const char *what, const char *text, json_object **ret, v
     return 0;
 }
 
+/* Members of `o`, one below the other as "a.b" says, that are there must be objects: one of another type would be taken for
+ * missing where something is laid over it. */
+static int check_objects(json_object *o, const char *const *members, const char *what, vc_error **err)
+{
+    for (; *members; members++) {
+        json_object *at = o;
+        for (const char *p = *members; at && *p;) {
+            char key[24];
+            size_t n = strcspn(p, ".");
+            snprintf(key, sizeof key, "%.*s", (int)n, p);
+            json_object_object_get_ex(at, key, &at);
+            p += n + (p[n] == '.');
+            if (at && !json_object_is_type(at, json_type_object))
+                return vci_fail(err, VC_ERR_INVAL, 0, "\"%.*s\" of the %s is not an object",
+                                (int)(p - *members) - (*p != '\0'), *members, what);
+        }
+    }
+    return 0;
+}
+
 /* ---- process ---- */
 
 /* Whole decimal number below 2^32 - 1 up to `end`. */
@@ -351,6 +371,11 @@ static int given_process(const struct vc_process_config *c, json_object **ret, u
     int rc = parse_object("process", c->process_json, &o, err);
     if (rc < 0)
         return rc;
+    static const char *const objects[] = { "user", "capabilities", "consoleSize", NULL };
+    if ((rc = check_objects(o, objects, "process", err)) < 0) {
+        json_object_put(o);
+        return rc;
+    }
     json_object_object_del(o, "terminal");
     struct vc_process_config only = { .size = sizeof only, .terminal = c->terminal, .rows = c->rows, .cols = c->cols };
     rc = fill_process((struct part){ .o = o }, &only, ret_terminal, err);
@@ -564,14 +589,33 @@ static int set_all(struct part spec, const char *hostname, const struct vc_conta
     return rc;
 }
 
+/* The specification over which a configuration is laid. */
+static int parse_base(const char *text, json_object **ret, vc_error **err)
+{
+    static const char *const objects[] = { "process.user", "process.capabilities", "process.consoleSize", "root", "annotations",
+                                           "linux.resources.memory", "linux.resources.cpu", "linux.resources.pids",
+                                           "linux.sysctl", NULL };
+    json_object *o = NULL;
+    int rc = parse_object("specification (config.json)", text, &o, err);
+    if (rc == 0)
+        rc = check_objects(o, objects, "specification", err);
+    if (rc < 0)
+        json_object_put(o);
+    else
+        *ret = o;
+    return rc;
+}
+
 int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
                    struct vci_spec_facts *ret_facts, vc_error **err)
 {
     struct vci_out out = { 0 };
     json_object *base = NULL;
-    int rc = config->spec_json ? parse_object("specification (config.json)", config->spec_json, &base, err) : 0;
-    if (rc < 0)
+    int rc = config->spec_json ? parse_base(config->spec_json, &base, err) : 0;
+    if (rc < 0) {
+        vci_context(err, "container \"%s\"", id);
         return rc;
+    }
     if (base)
         json_object_object_del(base, "hooks"); /* they are the host's affair: see hooks.c */
     else if (config->process->process_json || VCI_GIVEN(config, n_mounts) || VCI_GIVEN(config, n_devices))

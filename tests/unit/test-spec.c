@@ -232,7 +232,29 @@ static void test_refused(void **state)
     c.rlimits = NULL;
     c.spec_json = "[1]";
     fails(&c, VC_ERR_INVAL, "JSON");
+    /* What is of a wrong type is not taken for missing. */
+    static const char *const wrong[][2] = {
+        { "{\"process\":5}", "\"process\" of the specification is not an object" },
+        { "{\"process\":{\"user\":\"root\"}}", "\"process.user\"" },
+        { "{\"process\":{\"capabilities\":[\"CAP_CHOWN\"]}}", "\"process.capabilities\"" },
+        { "{\"process\":{\"terminal\":true,\"consoleSize\":80}}", "\"process.consoleSize\"" },
+        { "{\"root\":\"/\"}", "\"root\"" },
+        { "{\"linux\":[]}", "\"linux\"" },
+        { "{\"linux\":{\"resources\":5}}", "\"linux.resources\"" },
+        { "{\"linux\":{\"resources\":{\"memory\":5}}}", "\"linux.resources.memory\"" },
+        { "{\"linux\":{\"resources\":{\"cpu\":5}}}", "\"linux.resources.cpu\"" },
+        { "{\"linux\":{\"resources\":{\"pids\":5}}}", "\"linux.resources.pids\"" },
+        { "{\"linux\":{\"sysctl\":5}}", "\"linux.sysctl\"" },
+        { "{\"annotations\":5}", "\"annotations\"" },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        c.spec_json = wrong[i][0];
+        fails(&c, VC_ERR_INVAL, wrong[i][1]);
+    }
     c.spec_json = NULL;
+    p.process_json = "{\"args\":[\"x\"],\"user\":5}";
+    fails(&c, VC_ERR_INVAL, "\"user\" of the process is not an object");
+    p.process_json = NULL;
     p.process_json = "{\"args\":[]}";
     fails(&c, VC_ERR_INVAL, "program");
 }
