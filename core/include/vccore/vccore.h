@@ -159,7 +159,7 @@ struct vc_context_options {
 };
 /* Read the configuration and check it.  No external effect.  Errors: CONFIG (file, line, key), PERM. */
 VC_API int vc_context_new(const struct vc_context_options *opts, vc_context **ret_ctx, vc_error **err);
-/* No call with this context may be running any more. */
+/* No call with this context may be running any more, and what was opened with it (vc_events, vc_process) must be closed. */
 VC_API void vc_context_free(vc_context *ctx);
 /* From any thread (not a signal handler): what waits with this context, now or later, ends soon with CANCELLED and
  * with what it began undone: vc_pod_create, vc_pod_run, vc_pod_start, vc_container_wait and the vc_process_ calls.
@@ -218,7 +218,8 @@ struct vc_process_config {
     uint32_t size;
     uint32_t terminal;         /* 1: it gets a terminal in the guest */
     const char *const *args;   /* NULL-terminated; args[0] without a slash is looked up in its PATH */
-    const char *const *env;    /* NULL-terminated "K=V", added to (or instead of) PATH and, with a terminal, TERM */
+    const char *const *env;    /* NULL-terminated "K=V": all of its environment (the agent may add HOME), so PATH belongs in
+                                  it; NULL = the usual PATH and, with a terminal, TERM */
     const char *cwd;           /* NULL = "/" */
     const char *user;          /* "user[:group]" by name or number, resolved in the container; NULL = root */
     const char *const *groups; /* additional groups, by name or number; NULL = none given */
@@ -476,7 +477,8 @@ VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *conta
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "making": half
  * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
-/* Run one more process; its shim exits with its status. */
+/* Run one more process; its shim exits with its status.  It takes nothing from the container's first one: user, groups,
+ * capabilities, no_new_privs, environment and rlimits are those of `process` or, where that says nothing, the usual ones. */
 VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
                              char **ret_exec_id, int32_t *ret_pid, vc_error **err);
 /* exec_id NULL = the first process.  VC_KILL_ALL: every process of the container. */
