@@ -137,7 +137,7 @@ const char *storage_add_volume(struct storage_options *o, const char *text)
 const char *storage_add_device(struct storage_options *o, const char *text)
 {
     const char *place = strchr(text, ':');
-    if (*text != '/' || (place && place[1] != '/'))
+    if (*text != '/' || (place && (place[1] != '/' || strchr(place + 1, ':'))))
         return "--device wants HOST[:PLACE] with absolute paths";
     struct vc_device_info *d = add_item((void ***)&o->devices, &o->n_devices, sizeof *d);
     if (!d)

@@ -127,6 +127,7 @@ code "container create: a relative bind" 2 virtc container create -v etc:/etc p 
 code "container create: a mount without a place" 2 virtc container create --mount type=tmpfs p -- true
 code "container create: a mount of nothing" 2 virtc container create --mount dst=/x p -- true
 code "container create: a relative device" 2 virtc container create --device null p -- true
+code "container create: a device with more than a place" 2 virtc container create --device /dev/null:/dev/x:rwm p -- true
 code "container create: a quota that is none" 2 virtc container create --cpu-quota 5 p -- true
 code "container create: no command" 2 virtc container create p
 code "pod annotate: to see and to set" 2 $m pod annotate p a=b c
