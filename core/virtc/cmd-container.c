@@ -142,7 +142,7 @@ static int do_update(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
     struct vc_resources *document = NULL, all = a->limits;
     int rc = a->from ? read_document(vt, VIRTC_FAILED, a->from, &text) : 0;
     if (!rc && text && vc_resources_from_json(text, &document, &err) < 0)
-        rc = virtc_error(vt, err, VIRTC_FAILED);
+        rc = virtc_error_in(vt, a->from, err, VIRTC_FAILED);
     free(text);
     if (rc)
         return rc;

@@ -15,7 +15,7 @@ static int exec_config(struct virtc *vt, struct ctr_args *a, struct vc_process_c
     if (a->from) {
         int rc = read_document(vt, VIRTC_RUN_FAILED, a->from, &text);
         if (!rc && vc_process_config_from_json(text, ret_document, &err) < 0)
-            rc = virtc_error(vt, err, VIRTC_RUN_FAILED);
+            rc = virtc_error_in(vt, a->from, err, VIRTC_RUN_FAILED);
         free(text);
         if (rc)
             return rc;
@@ -72,7 +72,8 @@ static const struct argp_option exec_opts[] = {
 static const struct argp_child exec_children[] = {{&process_argp, 0, NULL, 0}, {&stdio_argp, 0, NULL, 0}, {0}};
 #define EXEC_CODES \
     "Exit code: that of COMMAND; 128+N when signal N ended it; 127 when there is no such command, 126 when it cannot be " \
-    "executed; 125 when virtc itself failed."
+    "executed; 125 when virtc itself failed.\n\nCOMMAND has nothing of the container's own program, neither user nor environment " \
+    "nor capabilities: what is not said here is as usual, so it is run by root."
 
 int cmd_exec(struct virtc *vt, int argc, char **argv)
 {

@@ -148,7 +148,7 @@ int container_config(const struct virtc *vt, struct container_options *o, int in
     if (o->from && !base) {
         int failed = read_document(vt, code, o->from, &text);
         if (!failed && vc_container_config_from_json(text, &o->document, &err) < 0)
-            failed = virtc_error(vt, err, code);
+            failed = virtc_error_in(vt, o->from, err, code);
         free(text);
         if (failed)
             return failed;

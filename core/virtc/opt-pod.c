@@ -106,7 +106,7 @@ int pod_config(const struct virtc *vt, struct pod_options *o, struct container_o
     if (o->from) {
         if ((rc = read_document(vt, code, o->from, &text)))
             return rc;
-        rc = vc_pod_config_from_json(text, &o->document, &err) < 0 ? virtc_error(vt, err, code) : 0;
+        rc = vc_pod_config_from_json(text, &o->document, &err) < 0 ? virtc_error_in(vt, o->from, err, code) : 0;
         free(text);
         if (rc)
             return rc;

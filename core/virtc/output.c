@@ -46,6 +46,18 @@ int virtc_error(const struct virtc *vt, vc_error *err, int exit_code)
     return exit_code;
 }
 
+int virtc_error_in(const struct virtc *vt, const char *path, vc_error *err, int exit_code)
+{
+    char *text = NULL;
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    if (asprintf(&text, "%s: %s", name, vc_error_text(err)) < 0)
+        return virtc_error(vt, err, exit_code);
+    print_error(vt, vc_error_name(vc_error_code(err)), text);
+    free(text);
+    vc_error_free(err);
+    return exit_code;
+}
+
 int virtc_complain(const struct virtc *vt, int exit_code, const char *fmt, ...)
 {
     char text[1024];

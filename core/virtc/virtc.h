@@ -66,6 +66,8 @@ extern const struct argp output_argp;
 /* ---- output.c ---- */
 /* Print the error of a failed call, free it and return `exit_code`. */
 int virtc_error(const struct virtc *vt, vc_error *err, int exit_code);
+/* The same about what a document says; path "-": standard input. */
+int virtc_error_in(const struct virtc *vt, const char *path, vc_error *err, int exit_code);
 /* Print a complaint of virtc itself in the same form. */
 int virtc_complain(const struct virtc *vt, int exit_code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Rows of `columns` cells, the first row the heading; cells are padded, columns parted by two blanks.  With --quiet only the

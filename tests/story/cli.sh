@@ -393,7 +393,13 @@ is "container create --from" "$($m container create --from "$work/ctr.json" othe
 $m pod delete --force other >/dev/null
 refuses "a document that is not there" 1 "$work/none.json: No such file" $m pod create --from "$work/none.json"
 echo '{ "Containers": [ { "Cmd": { "Arg": [] } } ] }' >"$work/bad.json"
-refuses "a document with a wrong member" 1 "Containers[0].Cmd.Arg" $m pod create --from "$work/bad.json"
+refuses "a document with a wrong member" 1 "bad.json: Containers[0].Cmd.Arg" $m pod create --from "$work/bad.json"
+echo '{ "RootFs": 5 }' | $m container create --from - nopod >"$work/out" 2>&1
+is "which document, of a container" "$? $(cat "$work/out")" "1 virtc: standard input: RootFs: it must be a string, and is a whole number"
+echo '{ "MemoryLimit": "1" }' >"$work/bad.json"
+refuses "which document, of limits" 1 "bad.json: MemoryLimit: it must be a whole number" $m container update --from "$work/bad.json" nopod c
+echo '{ "Args": "sh" }' >"$work/bad.json"
+refuses "which document, of a process" 125 "bad.json: Args: it must be an array" $m exec --from "$work/bad.json" nopod c
 echo '{ "Containers": [ {}, {} ] }' >"$work/two.json"
 refuses "options of one container, a document with two" 1 "has 2 containers" $m pod create --from "$work/two.json" -- true
 refuses "an empty document" 1 "" $m pod create --from /dev/null
