@@ -3,6 +3,7 @@
 #include "virtc.h"
 
 #include <errno.h>
+#include <json-c/json.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,21 @@ static int lay_lists(struct container_options *o, struct vc_container_config *re
     return 0;
 }
 
+/* The environment in an OCI specification; the library tells what is wrong with one that cannot be read. */
+static int spec_env(const char *spec, struct words *ret)
+{
+    json_object *o = json_tokener_parse(spec), *process = NULL, *env = NULL;
+    int rc = 0;
+    if (json_object_object_get_ex(o, "process", &process) && json_object_object_get_ex(process, "env", &env) &&
+        json_object_is_type(env, json_type_array))
+        for (size_t i = 0; i < json_object_array_length(env) && !rc; i++) {
+            const char *text = json_object_get_string(json_object_array_get_idx(env, i));
+            rc = words_add(ret, text ? text : "");
+        }
+    json_object_put(o);
+    return rc;
+}
+
 int container_config(const struct virtc *vt, struct container_options *o, int inherit, const struct vc_container_config *base,
                      struct vc_process_config *proc, struct vc_container_config *ret)
 {
@@ -154,6 +170,8 @@ int container_config(const struct virtc *vt, struct container_options *o, int in
             return failed;
         base = o->document;
     }
+    if (o->process.env.n && base && base->spec_json && spec_env(base->spec_json, &o->process.spec_env))
+        return virtc_complain(vt, code, "out of memory");
     int rc = process_config(vt, &o->process, inherit, base ? base->process : NULL, proc);
     if (rc)
         return rc;

@@ -233,6 +233,16 @@ static int check_terminal(const struct virtc *vt, const struct process_options *
     return 0;
 }
 
+/* What options add to: the environment of the document, or the one that the library would give. */
+static const char *const *base_env(const struct process_options *o, const struct vc_process_config *c)
+{
+    static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    static const char *const usual[] = {path, NULL}, *const with_terminal[] = {path, "TERM=xterm", NULL};
+    if (c->env || o->spec_env.n)
+        return c->env ? c->env : (const char *const *)o->spec_env.v;
+    return c->terminal || c->console ? with_terminal : usual;
+}
+
 /* What the options say, over what a document did. */
 static int process_fields(struct process_options *o, const struct vc_process_config *base, struct vc_process_config *ret)
 {
@@ -241,13 +251,15 @@ static int process_fields(struct process_options *o, const struct vc_process_con
         *ret = *base;
     else
         VC_INIT(ret);
-    if (o->args.n || o->env.n || o->cwd || o->user || o->group || o->groups.n || o->caps.n || o->no_new_privs)
-        ret->process_json = NULL;
     if (o->args.n)
         ret->args = (const char *const *)o->args.v;
-    if (words_merge(&o->merged_env, ret->env, &o->env))
-        return -1;
-    ret->env = (const char *const *)o->merged_env.v;
+    if (o->terminal)
+        ret->terminal = 1;
+    if (o->env.n) {
+        if (words_merge(&o->merged_env, base_env(o, ret), &o->env))
+            return -1;
+        ret->env = (const char *const *)o->merged_env.v;
+    }
     if (o->cwd)
         ret->cwd = o->cwd;
     if (o->user) {
@@ -260,8 +272,6 @@ static int process_fields(struct process_options *o, const struct vc_process_con
         ret->groups = (const char *const *)o->groups.v;
     if (o->no_new_privs)
         ret->no_new_privs = 1;
-    if (o->terminal)
-        ret->terminal = 1;
     if (o->caps.n) {
         ret->capabilities = NULL;
         ret->caps = o->caps.n == 1 && strcasecmp(o->caps.v[0], "NONE") == 0 ? no_caps : (const char *const *)o->caps.v;
@@ -272,6 +282,10 @@ static int process_fields(struct process_options *o, const struct vc_process_con
 int process_config(const struct virtc *vt, struct process_options *o, int inherit, const struct vc_process_config *base,
                    struct vc_process_config *ret)
 {
+    if (base && base->process_json &&
+        (o->args.n || o->env.n || o->cwd || o->user || o->group || o->groups.n || o->caps.n || o->no_new_privs))
+        return virtc_complain(vt, inherit ? VIRTC_RUN_FAILED : VIRTC_FAILED,
+                              "the document's OCIProcess says all of the program; write there what is to be different, or use the other members of Cmd");
     if (process_fields(o, base, ret) < 0)
         return virtc_complain(vt, inherit ? VIRTC_RUN_FAILED : VIRTC_FAILED, "out of memory");
 
@@ -311,6 +325,7 @@ void process_options_done(struct process_options *o)
     words_free(&o->groups);
     words_free(&o->caps);
     words_free(&o->merged_env);
+    words_free(&o->spec_env);
     if (o->in && o->fds[0] > 2)
         close(o->fds[0]);
     if (o->out && o->fds[1] > 2)

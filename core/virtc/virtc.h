@@ -129,7 +129,7 @@ struct process_options {
     int interactive, terminal, no_new_privs;
     int touched; /* any was given */
     int fds[3];
-    struct words merged_env;
+    struct words merged_env, spec_env; /* spec_env: that of an OCI specification, to which options add */
 };
 extern const struct argp process_argp, stdio_argp;
 /* Fill the library's struct from them; opens the files named.  base (may be NULL) is what a document said: options win,

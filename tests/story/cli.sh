@@ -400,6 +400,8 @@ echo '{ "MemoryLimit": "1" }' >"$work/bad.json"
 refuses "which document, of limits" 1 "bad.json: MemoryLimit: it must be a whole number" $m container update --from "$work/bad.json" nopod c
 echo '{ "Args": "sh" }' >"$work/bad.json"
 refuses "which document, of a process" 125 "bad.json: Args: it must be an array" $m exec --from "$work/bad.json" nopod c
+echo '{ "Args": [ "x" ], "OCIProcess": { "args": [ "y" ], "cwd": "/" } }' >"$work/bad.json"
+refuses "options and an OCIProcess" 125 "the document's OCIProcess says all of the program" $m exec --from "$work/bad.json" -w / nopod c
 echo '{ "Containers": [ {}, {} ] }' >"$work/two.json"
 refuses "options of one container, a document with two" 1 "has 2 containers" $m pod create --from "$work/two.json" -- true
 refuses "an empty document" 1 "" $m pod create --from /dev/null

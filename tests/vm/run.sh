@@ -36,6 +36,14 @@ has "additional groups" " $(echo "$out" | sed -n 3p) " " 4321 "
 is "working directory" "$(echo "$out" | sed -n 4p)" /tmp
 is "environment" "$(echo "$out" | sed -n 5p)" blue
 has "default PATH" "$(echo "$out" | sed -n 6p)" "/usr/bin"
+# A shell has a PATH of its own; what is added to an environment takes nothing away.
+is "what --env adds to" "$($v -e A=1 -- env | grep -v HOME | tr '\n' ' ')" "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin A=1 "
+is "with a terminal" "$($v -t -e A=1 -e TERM=dumb -- env | tr -d '\r' | grep -v HOME | tr '\n' ' ')" \
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin A=1 TERM=dumb "
+cat >"$work/spec.json" <<END
+{ "Containers": [ { "RootFs": "$root", "OCISpec": { "process": { "args": [ "env" ], "cwd": "/", "env": [ "B=2", "A=0" ] } } } ] }
+END
+is "of a specification" "$(virtc run --rm --from "$work/spec.json" -e A=1 | grep -v HOME | tr '\n' ' ')" "B=2 A=1 "
 has "no capabilities for an ordinary user" "$out" "CapEff:	0000000000000000"
 
 is "the root directory is as it was" "$(snapshot "$root")" "$before"
