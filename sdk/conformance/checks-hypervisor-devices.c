@@ -214,7 +214,7 @@ static void fill(struct vct_pod *pod)
         /* The first one is as long as can be. */
         snprintf(ids[n], sizeof(ids[n]), n ? "d%d" : "Disk-0123456789_0123456789.%04d", n);
         char name[64];
-        snprintf(name, sizeof(name), "%s.img", ids[n]);
+        snprintf(name, sizeof(name), "%.31s.img", ids[n]); /* what is left of a longer one would be none */
         free(path);
         path = vct_hv_image(pod, name, 65536);
         struct vc_device dev = vct_hv_disk(ids[n], path ? path : "");
