@@ -183,9 +183,9 @@ static int prepare(struct vci_pod *pod, int64_t deadline, vc_error **err)
     int rc = 0;
     if (pod->prepared)
         return 0;
-    rc = vci_volumes_mount(pod, err);
+    rc = vci_volumes_mount(pod, deadline, err);
     for (size_t i = 0; rc == 0 && i < pod->n_ctrs; i++)
-        rc = vci_rootfs_mount(pod, pod->ctrs[i], err);
+        rc = vci_rootfs_mount(pod, pod->ctrs[i], deadline, err);
     if (rc == 0 && !vci_stack_get(pod, VC_KIND_AGENT, deadline, err))
         rc = vci_rc(err);
     if (rc == 0 && pod->n_ctrs && !vci_stack_get(pod, VC_KIND_SHIM, deadline, err))

@@ -82,7 +82,8 @@ static int start_exec(struct vci_pod *pod, struct vci_ctr *c, struct vci_exec *x
     if (!agent)
         return vci_rc(err);
     vcs_autoclose int console = -1;
-    if (config->console && (rc = vci_tty_open(config->console, &console, err)) < 0)
+    const struct vci_limit until = vci_pod_limit(pod, deadline);
+    if (config->console && (rc = vci_tty_open(config->console, &until, &console, err)) < 0)
         return rc;
     struct vc_exec exec = { .size = sizeof exec, .id = x->id, .process = { .data = text, .len = strlen(text) } };
     rc = VCI_CALL(agent, deadline, err, agent, exec, c->id, &exec);

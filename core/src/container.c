@@ -128,17 +128,18 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
                         VCI_MAX_CONTAINERS);
     if (!config->process)
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\" has no process to run", id);
-    rc = vci_rootfs_resolve(config->rootfs, path, err);
+    const struct vci_limit until = vci_pod_limit(pod, 0);
+    rc = vci_rootfs_resolve(config->rootfs, &until, path, err);
     if (rc < 0)
         return rc;
-    if (config->process->console && (rc = vci_tty_check(config->process->console, err)) < 0)
+    if (config->process->console && (rc = vci_tty_check(config->process->console, &until, err)) < 0)
         return rc;
     struct vci_ctr *c = vci_pod_add(pod, id);
     if (!c || !(c->rootfs = strdup(path)) ||
         (config->process->console && !(c->console = strdup(config->process->console))))
         rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
     else
-        rc = vci_spec_build(pod->hostname, config, id, &c->spec, &facts, err);
+        rc = vci_spec_build(pod->hostname, config, id, &until, &c->spec, &facts, err);
     if (rc == 0)
         rc = vci_volumes_check(pod, c->spec, err);
     if (rc == 0)
@@ -243,7 +244,8 @@ int vci_ctr_start_shim(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline,
     if (!c->console)
         return vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags, c->stdio, deadline, &c->shim, err);
     vcs_autoclose int fd = -1;
-    int rc = vci_tty_open(c->console, &fd, err);
+    const struct vci_limit until = vci_pod_limit(pod, deadline);
+    int rc = vci_tty_open(c->console, &until, &fd, err);
     const int32_t stdio[3] = { fd, fd, fd };
     if (rc == 0)
         rc = vci_shim_start(pod, c->id, "", c->terminal, c->stdio_flags | VC_STDIO_CONSOLE, stdio, deadline, &c->shim, err);
@@ -472,7 +474,7 @@ static int make_in_vm(struct vci_pod *pod, struct vci_ctr *c, int *ret_left, vc_
 {
     int64_t deadline = vci_pod_deadline(pod->ctx, "call_timeout");
     struct vci_inst *hv = vci_stack_get(pod, VC_KIND_HYPERVISOR, deadline, err);
-    int rc = hv ? vci_rootfs_mount(pod, c, err) : vci_rc(err);
+    int rc = hv ? vci_rootfs_mount(pod, c, deadline, err) : vci_rc(err);
     if (rc == 0)
         rc = vci_ctr_make(pod, c, deadline, err);
     if (rc == 0)

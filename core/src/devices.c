@@ -2,16 +2,12 @@
 /* devices.c: devices of a container: nodes by number for what every kernel has, disks plugged into the VM. */
 #include "mounts.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/io.h"
@@ -98,28 +94,28 @@ static int by_numbers(const struct vc_device_info *d, struct node *n, vc_error *
     return n->type == 'b' ? name_of_disk(n, err) : 0;
 }
 
-static int by_path(const struct vc_device_info *d, struct node *n, vc_error **err)
+static int by_path(const struct vc_device_info *d, const struct vci_limit *until, struct node *n, vc_error **err)
 {
-    struct stat st;
+    struct statx st;
     if (*d->host_path != '/')
         return vci_fail(err, VC_ERR_INVAL, 0, "the device \"%.200s\" has no absolute path", d->host_path);
     if (strncmp(d->host_path, "/dev/vfio/", 10) == 0 && strcmp(d->host_path, "/dev/vfio/vfio") != 0)
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
                         "cannot give %s to a container: handing devices over to a virtual machine by VFIO is not supported",
                         d->host_path);
-    if (!realpath(d->host_path, n->path) || stat(n->path, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as a device", d->host_path);
-    int image = S_ISREG(st.st_mode) && d->type && *d->type == 'b';
-    n->type = S_ISCHR(st.st_mode) ? 'c' : S_ISBLK(st.st_mode) || image ? 'b' : S_ISFIFO(st.st_mode) ? 'p' : 0;
+    vcs_autoclose int fd = vci_open_real(d->host_path, until, n->path, &st);
+    if (fd < 0)
+        return vci_fail_open(err, fd, "cannot use %s as a device", d->host_path);
+    int image = S_ISREG(st.stx_mode) && d->type && *d->type == 'b';
+    n->type = S_ISCHR(st.stx_mode) ? 'c' : S_ISBLK(st.stx_mode) || image ? 'b' : S_ISFIFO(st.stx_mode) ? 'p' : 0;
     if (!n->type)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s is not a device%s", d->host_path,
-                        S_ISREG(st.st_mode) ? "; a file that is to be a disk needs the type \"b\"" : "");
+                        S_ISREG(st.stx_mode) ? "; a file that is to be a disk needs the type \"b\"" : "");
     if (d->type && (*d->type == 'u' ? 'c' : *d->type) != n->type)
         return vci_fail(err, VC_ERR_INVAL, 0, "%s is a device of type \"%c\", not \"%s\"", d->host_path, n->type, d->type);
-    n->mode = st.st_mode & 07777;
-    n->major = image || n->type == 'p' ? 0 : (int64_t)major(st.st_rdev);
-    n->minor = image || n->type == 'p' ? 0 : (int64_t)minor(st.st_rdev);
+    n->mode = st.stx_mode & 07777;
+    n->major = image || n->type == 'p' ? 0 : st.stx_rdev_major;
+    n->minor = image || n->type == 'p' ? 0 : st.stx_rdev_minor;
     return 0;
 }
 
@@ -152,7 +148,7 @@ static void allow(json_object *rules, const struct node *n)
     json_object_array_add(rules, o);
 }
 
-static int add_device(json_object *spec, const struct vc_device_info *d, vc_error **err)
+static int add_device(json_object *spec, const struct vc_device_info *d, const struct vci_limit *until, vc_error **err)
 {
     struct node n = { .path = "" };
     json_object *l = object_member(spec, "linux", 0), *list = object_member(l, "devices", 1);
@@ -161,7 +157,7 @@ static int add_device(json_object *spec, const struct vc_device_info *d, vc_erro
         return vci_fail(err, VC_ERR_INVAL, 0, "\"%.20s\" is not a type of device: write \"c\", \"b\" or \"p\"", d->type);
     if (d->file_mode > 07777)
         return vci_fail(err, VC_ERR_INVAL, 0, "0%o is not a mode of a device: only permission bits are", d->file_mode);
-    int rc = d->host_path ? by_path(d, &n, err) : by_numbers(d, &n, err);
+    int rc = d->host_path ? by_path(d, until, &n, err) : by_numbers(d, &n, err);
     if (rc < 0)
         return rc;
     if (!path && n.type == 'b')
@@ -184,7 +180,8 @@ static int add_device(json_object *spec, const struct vc_device_info *d, vc_erro
     return 0;
 }
 
-int vci_spec_set_devices(json_object *spec, const struct vc_container_config *config, vc_error **err)
+int vci_spec_set_devices(json_object *spec, const struct vc_container_config *config, const struct vci_limit *until,
+                         vc_error **err)
 {
     json_object *list = devices_of(spec);
     int rc = 0;
@@ -197,7 +194,7 @@ int vci_spec_set_devices(json_object *spec, const struct vc_container_config *co
         }
     }
     for (size_t i = 0; rc == 0 && VCI_GIVEN(config, n_devices) && i < config->n_devices; i++)
-        rc = add_device(spec, config->devices[i], err);
+        rc = add_device(spec, config->devices[i], until, err);
     return rc;
 }
 
@@ -310,23 +307,22 @@ static int check_image(const struct vci_pod *pod, const struct vci_ctr *c, json_
 
 /* Links were resolved when the container was made; since then somebody may have put others there.  What is looked at is
  * what is opened, and what the VM gets.  A descriptor, or a code. */
-static int open_disk(const struct vci_ctr *c, const struct vci_disk *d, vc_error **err)
+static int open_disk(const struct vci_pod *pod, const struct vci_ctr *c, const struct vci_disk *d, int64_t deadline,
+                     vc_error **err)
 {
-    char self[32];
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    struct stat st;
-    vcs_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, d->path, &how, sizeof how);
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "container \"%s\": cannot use %s as a disk", c->id, d->path);
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+    const struct vci_limit until = vci_pod_limit(pod, deadline);
+    struct statx st;
+    vcs_autoclose int fd = vci_open(d->path, O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, &until);
+    int r = fd < 0 ? fd : vci_stat_open(fd, &st);
+    if (r < 0)
+        return vci_fail_open(err, r, "container \"%s\": cannot use %s as a disk", c->id, d->path);
+    if (!S_ISREG(st.stx_mode) && !S_ISBLK(st.stx_mode)) /* a FIFO, say, would be waited for */
         return vci_fail(err, VC_ERR_INVAL, 0, "container \"%s\": %s is no disk any more: it is neither a block device nor a file",
                         c->id, d->path);
-    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    int opened = open(self, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+    int opened = vci_reopen(fd, d->readonly ? O_RDONLY : O_RDWR, &until);
     return opened >= 0 ? opened
-                       : vci_fail(err, vci_code_of(errno), errno, "container \"%s\": cannot open the disk %s for %s", c->id, d->path,
-                                  d->readonly ? "reading" : "reading and writing");
+                       : vci_fail_open(err, opened, "container \"%s\": cannot open the disk %s for %s", c->id, d->path,
+                                       d->readonly ? "reading" : "reading and writing");
 }
 
 static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, int64_t deadline, vc_error **err)
@@ -337,7 +333,7 @@ static int plug_one(struct vci_pod *pod, struct vci_ctr *c, struct vci_disk *d, 
         memcpy(d->addr, same->addr, sizeof d->addr);
         return 0;
     }
-    vcs_autoclose int fd = open_disk(c, d, err);
+    vcs_autoclose int fd = open_disk(pod, c, d, deadline, err);
     if (fd < 0)
         return fd;
     if (!(hv->caps & VC_HV_CAP_HOTPLUG))

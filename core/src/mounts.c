@@ -158,27 +158,26 @@ int vci_bind_detach(struct vci_pod *pod, int parent, const char *inside, const c
 /* ---- those of a container ---- */
 
 /* Links were resolved when the container was made; since then somebody may have put others there. */
-static int open_source(const struct vci_pod *pod, struct vci_mount *m, const char *path, vc_error **err)
+static int open_source(const struct vci_pod *pod, struct vci_mount *m, const char *path, const struct vci_limit *until,
+                       vc_error **err)
 {
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    struct stat st;
-    m->fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-    if (m->fd < 0 || fstat(m->fd, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as the source of the mount at %s", path, m->destination);
-    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+    struct statx st;
+    int r = m->fd = vci_open(path, O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, until);
+    if (r < 0 || (r = vci_stat_open(m->fd, &st)) < 0)
+        return vci_fail_open(err, r, "cannot use %s as the source of the mount at %s", path, m->destination);
+    if (!S_ISDIR(st.stx_mode) && !S_ISREG(st.stx_mode) && !S_ISSOCK(st.stx_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "cannot mount %s at %s: it is neither a directory nor a file nor a socket", path,
                         m->destination);
-    if (S_ISSOCK(st.st_mode) && !(vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_SHARE_BIND))
+    if (S_ISSOCK(st.stx_mode) && !(vci_stack_caps(pod, VC_KIND_HYPERVISOR) & VC_HV_CAP_SHARE_BIND))
         return vci_fail(err, VC_ERR_UNSUPPORTED, 0,
                         "cannot mount %s at %s: it is a socket, and nobody in a virtual machine of hypervisor \"%s\" can "
                         "connect to one of the host",
                         path, m->destination, pod->plugin[VC_KIND_HYPERVISOR]);
-    m->file = !S_ISDIR(st.st_mode);
+    m->file = !S_ISDIR(st.stx_mode);
     return 0;
 }
 
-static int open_volume(const struct vci_pod *pod, struct vci_mount *m, vc_error **err)
+static int open_volume(const struct vci_pod *pod, struct vci_mount *m, const struct vci_limit *until, vc_error **err)
 {
     const struct vci_volume *v = vci_volume_find(pod, m->source);
     if (!v)
@@ -199,14 +198,15 @@ static int open_volume(const struct vci_pod *pod, struct vci_mount *m, vc_error 
     }
     free(m->source);
     m->source = path;
-    return open_source(pod, m, path, err);
+    return open_source(pod, m, path, until, err);
 }
 
-int vci_mounts_open(const struct vci_pod *pod, const struct vci_ctr *c, struct vci_mount *list, size_t n, vc_error **err)
+int vci_mounts_open(const struct vci_pod *pod, const struct vci_ctr *c, struct vci_mount *list, size_t n,
+                    const struct vci_limit *until, vc_error **err)
 {
     for (size_t i = 0; i < n; i++) {
-        int rc = list[i].kind == VCI_MOUNT_BIND     ? open_source(pod, &list[i], list[i].source, err)
-                 : list[i].kind == VCI_MOUNT_VOLUME ? open_volume(pod, &list[i], err)
+        int rc = list[i].kind == VCI_MOUNT_BIND     ? open_source(pod, &list[i], list[i].source, until, err)
+                 : list[i].kind == VCI_MOUNT_VOLUME ? open_volume(pod, &list[i], until, err)
                                                     : 0;
         if (rc < 0) {
             vci_context(err, "container \"%s\"", c->id);

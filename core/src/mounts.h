@@ -40,7 +40,8 @@ struct vci_mount {
 extern const char vci_usual_mounts[];
 /* Lay the mounts of the configuration over those of the specification (the usual ones when it has none), and check
  * those that are to come from the host. */
-int vci_spec_set_mounts(struct json_object *spec, const struct vc_container_config *config, vc_error **err);
+int vci_spec_set_mounts(struct json_object *spec, const struct vc_container_config *config, const struct vci_limit *until,
+                        vc_error **err);
 /* The mounts of a specification (text), in their order. */
 int vci_spec_mounts(const char *spec, struct vci_mount **ret, size_t *ret_n, vc_error **err);
 void vci_mounts_free(struct vci_mount *list, size_t n);
@@ -61,7 +62,8 @@ int vci_bind_attach(struct vci_pod *pod, int parent, const char *inside, const c
 /* Take off whatever is mounted at that place, and the place.  0 also when nothing is. */
 int vci_bind_detach(struct vci_pod *pod, int parent, const char *inside, const char *name, vc_error **err);
 /* Open the source of each mount that comes from the host: nothing outside is changed. */
-int vci_mounts_open(const struct vci_pod *pod, const struct vci_ctr *c, struct vci_mount *list, size_t n, vc_error **err);
+int vci_mounts_open(const struct vci_pod *pod, const struct vci_ctr *c, struct vci_mount *list, size_t n,
+                    const struct vci_limit *until, vc_error **err);
 /* Bind them at VCI_SHARED/CTR/mounts/N; `parent` is VCI_SHARED/CTR. */
 int vci_mounts_bind(struct vci_pod *pod, const struct vci_ctr *c, int parent, struct vci_mount *list, size_t n,
                     vc_error **err);
@@ -81,7 +83,7 @@ const struct vci_volume *vci_volume_find(const struct vci_pod *pod, const char *
 /* NOTFOUND when a specification mounts a volume that the pod does not have. */
 int vci_volumes_check(const struct vci_pod *pod, const char *spec, vc_error **err);
 /* Bind them all at VCI_SHARED/VCI_VOLUMES/TAG. */
-int vci_volumes_mount(struct vci_pod *pod, vc_error **err);
+int vci_volumes_mount(struct vci_pod *pod, int64_t deadline, vc_error **err);
 void vci_volumes_free(struct vci_pod *pod);
 /* As part of pod.json; NULL when there are none. */
 struct json_object *vci_volumes_json(const struct vci_pod *pod);
@@ -97,7 +99,8 @@ struct vci_disk {
     uint32_t stuck; /* of this process only: it was asked for, and has not come out */
 };
 /* Lay the devices of the configuration over those of the specification. */
-int vci_spec_set_devices(struct json_object *spec, const struct vc_container_config *config, vc_error **err);
+int vci_spec_set_devices(struct json_object *spec, const struct vc_container_config *config, const struct vci_limit *until,
+                         vc_error **err);
 /* Find the disks that its specification names, and give them ids. */
 int vci_disks_take(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
 /* Plug them into the running VM; the specification for the agent says where they are. */

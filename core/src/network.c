@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define MAX_ENDPOINTS 32
@@ -50,9 +51,10 @@ int vci_net_setup(struct vci_pod *pod, int64_t deadline, vc_error **err)
 
 int vci_net_open_ns(const struct vci_pod *pod, int *ret_fd, vc_error **err)
 {
+    const struct vci_limit until = vci_pod_limit(pod, 0);
     unsigned long long dev = 0, ino = 0;
-    struct stat st;
-    char via[40];
+    struct statx st;
+    char via[40], self[40];
     int at = 0;
     *ret_fd = -1;
     if (pod->netns_fd >= 0) {
@@ -68,8 +70,12 @@ int vci_net_open_ns(const struct vci_pod *pod, int *ret_fd, vc_error **err)
     snprintf(via, sizeof via, "/proc/%d/ns/net", pod->n_vmm ? pod->vmm[0].pid : 0);
     const char *paths[] = { pod->netns + at, via };
     for (size_t i = 0; i < 2; i++) {
-        vcs_autoclose int fd = paths[i][0] == '/' ? open(paths[i], O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-        if (fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == dev && st.st_ino == ino) {
+        vcs_autoclose int place = paths[i][0] == '/' ? vci_open(paths[i], O_PATH, 0, &until) : -1;
+        snprintf(self, sizeof self, "/proc/self/fd/%d", place);
+        if (place < 0 || vci_stat_open(place, &st) < 0 || makedev(st.stx_dev_major, st.stx_dev_minor) != dev || st.stx_ino != ino)
+            continue; /* what may be there now is not opened: nobody knows how long that would take */
+        vcs_autoclose int fd = open(self, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
             *ret_fd = VCS_TAKE_FD(fd);
             return 0;
         }

@@ -36,6 +36,12 @@ int64_t vci_pod_deadline(const vc_context *ctx, const char *key)
     return s > 0 ? vcs_now_ns() + s * 1000000000 : 0;
 }
 
+struct vci_limit vci_pod_limit(const struct vci_pod *pod, int64_t deadline)
+{
+    return (struct vci_limit){ .deadline = deadline ? deadline : vci_pod_deadline(pod->ctx, "call_timeout"),
+                               .cancel_fd = pod->dir.cancellable ? pod->ctx->cancel_fd : -1 };
+}
+
 int64_t vci_deadline_ms(int64_t ms)
 {
     static const int64_t century_ms = INT64_C(100) * 365 * 24 * 3600 * 1000;

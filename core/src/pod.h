@@ -7,6 +7,7 @@
 
 #include "hooks.h"
 #include "instance.h"
+#include "open.h"
 #include "store.h"
 
 #define VCI_SHARE_TAG      "kataShared"
@@ -176,6 +177,8 @@ void vci_ctr_free(struct vci_ctr *c);
 void vci_ctr_forget_execs(const struct vci_pod *pod, struct vci_ctr *c);
 /* Monotonic deadline `key` seconds from now, from the configuration. */
 int64_t vci_pod_deadline(const vc_context *ctx, const char *key);
+/* For opening what the caller names: until the deadline (0: that of a call from now on), or until what goes on is cancelled. */
+struct vci_limit vci_pod_limit(const struct vci_pod *pod, int64_t deadline);
 int64_t vci_realtime_ns(void);
 /* Monotonic deadline that many milliseconds (0 or more) from now; a caller's "very long" does not overflow. */
 int64_t vci_deadline_ms(int64_t ms);
@@ -286,18 +289,18 @@ int vci_shim_start(struct vci_pod *pod, const char *ctr, const char *exec_id, ui
 
 /* ---- tty.c: terminals of the host ---- */
 /* Could this path be one?  Nothing is opened. */
-int vci_tty_check(const char *path, vc_error **err);
-int vci_tty_open(const char *path, int *ret_fd, vc_error **err);
+int vci_tty_check(const char *path, const struct vci_limit *until, vc_error **err);
+int vci_tty_open(const char *path, const struct vci_limit *until, int *ret_fd, vc_error **err);
 
 /* ---- rootfs.c ---- */
-/* Its path without links; it must be a directory. */
-int vci_rootfs_resolve(const char *path, char ret[PATH_MAX], vc_error **err);
+/* Its path without links; it must be a directory.  `until` may be NULL here and below. */
+int vci_rootfs_resolve(const char *path, const struct vci_limit *until, char ret[PATH_MAX], vc_error **err);
 /* Does the hypervisor show the shared directory to a guest? */
 int vci_rootfs_shared(const struct vci_pod *pod);
 /* How the shared folder reaches the guest: the word of the agent's sandbox_create; NULL when there is none. */
 const char *vci_rootfs_share_type(const struct vci_pod *pod);
 /* Show the container's root file system to the guest at VCI_SHARED/CTR/rootfs, and what else its mounts have of the host. */
-int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err);
+int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err);
 /* Take them away again; idempotent; never touches what the directories hold, except mount points made by us. */
 int vci_rootfs_unmount(struct vci_pod *pod, const char *ctr, vc_error **err);
 /* After that: take off what is not where it was mounted any more, since the guest has moved it. */
@@ -309,8 +312,8 @@ struct vci_spec_facts {
     uint32_t terminal, readonly; /* of its process; of its root */
 };
 /* OCI config.json of a container; *ret is malloc'ed. */
-int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
-                   struct vci_spec_facts *ret_facts, vc_error **err);
+int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id,
+                   const struct vci_limit *until, char **ret, struct vci_spec_facts *ret_facts, vc_error **err);
 /* OCI `process` object of a further process. */
 int vci_spec_process(const struct vc_process_config *config, char **ret, uint32_t *ret_terminal, vc_error **err);
 void vci_strv_free(char **v);

@@ -16,37 +16,35 @@
 #include "lib/io.h"
 #include "mounts.h"
 
-/* Is there a directory at this absolute path, and no link on the way to it? */
-static int open_dir(const char *path)
+/* Is there a directory at this absolute path, and no link on the way to it?  -errno. */
+static int open_dir(const char *path, const struct vci_limit *until)
 {
-    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    return vci_open(path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, until);
 }
 
-static int check_dir(const char *path, vc_error **err)
+static int check_dir(const char *path, const struct vci_limit *until, char ret[PATH_MAX], vc_error **err)
 {
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as a root file system", path);
-    if (!S_ISDIR(st.st_mode))
+    struct statx st;
+    vcs_autoclose int fd = vci_open_real(path, until, ret, &st);
+    if (fd < 0)
+        return vci_fail_open(err, fd, "cannot use %s as a root file system", path);
+    if (!S_ISDIR(st.stx_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "%s cannot be a root file system: it is not a directory", path);
     return 0;
 }
 
-int vci_rootfs_resolve(const char *path, char ret[PATH_MAX], vc_error **err)
+int vci_rootfs_resolve(const char *path, const struct vci_limit *until, char ret[PATH_MAX], vc_error **err)
 {
     if (!path || !*path)
         return vci_fail(err, VC_ERR_INVAL, 0, "the container has no root file system: name a directory");
-    vcs_autoclose int fd = vci_path_plain(path) ? open_dir(path) : -1;
+    vcs_autoclose int fd = vci_path_plain(path) ? open_dir(path, until) : -ELOOP;
     if (fd >= 0) { /* nothing is to be resolved */
         memcpy(ret, path, strlen(path) + 1);
         return 0;
     }
-    int rc = check_dir(path, err);
-    if (rc == 0 && !realpath(path, ret))
-        rc = vci_fail(err, vci_code_of(errno), errno, "cannot use %s as a root file system", path);
-    return rc;
+    if (fd == -ELOOP || fd == -ENOTDIR)
+        return check_dir(path, until, ret, err);
+    return vci_fail_open(err, fd, "cannot use %s as a root file system", path);
 }
 
 int vci_rootfs_shared(const struct vci_pod *pod)
@@ -232,7 +230,8 @@ static void remove_one(int dir, const char *name, const char *recorded)
 static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, const struct vci_ledger_entry *entries,
                               size_t n, vc_error **err)
 {
-    int rc = 0;
+    int rc = 0, opened = 0;
+    vcs_autoclose int rootfd = -1;
     for (size_t i = 0; i < pod->n_ctrs; i++)
         if (pod->ctrs[i] != c && pod->ctrs[i]->rootfs && strcmp(pod->ctrs[i]->rootfs, c->rootfs) == 0)
             return 0;
@@ -241,7 +240,10 @@ static int remove_mountpoints(struct vci_pod *pod, const struct vci_ctr *c, cons
         const char *path = entries[i].type == VCI_RES_MOUNTPOINT ? strchr(entries[i].name, ' ') : NULL;
         if (!path || strncmp(++path, c->rootfs, len) != 0 || path[len] != '/')
             continue;
-        vcs_autoclose int rootfd = open(c->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (!opened++) {
+            const struct vci_limit until = vci_pod_limit(pod, 0);
+            rootfd = vci_open(c->rootfs, O_PATH | O_DIRECTORY, 0, &until);
+        }
         vcs_autofree char *parent = strdup(path + len);
         if (!parent)
             break;
@@ -283,10 +285,11 @@ static int mount_root(struct vci_pod *pod, const struct vci_ctr *c, int parent, 
 }
 
 /* The root, and what else of the host its specification mounts. */
-static int mount_all(struct vci_pod *pod, struct vci_ctr *c, int rootfd, struct vci_mount *list, size_t n, vc_error **err)
+static int mount_all(struct vci_pod *pod, struct vci_ctr *c, int rootfd, struct vci_mount *list, size_t n,
+                     const struct vci_limit *until, vc_error **err)
 {
     size_t placed = 0;
-    int rc = vci_mounts_open(pod, c, list, n, err);
+    int rc = vci_mounts_open(pod, c, list, n, until, err);
     vcs_autoclose int parent = rc == 0 ? open_target(pod, c->id, 1, err) : -1;
     if (parent < 0)
         return rc ? rc : vci_rc(err);
@@ -304,25 +307,25 @@ static int mount_all(struct vci_pod *pod, struct vci_ctr *c, int rootfd, struct 
     return rc;
 }
 
-int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+int vci_rootfs_mount(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_error **err)
 {
+    const struct vci_limit until = vci_pod_limit(pod, deadline);
     struct vci_mount *list = NULL;
     size_t n = 0;
     if (!vci_rootfs_shared(pod))
         return 0;
     /* Links were resolved when the container was made; since then somebody may have put others there. */
-    vcs_autoclose int rootfd = open_dir(c->rootfs);
-    int e = errno, rc = rootfd < 0 ? check_dir(c->rootfs, err) : 0;
-    if (rc < 0)
-        return rc;
+    vcs_autoclose int rootfd = open_dir(c->rootfs, &until);
+    if (rootfd == -ENOTDIR)
+        return vci_fail(err, VC_ERR_INVAL, 0, "%s cannot be a root file system: it is not a directory", c->rootfs);
     if (rootfd < 0)
-        return vci_fail(err, vci_code_of(e), e, "cannot use %s as a root file system", c->rootfs);
-    rc = vci_ctr_load_spec(pod, c, err);
+        return vci_fail_open(err, rootfd, "cannot use %s as a root file system", c->rootfs);
+    int rc = vci_ctr_load_spec(pod, c, err);
     if (rc == 0)
         rc = vci_spec_mounts(c->spec, &list, &n, err);
     if (rc < 0)
         return rc;
-    rc = mount_all(pod, c, rootfd, list, n, err);
+    rc = mount_all(pod, c, rootfd, list, n, &until, err);
     vci_mounts_free(list, n);
     return rc;
 }

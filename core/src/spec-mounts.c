@@ -296,27 +296,27 @@ static int twice(const struct vc_container_config *c, vc_error **err)
 /* ---- what comes from the host ---- */
 
 /* The source of a bind mount: it must exist, and links on the way to it are resolved now. */
-static int resolve_source(json_object *mount, const char *destination, vc_error **err)
+static int resolve_source(json_object *mount, const char *destination, const struct vci_limit *until, vc_error **err)
 {
     char path[PATH_MAX];
-    struct stat st;
+    struct statx st;
     const char *source = text_member(mount, "source");
     if (!source || *source != '/')
         return vci_fail(err, VC_ERR_INVAL, 0, "the bind mount at %s has the source \"%.200s\": write an absolute path of the host",
                         destination, source ? source : "");
-    if (!realpath(source, path) || stat(path, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as the source of the mount at %s", source, destination);
-    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode))
+    vcs_autoclose int fd = vci_open_real(source, until, path, &st);
+    if (fd < 0)
+        return vci_fail_open(err, fd, "cannot use %s as the source of the mount at %s", source, destination);
+    if (!S_ISDIR(st.stx_mode) && !S_ISREG(st.stx_mode) && !S_ISSOCK(st.stx_mode))
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "cannot mount %s at %s: it is neither a directory nor a file nor a socket%s", path, destination,
-                        S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? "; a device is given to a container as a device" : "");
+                        S_ISCHR(st.stx_mode) || S_ISBLK(st.stx_mode) ? "; a device is given to a container as a device" : "");
     json_object_object_add(mount, "source", str(path));
     json_object_object_add(mount, "type", str("bind"));
     return 0;
 }
 
-static int check_mount(json_object *mount, size_t i, vc_error **err)
+static int check_mount(json_object *mount, size_t i, const struct vci_limit *until, vc_error **err)
 {
     struct wish w;
     const char *destination = text_member(mount, "destination");
@@ -340,10 +340,11 @@ static int check_mount(json_object *mount, size_t i, vc_error **err)
                         destination);
     if (kind == VCI_MOUNT_BIND && !w.bind)
         add_option(mount, "rbind");
-    return kind == VCI_MOUNT_BIND ? resolve_source(mount, destination, err) : 0;
+    return kind == VCI_MOUNT_BIND ? resolve_source(mount, destination, until, err) : 0;
 }
 
-int vci_spec_set_mounts(json_object *spec, const struct vc_container_config *config, vc_error **err)
+int vci_spec_set_mounts(json_object *spec, const struct vc_container_config *config, const struct vci_limit *until,
+                        vc_error **err)
 {
     json_object *list = NULL;
     int rc = 0;
@@ -364,7 +365,7 @@ int vci_spec_set_mounts(json_object *spec, const struct vc_container_config *con
             rc = add_mount(list, config->mounts[i], i, err);
     }
     for (size_t i = 0; rc == 0 && i < length(list); i++)
-        rc = check_mount(json_object_array_get_idx(list, i), i, err);
+        rc = check_mount(json_object_array_get_idx(list, i), i, until, err);
     return rc;
 }
 

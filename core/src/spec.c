@@ -556,16 +556,17 @@ static int set_process(struct part spec, const struct vc_container_config *c, ui
     return rc;
 }
 
-static int set_mounts(struct part spec, const struct vc_container_config *config, vc_error **err)
+static int set_mounts(struct part spec, const struct vc_container_config *config, const struct vci_limit *until,
+                      vc_error **err)
 {
     if (!spec.out)
-        return vci_spec_set_mounts(spec.o, config, err);
+        return vci_spec_set_mounts(spec.o, config, until, err);
     put_text(spec, "mounts", vci_usual_mounts);
     return 0;
 }
 
 static int set_all(struct part spec, const char *hostname, const struct vc_container_config *config,
-                   struct vci_spec_facts *ret, vc_error **err)
+                   const struct vci_limit *until, struct vci_spec_facts *ret, vc_error **err)
 {
     if (!has(spec, "ociVersion"))
         put_str(spec, "ociVersion", "1.0.2");
@@ -579,11 +580,11 @@ static int set_all(struct part spec, const char *hostname, const struct vc_conta
     close_part(root);
     if (!has(spec, "hostname") && hostname)
         put_str(spec, "hostname", hostname);
-    rc = set_mounts(spec, config, err);
+    rc = set_mounts(spec, config, until, err);
     if (rc == 0)
         rc = set_linux(spec, config, err);
     if (rc == 0 && spec.o)
-        rc = vci_spec_set_devices(spec.o, config, err);
+        rc = vci_spec_set_devices(spec.o, config, until, err);
     if (rc == 0 && config->annotations)
         rc = set_pairs(spec, "annotations", config->annotations, "annotation", err);
     return rc;
@@ -606,8 +607,8 @@ static int parse_base(const char *text, json_object **ret, vc_error **err)
     return rc;
 }
 
-int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id, char **ret,
-                   struct vci_spec_facts *ret_facts, vc_error **err)
+int vci_spec_build(const char *hostname, const struct vc_container_config *config, const char *id,
+                   const struct vci_limit *until, char **ret, struct vci_spec_facts *ret_facts, vc_error **err)
 {
     struct vci_out out = { 0 };
     json_object *base = NULL;
@@ -623,7 +624,7 @@ int vci_spec_build(const char *hostname, const struct vc_container_config *confi
     struct part spec = { .out = base ? NULL : &out, .o = base };
     if (spec.out)
         vci_out_open(&out, NULL, '{');
-    rc = set_all(spec, hostname, config, ret_facts, err);
+    rc = set_all(spec, hostname, config, until, ret_facts, err);
     close_part(spec);
     if (rc == 0)
         rc = text_of(&out, base, ret, err);

@@ -49,7 +49,8 @@ static int add(struct vci_pod *pod, const char *tag, const char *path, uint32_t 
 static int take_one(struct vci_pod *pod, const struct vc_volume *v, vc_error **err)
 {
     char path[PATH_MAX];
-    struct stat st;
+    struct statx st;
+    const struct vci_limit until = vci_pod_limit(pod, 0);
     int rc = VCI_CHECK_SIZE(v, struct vc_volume, host_path, err);
     if (rc < 0)
         return rc;
@@ -65,10 +66,10 @@ static int take_one(struct vci_pod *pod, const struct vc_volume *v, vc_error **e
     if (!v->host_path || *v->host_path != '/')
         return vci_fail(err, VC_ERR_INVAL, 0, "volume \"%s\" has the path \"%.200s\": write an absolute path of the host", v->tag,
                         v->host_path ? v->host_path : "");
-    if (!realpath(v->host_path, path) || stat(path, &st) < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as volume \"%s\"", v->host_path, v->tag);
-    if (!S_ISDIR(st.st_mode))
+    vcs_autoclose int fd = vci_open_real(v->host_path, &until, path, &st);
+    if (fd < 0)
+        return vci_fail_open(err, fd, "cannot use %s as volume \"%s\"", v->host_path, v->tag);
+    if (!S_ISDIR(st.stx_mode))
         return vci_fail(err, VC_ERR_INVAL, 0, "cannot use %s as volume \"%s\": it is not a directory", v->host_path, v->tag);
     if (!vcs_utf8_line(path, strlen(path)))
         return vci_fail(err, VC_ERR_INVAL, 0, "the path of volume \"%s\" holds a control byte or is not UTF-8", v->tag);
@@ -105,19 +106,19 @@ int vci_volumes_check(const struct vci_pod *pod, const char *spec, vc_error **er
     return rc;
 }
 
-static int mount_one(struct vci_pod *pod, int parent, const struct vci_volume *v, vc_error **err)
+static int mount_one(struct vci_pod *pod, int parent, const struct vci_volume *v, const struct vci_limit *until,
+                     vc_error **err)
 {
-    struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
-    vcs_autoclose int fd = (int)syscall(SYS_openat2, AT_FDCWD, v->path, &how, sizeof how);
+    vcs_autoclose int fd = vci_open(v->path, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, until);
     if (fd < 0)
-        return vci_fail(err, errno == ENOENT || errno == ENOTDIR ? VC_ERR_NOTFOUND : vci_code_of(errno), errno,
-                        "cannot use %s as volume \"%s\"", v->path, v->tag);
+        return vci_fail_open(err, fd, "cannot use %s as volume \"%s\"", v->path, v->tag);
     vcs_autoclose int tree = vci_bind_tree(fd, v->path, VCI_BIND_REC | (v->readonly ? VCI_BIND_RO : 0), err);
     return tree < 0 ? tree : vci_bind_attach(pod, parent, VCI_SHARED "/" VCI_VOLUMES, v->tag, tree, 0, v->path, err);
 }
 
-int vci_volumes_mount(struct vci_pod *pod, vc_error **err)
+int vci_volumes_mount(struct vci_pod *pod, int64_t deadline, vc_error **err)
 {
+    const struct vci_limit until = vci_pod_limit(pod, deadline);
     int rc = 0;
     if (!pod->n_volumes || !vci_rootfs_shared(pod))
         return 0;
@@ -130,7 +131,7 @@ int vci_volumes_mount(struct vci_pod *pod, vc_error **err)
     if (parent < 0)
         return vci_fail(err, vci_code_of(-parent), -parent, "cannot open %s/" VCI_SHARED "/" VCI_VOLUMES, pod->dir.run_path);
     for (size_t i = 0; rc == 0 && i < pod->n_volumes; i++)
-        rc = mount_one(pod, parent, &pod->volumes[i], err);
+        rc = mount_one(pod, parent, &pod->volumes[i], &until, err);
     return rc;
 }
 

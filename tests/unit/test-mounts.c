@@ -75,7 +75,7 @@ static char *build(const struct config *k)
 {
     char *text = NULL;
     vc_error *err = NULL;
-    if (vci_spec_build("host", &k->c, "id", &text, &facts, &err) < 0)
+    if (vci_spec_build("host", &k->c, "id", NULL, &text, &facts, &err) < 0)
         fail_msg("%s", vc_error_text(err));
     return text;
 }
@@ -84,7 +84,7 @@ static void fails(const struct config *k, int code, const char *words)
 {
     char *text = NULL;
     vc_error *err = NULL;
-    int rc = vci_spec_build("host", &k->c, "id", &text, &facts, &err);
+    int rc = vci_spec_build("host", &k->c, "id", NULL, &text, &facts, &err);
     if (rc != code || !strstr(vc_error_text(err), words))
         fail_msg("%d, \"%s\" in place of %d with \"%s\"", rc, vc_error_text(err), code, words);
     vc_error_free(err);

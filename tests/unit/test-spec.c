@@ -28,7 +28,7 @@ static char *build(const struct vc_container_config *c)
 {
     char *text = NULL;
     vc_error *err = NULL;
-    if (vci_spec_build("host", c, "id", &text, &facts, &err) < 0)
+    if (vci_spec_build("host", c, "id", NULL, &text, &facts, &err) < 0)
         fail_msg("%s", vc_error_text(err));
     return text;
 }
@@ -58,7 +58,7 @@ static void fails(const struct vc_container_config *c, int code, const char *wor
 {
     char *text = NULL;
     vc_error *err = NULL;
-    assert_int_equal(vci_spec_build("host", c, "id", &text, &facts, &err), code);
+    assert_int_equal(vci_spec_build("host", c, "id", NULL, &text, &facts, &err), code);
     assert_non_null(strstr(vc_error_text(err), words));
     assert_null(text);
     vc_error_free(err);

@@ -21,6 +21,13 @@
  *     Neither does it survive a plugin that crashes.  A program that must go on whatever a plugin does, calls the library
  *     in a process of its own and kills that: this is safe at any moment, since whatever is made outside stands on record
  *     before it is made, and the next vc_gc or forced vc_pod_delete removes it.  vc_plugin_calls names the plugin.
+ *   - Paths.  What a configuration names (root file systems, volumes, sources of mounts, devices and disks, consoles, hooks)
+ *     may be on a file system that does not answer, of a network or of FUSE.  Then the operation ends at its deadline with
+ *     TIMEOUT: what the kernel does not know already is opened by a child process.  When the kernel does not let go of that,
+ *     it stays until the file system answers or is unmounted, with a copy of the caller's memory (written pages only) and
+ *     nothing else; after 16 such the answer is BUSY.  Without a deadline remain: making and removing mount points inside a
+ *     root that has just answered, closing a disk that has, and what the administrator has to keep alive (the roots of
+ *     state, plugins, templates, the configuration file).
  *
  * For those who come from virtcontainers (Go), where each thing of its 1.0 API is:
  *
