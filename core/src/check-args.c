@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check-args.c: what a program gives to the public functions: NULL, sizes, flags, reserved members. */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "context.h"
@@ -54,6 +55,30 @@ static int check_texts(const char *what, const char *const *texts, vc_error **er
     return 0;
 }
 
+/* What goes to a guest is JSON and protobuf, and both are UTF-8: other bytes would not arrive as they are, or nothing would. */
+int vci_check_utf8(const char *what, const char *text, vc_error **err)
+{
+    size_t len = text ? strlen(text) : 0, at = 0;
+    while (at < len && !(text[at] & 0x80))
+        at++;
+    for (size_t n; at < len && (n = vcs_utf8(text + at, len - at));)
+        at += n;
+    return at == len ? 0
+                     : vci_fail(err, VC_ERR_INVAL, 0, "%s \"%.200s\" is not UTF-8 at byte %zu, as all that goes to a guest must be", what,
+                                text, at);
+}
+
+static int check_utf8_list(const char *what, const char *const *texts, vc_error **err)
+{
+    char name[64];
+    int r = 0;
+    for (size_t i = 0; r == 0 && texts && texts[i]; i++) {
+        snprintf(name, sizeof name, "%s[%zu]", what, i);
+        r = vci_check_utf8(name, texts[i], err);
+    }
+    return r;
+}
+
 void vci_take(void *dst, size_t known, const void *src)
 {
     uint32_t size, full = (uint32_t)known;
@@ -74,6 +99,19 @@ static int check_streams(const struct vc_process_config *c, vc_error **err)
     return 0;
 }
 
+static int check_cap_texts(const struct vc_capabilities *given, vc_error **err)
+{
+    struct vc_capabilities c;
+    int r = VCI_CHECK_SIZE(given, struct vc_capabilities, ambient, err);
+    if (r)
+        return r;
+    VCI_TAKE(&c, given);
+    const char *const *const sets[] = { c.bounding, c.effective, c.inheritable, c.permitted, c.ambient };
+    for (size_t i = 0; r == 0 && i < sizeof sets / sizeof *sets; i++)
+        r = check_utf8_list("capabilities", sets[i], err);
+    return r;
+}
+
 static int check_user(const struct vc_process_config *c, vc_error **err)
 {
     if (c->group && (!*c->group || strchr(c->group, ':')))
@@ -89,7 +127,25 @@ static int check_user(const struct vc_process_config *c, vc_error **err)
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "\"caps\" and \"capabilities\" of struct vc_process_config are both given: one of them says which "
                         "there are");
-    return c->capabilities ? VCI_CHECK_SIZE(c->capabilities, struct vc_capabilities, ambient, err) : 0;
+    return c->capabilities ? check_cap_texts(c->capabilities, err) : 0;
+}
+
+static int check_process_texts(const struct vc_process_config *c, vc_error **err)
+{
+    int r = check_utf8_list("args", c->args, err);
+    if (r == 0)
+        r = check_utf8_list("env", c->env, err);
+    if (r == 0)
+        r = check_utf8_list("groups", c->groups, err);
+    if (r == 0)
+        r = check_utf8_list("caps", c->caps, err);
+    if (r == 0)
+        r = vci_check_utf8("the working directory", c->cwd, err);
+    if (r == 0)
+        r = vci_check_utf8("the user", c->user, err);
+    if (r == 0)
+        r = vci_check_utf8("the group", c->group, err);
+    return r ? r : vci_check_utf8("process_json", c->process_json, err);
 }
 
 int vci_check_process_config(const struct vc_process_config *config, vc_error **err)
@@ -108,7 +164,9 @@ int vci_check_process_config(const struct vc_process_config *config, vc_error **
         r = vci_check_flags("stdio", c.stdio_flags, VC_STDIO_FOREGROUND | VC_STDIO_CONSOLE | VC_STDIO_KEEP_STDIN, err);
     if (r == 0)
         r = check_streams(&c, err);
-    return r ? r : check_user(&c, err);
+    if (r == 0)
+        r = check_user(&c, err);
+    return r ? r : check_process_texts(&c, err);
 }
 
 /* ---- lists ---- */
@@ -152,6 +210,12 @@ static int check_mounts(struct vc_mount *const *list, size_t n, vc_error **err)
         r = VCI_CHECK_SIZE(list[i], struct vc_mount, options, err);
         if (r == 0)
             r = check_bool("\"readonly\" of struct vc_mount", list[i]->readonly, err);
+        if (r == 0)
+            r = vci_check_utf8("the type of a mount,", list[i]->type, err);
+        if (r == 0)
+            r = vci_check_utf8("the source of a mount,", list[i]->source, err);
+        if (r == 0)
+            r = check_utf8_list("the options of a mount,", list[i]->options, err);
     }
     return r;
 }
@@ -191,6 +255,12 @@ int vci_check_container_config(const struct vc_container_config *config, vc_erro
         r = check_devices(c.devices, c.n_devices, err);
     if (r == 0)
         r = check_hooks(c.hooks, err);
+    if (r == 0)
+        r = check_utf8_list("sysctl", c.sysctl, err);
+    if (r == 0)
+        r = check_utf8_list("annotations", c.annotations, err);
+    if (r == 0)
+        r = vci_check_utf8("spec_json", c.spec_json, err);
     return r || !c.process ? r : vci_check_process_config(c.process, err);
 }
 

@@ -106,6 +106,9 @@ static int by_path(const struct vc_device_info *d, const struct vci_limit *until
     vcs_autoclose int fd = vci_open_real(d->host_path, until, n->path, &st);
     if (fd < 0)
         return vci_fail_open(err, fd, "cannot use %s as a device", d->host_path);
+    int rc = vci_check_utf8("the device", n->path, err); /* where links have led to */
+    if (rc < 0)
+        return rc;
     int image = S_ISREG(st.stx_mode) && d->type && *d->type == 'b';
     n->type = S_ISCHR(st.stx_mode) ? 'c' : S_ISBLK(st.stx_mode) || image ? 'b' : S_ISFIFO(st.stx_mode) ? 'p' : 0;
     if (!n->type)

@@ -31,6 +31,8 @@ int vci_check_size(const void *p, const char *what, size_t min, size_t known, vc
 int vci_check_flags(const char *what, uint32_t flags, uint32_t known, vc_error **err);
 /* INVAL for a configuration that cannot be meant: sizes, reserved members, flags, texts that are none. */
 int vci_check_pod_config(const struct vc_pod_config *c, vc_error **err);
+/* INVAL, with the place, unless it is UTF-8 (or NULL).  `what` is what the sentence begins with. */
+int vci_check_utf8(const char *what, const char *text, vc_error **err);
 int vci_check_container_config(const struct vc_container_config *c, vc_error **err);
 int vci_check_process_config(const struct vc_process_config *c, vc_error **err);
 /* annotations.c: INVAL or RESOURCE unless each is "key=value", and all together are not too long. */

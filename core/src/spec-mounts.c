@@ -311,9 +311,10 @@ static int resolve_source(json_object *mount, const char *destination, const str
         return vci_fail(err, VC_ERR_INVAL, 0,
                         "cannot mount %s at %s: it is neither a directory nor a file nor a socket%s", path, destination,
                         S_ISCHR(st.stx_mode) || S_ISBLK(st.stx_mode) ? "; a device is given to a container as a device" : "");
+    int rc = vci_check_utf8("the source of a mount,", path, err); /* where links have led to */
     json_object_object_add(mount, "source", str(path));
     json_object_object_add(mount, "type", str("bind"));
-    return 0;
+    return rc;
 }
 
 static int check_mount(json_object *mount, size_t i, const struct vci_limit *until, vc_error **err)

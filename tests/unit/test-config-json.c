@@ -499,7 +499,7 @@ static void test_write_errors(void **state)
     BAD("Containers[0].Cmd.Envs[1]: \"novalue\" must read NAME=VALUE");
     process.env = NULL;
     process.args = raw;
-    BAD("Containers[0].Cmd.Args[0]: it is not UTF-8");
+    BAD("container 0 of the pod: args[0] \"\\xff\" is not UTF-8 at byte 0");
     process.args = NULL;
     ctr.rootfs = "/\xfe";
     BAD("Containers[0].RootFs: it is not UTF-8");

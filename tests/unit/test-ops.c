@@ -838,10 +838,89 @@ static void test_stop_beside_start(void **state)
     vc_context_free(ctx);
 }
 
+/* Bytes that are no UTF-8 would make JSON that is none.  Refused before anything is made. */
+static void test_no_text(void **state)
+{
+    (void)state;
+    static const char *const args[] = { "true", "caf\xc3\xa9", "caf\xe9", NULL };
+    static const char *const env[] = { "A=1", "B=\xc3", NULL }, *const group[] = { "\xff", NULL };
+    static const char *const caps[] = { "CAP_\xff", NULL }, *const sysctl[] = { "a=\xff", NULL };
+    static const char *const options[] = { "ro", "\xc0\x80", NULL };
+    const struct vc_capabilities sets = { .size = sizeof sets, .ambient = caps };
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    struct pt_pod p;
+    struct vc_mount m, *mounts[] = { &m };
+    struct vc_device_info d, *devices[] = { &d };
+    char path[PATH_MAX + 64], link_[PATH_MAX + 64], *id = NULL;
+    for (int i = 0; i < 14; i++) {
+        static const char *const words[] = {
+            "args[2] \"caf\\xe9\" is not UTF-8 at byte 3", "env[1] \"B=\\xc3\" is not UTF-8 at byte 2", "groups[0]", "caps[0]",
+            "capabilities[0]", "the working directory \"/\\xed\\xa0\\x80\" is not UTF-8 at byte 1", "the user \"\\xfe\"", "the group",
+            "process_json", "sysctl[0]", "annotations[0]", "spec_json", "the options of a mount,[1]", "the type of a mount",
+        };
+        pt_pod(&p, "p", 1);
+        struct vc_process_config *c = &p.process;
+        VC_INIT(&m);
+        m.destination = "/x";
+        m.type = i == 13 ? "tmpfs\xff" : "tmpfs";
+        m.options = i == 12 ? options : NULL;
+        switch (i) {
+        case 0: c->args = args; break;
+        case 1: c->env = env; break;
+        case 2: c->groups = group; break;
+        case 3: c->caps = caps; break;
+        case 4: c->capabilities = &sets; break;
+        case 5: c->cwd = "/\xed\xa0\x80"; break;
+        case 6: c->user = "\xfe"; break;
+        case 7: c->group = "\xfe"; break;
+        case 8: c->process_json = "{\"cwd\":\"/\",\"args\":[\"\xfe\"]}"; break;
+        case 9: p.ctr[0].sysctl = sysctl; break;
+        case 10: p.ctr[0].annotations = sysctl; break;
+        case 11: p.ctr[0].spec_json = "{\"hostname\":\"\xfe\"}"; break;
+        default: p.ctr[0].mounts = mounts; p.ctr[0].n_mounts = 1;
+        }
+        PT_FAILS(VC_ERR_INVAL, words[i], vc_pod_create(ctx, &p.pod, NULL, &err));
+        pt_nothing_left();
+    }
+    /* Where a link leads to. */
+    PT_PATH(path, "%s/\xff", pt_root);
+    PT_PATH(link_, "%s/link", pt_root);
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_int_equal(symlink("\xff", link_), 0);
+    pt_pod(&p, "p", 1);
+    VC_INIT(&m);
+    m.destination = "/x";
+    m.source = link_;
+    p.ctr[0].mounts = mounts;
+    p.ctr[0].n_mounts = 1;
+    PT_FAILS(VC_ERR_INVAL, "\\xff\" is not UTF-8", vc_pod_create(ctx, &p.pod, NULL, &err));
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    pt_pod(&p, "p", 1);
+    VC_INIT(&d);
+    d.host_path = link_;
+    d.container_path = "/x";
+    p.ctr[0].devices = devices;
+    p.ctr[0].n_devices = 1;
+    PT_FAILS(VC_ERR_INVAL, "\\xff\" is not UTF-8", vc_pod_create(ctx, &p.pod, NULL, &err));
+    unlink(path);
+    unlink(link_);
+    pt_nothing_left();
+    /* A further process. */
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    p.process.args = args;
+    PT_FAILS(VC_ERR_INVAL, "args[2]", vc_container_exec(ctx, "p", "c0", &p.process, &id, NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "p", VC_FORCE, &err));
+    vc_context_free(ctx);
+    pt_nothing_left();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pause_states),        cmocka_unit_test(test_pause_effect),
+        cmocka_unit_test(test_no_text),
+        cmocka_unit_test(test_pause_states),
+        cmocka_unit_test(test_pause_effect),
         cmocka_unit_test(test_pause_container),     cmocka_unit_test(test_annotations),
         cmocka_unit_test(test_bad_annotations),     cmocka_unit_test(test_list),
         cmocka_unit_test(test_oom_status),          cmocka_unit_test(test_set_pid),

@@ -220,7 +220,8 @@ struct vc_capabilities {
     const char *const *bounding, *const *effective, *const *inheritable, *const *permitted, *const *ambient;
 };
 
-/* A program to run: the first of a container, or one more (exec). */
+/* A program to run: the first of a container, or one more (exec).  All its texts must be UTF-8 (else INVAL, with the place),
+ * as OCI's JSON and the protocols of agents are. */
 struct vc_process_config {
     uint32_t size;
     uint32_t terminal;         /* 1: it gets a terminal in the guest */
