@@ -240,7 +240,8 @@ int vci_hooks_take_spec(struct vci_hooks *h, const char *spec_json, vc_error **e
     /* In the order in which a runtime comes to them, not that of the document. */
     static const char *const order[] = { "prestart", "createRuntime" };
     int rc = 0;
-    if (!spec_json || !strstr(spec_json, "\"hooks\""))
+    /* A letter of the name may be written as an escape. */
+    if (!spec_json || (!strstr(spec_json, "\"hooks\"") && !strchr(spec_json, '\\')))
         return 0;
     json_object *o = json_tokener_parse(spec_json), *hooks = NULL, *v = NULL;
     if (!json_object_is_type(o, json_type_object) || !json_object_object_get_ex(o, "hooks", &hooks) || !hooks) {

@@ -723,6 +723,7 @@ static void test_spec(void **state)
         { SPEC("{\"prestart\":[{\"path\":\"/h\",\"env\":[\"x\"]}]}"), "NAME=VALUE", VC_ERR_INVAL },
         { SPEC("{\"prestart\":{}}"), "prestart", VC_ERR_INVAL },
         { SPEC("[]"), "hooks", VC_ERR_INVAL },
+        { "{\"process\":{\"args\":[\"true\"],\"cwd\":\"/\"},\"hook\\u0073\":[]}", "hooks", VC_ERR_INVAL },
     };
     p.ctr[0].hooks = NULL;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
