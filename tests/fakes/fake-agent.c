@@ -54,6 +54,7 @@ struct fake_agent {
     pthread_cond_t cond;
     char path[256];
     int listen_fd, wake, stop, drop;
+    unsigned accepted;
     enum fake_mode mode;
     char mode_method[32];
     struct method methods[MAX_METHODS];
@@ -391,6 +392,7 @@ static void *run(void *arg)
             int fd = accept4(a->listen_fd, NULL, NULL, SOCK_CLOEXEC), i = 0;
             while (i < MAX_CONNS && a->conns[i].fd >= 0)
                 i++;
+            a->accepted += fd >= 0;
             if (i < MAX_CONNS)
                 a->conns[i].fd = fd;
             else
@@ -503,6 +505,14 @@ void fake_agent_drop(struct fake_agent *a)
     while (a->drop)
         pthread_cond_wait(&a->cond, &a->lock);
     pthread_mutex_unlock(&a->lock);
+}
+
+unsigned fake_agent_connections(struct fake_agent *a)
+{
+    pthread_mutex_lock(&a->lock);
+    unsigned n = a->accepted;
+    pthread_mutex_unlock(&a->lock);
+    return n;
 }
 
 unsigned fake_agent_seen(struct fake_agent *a, const char *method, unsigned want)

@@ -40,6 +40,8 @@ void fake_agent_refuse(struct fake_agent *a, const char *method, int code, const
 void fake_agent_payload(struct fake_agent *a, const char *method, const void *data, size_t n);
 /* Close all connections; new ones are accepted. */
 void fake_agent_drop(struct fake_agent *a);
+/* How many connections there have been. */
+unsigned fake_agent_connections(struct fake_agent *a);
 /* How many requests of a method there were; waits (up to 10 s) until there are at least `want`. */
 unsigned fake_agent_seen(struct fake_agent *a, const char *method, unsigned want);
 /* Payload of the last request of a method (malloc'ed); NULL when there was none. */

@@ -149,6 +149,29 @@ static void test_container(void **state)
     vc_context_free(ctx);
 }
 
+/* A pod that was never started: its namespace goes with it (bug-1). */
+static void test_ready(void **state)
+{
+    (void)state;
+    vc_context *ctx = context();
+    char ns[PATH_MAX];
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "p", 1), NULL, &err));
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    char line[4096];
+    ns[0] = '\0';
+    while (f && fgets(line, sizeof line, f))
+        if (strstr(line, "/vctap-"))
+            sscanf(line, "%*s %*s %*s %*s %4000s", ns);
+    if (f)
+        fclose(f);
+    assert_string_not_equal(ns, "");
+    assert_int_equal(access(ns, F_OK), 0);
+    PT_OK(vc_pod_delete(ctx, "p", 0, &err));
+    assert_int_equal(access(ns, F_OK), -1);
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* A hook that fails: the namespace goes with all else. */
 static void test_failure(void **state)
 {
@@ -167,6 +190,6 @@ static void test_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_namespace), cmocka_unit_test(test_container),
-                                        cmocka_unit_test(test_failure) };
+                                        cmocka_unit_test(test_failure), cmocka_unit_test(test_ready) };
     return cmocka_run_group_tests(tests, setup, pt_teardown);
 }

@@ -105,6 +105,7 @@ static void test_life(void **state)
     assert_string_equal(m->hostname, "h");
     assert_string_equal(m->sandbox_id, "pod1");
     assert_int_equal(m->n_dns, 1);
+    assert_string_equal(m->dns[0], dns[0]);
     assert_int_equal(m->n_storages, 1);
     assert_string_equal(m->storages[0]->driver, "9p");
     assert_string_equal(m->storages[0]->source, "kataShared");
@@ -140,6 +141,7 @@ static void test_life(void **state)
     assert_int_equal(fake_agent_seen(agent, "DestroySandbox", 1), 1);
     assert_int_equal(ops->disconnect(inst, in(5000)), VC_OK);
     assert_int_equal(ops->disconnect(inst, in(5000)), VC_OK);
+    assert_int_equal(fake_agent_connections(agent), 1); /* bug-25: one for all of these */
 }
 
 static void test_bytewise(void **state)

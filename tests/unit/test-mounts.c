@@ -4,8 +4,10 @@
 #include "podtest.h"
 
 #include <json-c/json.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 
 #include "mounts.h"
 
@@ -289,7 +291,7 @@ static void test_devices(void **state)
 static void test_devices_refused(void **state)
 {
     (void)state;
-    char file[PATH_MAX + 96];
+    char file[PATH_MAX + 96], sock[PATH_MAX + 96];
     PT_PATH(file, "%s/f", dir);
     const struct {
         const char *path, *host, *type;
@@ -313,12 +315,22 @@ static void test_devices_refused(void **state)
         { "/dev/x", NULL, "c", -1, 0, VC_ERR_INVAL, "-1" },
         { "/dev/x", NULL, "b", 4000, 0, VC_ERR_NOTFOUND, "4000:0" },
         { NULL, "/dev/vfio/7", NULL, 0, 0, VC_ERR_UNSUPPORTED, "VFIO" }, /* bug-6: never taken and then forgotten */
+        { "/dev/x", sock, NULL, 0, 0, VC_ERR_INVAL, "not a device" },    /* bug-17: the socket of a vhost-user device */
+        { "/dev/x", sock, "b", 0, 0, VC_ERR_INVAL, "not a device" },
     };
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), at = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    PT_PATH(a.sun_path, "/proc/self/fd/%d/s", at); /* however long the way to it is */
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    close(at);
+    close(fd);
+    PT_PATH(sock, "%s/s", dir);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct config *k = config(NULL);
         dev(k, bad[i].path, bad[i].host, bad[i].type, bad[i].major, 0)->file_mode = bad[i].mode;
         fails(k, bad[i].code, bad[i].words);
     }
+    assert_int_equal(unlink(sock), 0);
 }
 
 /* ---- pods ---- */

@@ -188,6 +188,13 @@ static void test_base(void **state)
     HAS(text, "\"maskedPaths\":[]");
     HAS(text, "\"x\":{\"y\":1}");
     free(text);
+    /* No limit is no error (bug-20): as container engines write it. */
+    c.spec_json = "{\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/\"},\"linux\":{\"resources\":{\"memory\":{\"limit\":-1},"
+                  "\"cpu\":{\"quota\":-1},\"pids\":{\"limit\":-1}}}}";
+    text = build(&c);
+    HAS(text, "\"memory\":{\"limit\":-1}");
+    HAS(text, "\"quota\":-1");
+    free(text);
     /* Hooks run on the host: the guest, which could not run them, is not told of them. */
     c.spec_json = "{\"process\":{\"args\":[\"/bin/x\"],\"cwd\":\"/\"},\"hooks\":{\"prestart\":[{\"path\":\"/bin/hook\"}]}}";
     text = build(&c);
