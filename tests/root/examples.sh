@@ -48,6 +48,7 @@ wait $pid
 is "events: its other input" "$? $(tail -n 1 "$work/out")" "0 container-exited 137"
 exec 9>&-
 
+[ "$(wc -l <"$docs/pod.py")" -le 30 ] && ok "pod.py: 30 lines" || bad "pod.py has more than 30 lines"
 if command -v python3 >/dev/null; then
     is "pod.py" "$($limit python3 "$docs/pod.py" "$root" sh -c 'echo hello; exit 7' 2>&1 | sort | tr '\n' ';')" "hello;its container ended with 7;"
     has "pod.py: an error is an exception" "$($limit python3 "$docs/pod.py" "$work/none" true 2>&1 | tail -n 1)" "RuntimeError: "

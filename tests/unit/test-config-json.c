@@ -311,6 +311,16 @@ static void test_others(void **state)
     assert_string_equal(text, "{\"Format\":\"table\",\"Args\":[\"-ef\"]}");
     free(text);
     vc_ps_options_free(o);
+    static const char ctr_json[] = "{\"ID\":\"c\",\"RootFs\":\"/r\",\"Cmd\":{\"Args\":[\"a\"],\"Console\":\"/dev/pts/1\"},\"Resources\":{\"PidsLimit\":5}}";
+    struct vc_container_config *c = NULL;
+    assert_int_equal(vc_container_config_from_json(ctr_json, &c, NULL), 0);
+    assert_int_equal(vc_container_config_to_json(c, &text, NULL), 0);
+    assert_string_equal(text, ctr_json);
+    free(text);
+    assert_int_equal(vc_process_config_to_json(c->process, &text, NULL), 0);
+    assert_string_equal(text, "{\"Args\":[\"a\"],\"Console\":\"/dev/pts/1\"}");
+    free(text);
+    vc_container_config_free(c);
     vc_error *err = NULL;
     assert_int_equal(vc_ps_options_from_json("{\"Format\":\"xml\"}", &o, &err), VC_ERR_INVAL);
     assert_string_equal(vc_error_text(err), "Format: \"xml\" is none of: json table");

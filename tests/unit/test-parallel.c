@@ -176,6 +176,9 @@ static int operation(vc_context *ctx, int what, vc_error **err)
     case 9: return vc_container_exec(ctx, "held", "c0", &p.process, NULL, NULL, err);
     case 10: return vc_container_update(ctx, "held", "c0", &r, err);
     case 11: return vc_container_pause(ctx, "held", "c0", err);
+    case 12: return vc_container_resume(ctx, "held", "c0", err);
+    case 13: return vc_container_stop(ctx, "held", "c0", -1, err); /* its process is ended, but it cannot be written down */
+    case 14: return vc_pod_enter(ctx, "held", &p.process, NULL, NULL, err);
     default: return vc_container_set_pid(ctx, "held", "c0", getppid(), err);
     }
 }
@@ -194,10 +197,39 @@ static void *wait_in_vain(void *arg)
     return NULL;
 }
 
+/* What only looks, or changes nothing that is recorded: for it there is no lock. */
+static void look_around(void)
+{
+    struct vc_container_status **list = NULL;
+    struct vc_container_stats *stats = NULL;
+    vc_events *events = NULL;
+    char *text = NULL, **texts = NULL;
+    size_t n = 0;
+    int32_t status = -1;
+    PT_OK(vc_container_list(shared, "held", &list, &n, &err));
+    assert_int_equal(n, 1);
+    vc_container_list_free(list, n);
+    PT_OK(vc_pod_annotations(shared, "held", &texts, &err));
+    vc_strv_free(texts);
+    PT_FAILS(VC_ERR_NOTFOUND, "nothing", vc_pod_annotation(shared, "held", "nothing", &text, &err));
+    PT_OK(vc_container_annotations(shared, "held", "c0", &texts, &err));
+    vc_strv_free(texts);
+    PT_OK(vc_pod_console(shared, "held", &text, &err));
+    free(text);
+    PT_OK(vc_container_ps(shared, "held", "c0", NULL, &text, &err));
+    free(text);
+    PT_OK(vc_container_stats(shared, "held", "c0", &stats, &err));
+    vc_container_stats_free(stats);
+    PT_OK(vc_container_kill(shared, "held", "c0", NULL, SIGUSR1, 0, &err));
+    PT_OK(vc_container_wait(shared, "held", "c0", NULL, 0, &status, &err)); /* this agent says that it has ended */
+    PT_OK(vc_events_open(shared, "held", &events, &err));
+    vc_events_close(events);
+}
+
 static void test_held(void **state)
 {
     (void)state;
-    enum { N = 13 };
+    enum { N = 16 };
     struct pt_pod p;
     pthread_t t[N];
     int n[N], ready[2];
@@ -237,6 +269,7 @@ static void test_held(void **state)
     vc_container_status_free(cs);
     PT_OK(vc_gc(shared, NULL, NULL, &removed, &err));
     assert_int_equal(removed, 0);
+    look_around();
     assert_in_range(now_ms() - began, 0, 900);
     for (int i = 0; i < N; i++)
         pthread_join(t[i], NULL);

@@ -289,6 +289,12 @@ static void test_update(void **state)
     assert_has(spec, "\"pids\":{\"limit\":32}");
     assert_has(spec, "\"shares\":512");
     assert_has(spec, "\"args\":[\"true\"]");
+    struct vc_resources *r = res(0, 0, 0, 0, NULL);
+    r->cpu_period = 250000; /* alone: the quota is the one that is in effect */
+    PT_OK(vc_container_update(ctx, "u", "c0", r, &err));
+    assert_has(told(), "\"period\":250000");
+    read_spec("u", "c0", spec, sizeof spec);
+    assert_has(spec, "\"period\":250000");
     /* The guest refuses: nothing is stored, and what it may have taken is taken back. */
     char before[65536];
     read_spec("u", "c0", before, sizeof before);

@@ -46,6 +46,7 @@ is "working directory" "$(field dir)" /tmp
 is "user, group, groups" "$(field id)" "1234:890:890 77 567"
 is "bounding set" "$(field CapBnd)" 0000000000000021
 is "effective set" "$(field CapEff)" 0000000000000020
+is "permitted set: what of it outlives the start of a program, that is the ambient set" "$(field CapPrm)" 0000000000000020
 is "inheritable set" "$(field CapInh)" 0000000000000020
 is "ambient set" "$(field CapAmb)" 0000000000000020
 is "no new privileges" "$(field NoNewPrivs)" 1
@@ -124,6 +125,11 @@ create >"$work/out" 2>&1 <<END
 END
 is "a pod without shims" "$(cat "$work/out")" bare
 virtc pod start bare >/dev/null
+# (What the guest itself has can be seen from outside only where it is a set of namespaces.)
+if [ "$hypervisor" = ns ]; then
+    inner=$(pgrep -P "$(virtc --json pod status bare | sed -n 's/.*"vmm_pid":\([0-9]*\).*/\1/p')")
+    is "the guest's resolv.conf" "$(cat "/proc/$inner/root/etc/resolv.conf")" "nameserver 10.1.2.3"
+fi
 has "no process stands for the container" "$(virtc --json pod status bare | tr -d ' \n')" '"pid":0'
 virtc pod stop --force bare >/dev/null
 is "it stops" $? 0
