@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pod-settings.c: the plugins a pod chooses for itself, and what it sets of their options. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,15 +46,41 @@ int vci_setting_parse(const char *text, uint32_t *ret_kind, const char **ret_key
     return *ret_kind ? 0 : -1;
 }
 
-/* An annotation that sets an option: the setting that it is, or NULL. */
-static const char *setting_of(const char *annotation)
+/* What the original takes from annotations: files, which are options of the hypervisor here, and their digests. */
+#define ASSETS "com.github.containers.virtcontainers."
+static const struct {
+    const char *name, *option;
+} assets[] = {
+    { "KernelPath", "kernel" }, { "ImagePath", "image" }, { "HypervisorPath", "path" }, { "FirmwarePath", "firmware" },
+    { "KernelHash", NULL },     { "ImageHash", NULL },    { "HypervisorHash", NULL },   { "FirmwareHash", NULL },
+    { "AssetHashType", NULL },
+};
+
+/* An annotation that sets an option: the setting that it is, to be freed, or NULL. */
+static int setting_of(const char *annotation, char **ret, vc_error **err)
 {
     uint32_t kind;
     const char *key, *value;
     size_t len;
-    if (strncmp(annotation, "io.vccore.", 10) != 0 || vci_setting_parse(annotation + 10, &kind, &key, &len, &value) < 0)
-        return NULL;
-    return annotation + 10;
+    *ret = NULL;
+    if (strncmp(annotation, "io.vccore.", 10) == 0 && vci_setting_parse(annotation + 10, &kind, &key, &len, &value) == 0)
+        return (*ret = strdup(annotation + 10)) ? 0 : vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (strncmp(annotation, ASSETS, sizeof ASSETS - 1) != 0)
+        return 0;
+    key = annotation + sizeof ASSETS - 1;
+    for (size_t i = 0; i < sizeof assets / sizeof *assets; i++) {
+        len = strlen(assets[i].name);
+        if (strncmp(key, assets[i].name, len) != 0 || key[len] != '=')
+            continue;
+        if (!assets[i].option) /* who asks for a check must not think that there was one */
+            return vci_fail(err, VC_ERR_UNSUPPORTED, 0, "the annotation \"" ASSETS "%s\" asks for a file to be checked by its digest, "
+                            "which is not done here", assets[i].name);
+        if (asprintf(ret, "hypervisor.%s%s", assets[i].option, key + len) < 0) {
+            *ret = NULL;
+            return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        }
+    }
+    return 0;
 }
 
 /* Does the administrator's list name what this sets? */
@@ -72,32 +100,28 @@ static int is_allowed(const char *list, const char *setting)
 int vci_settings_of_annotations(const vc_context *ctx, const struct vc_pod_config *config, char ***ret, vc_error **err)
 {
     size_t n = 0, k = 0, own = 0;
-    for (; config->annotations && config->annotations[k]; k++)
-        n += setting_of(config->annotations[k]) != NULL;
+    while (config->annotations && config->annotations[k])
+        k++;
     while (config->settings && config->settings[own])
         own++;
-    if (!n)
-        return 0;
-    char **all = calloc(n + own + 1, sizeof *all);
-    int bad = !all;
-    n = 0;
-    for (size_t i = 0; !bad && i < k; i++) {
-        const char *s = setting_of(config->annotations[i]);
-        if (s && !is_allowed(vci_conf_str(ctx->conf, "allow_annotations"), s)) {
-            vci_strv_free(all);
-            return vci_fail(err, VC_ERR_PERM, 0,
-                            "the pod's annotation \"io.vccore.%.*s\" sets an option, which \"allow_annotations\" of the "
-                            "configuration does not name",
-                            (int)strcspn(s, "="), s);
-        }
-        bad = s && !(all[n++] = strdup(s));
+    char **all = k ? calloc(k + own + 1, sizeof *all) : NULL;
+    int rc = k && !all ? vci_fail(err, VC_ERR_NOMEM, 0, "out of memory") : 0;
+    for (size_t i = 0; rc == 0 && i < k; i++) {
+        rc = setting_of(config->annotations[i], &all[n], err);
+        if (rc == 0 && all[n] && !is_allowed(vci_conf_str(ctx->conf, "allow_annotations"), all[n]))
+            rc = vci_fail(err, VC_ERR_PERM, 0,
+                          "the pod's annotation \"%.*s\" sets an option, which \"allow_annotations\" of the "
+                          "configuration does not name",
+                          (int)strcspn(config->annotations[i], "="), config->annotations[i]);
+        n += all[n] != NULL;
     }
     /* Those that the caller sets himself come later, and win. */
-    for (size_t i = 0; !bad && i < own; i++)
-        bad = !(all[n++] = strdup(config->settings[i]));
-    if (bad) {
+    for (size_t i = 0, from = n; rc == 0 && from && i < own; i++)
+        if (!(all[n++] = strdup(config->settings[i])))
+            rc = vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+    if (rc < 0 || !n) {
         vci_strv_free(all);
-        return vci_fail(err, VC_ERR_NOMEM, 0, "out of memory");
+        return rc;
     }
     *ret = all;
     return 0;
@@ -105,11 +129,16 @@ int vci_settings_of_annotations(const vc_context *ctx, const struct vc_pod_confi
 
 int vci_settings_check_annotations(const char *const *annotations, vc_error **err)
 {
-    for (; annotations && *annotations; annotations++)
-        if (setting_of(*annotations))
+    for (; annotations && *annotations; annotations++) {
+        vcs_autofree char *setting = NULL;
+        int rc = setting_of(*annotations, &setting, err);
+        if (rc < 0)
+            return rc;
+        if (setting)
             return vci_fail(err, VC_ERR_INVAL, 0,
                             "the annotation \"%.*s\" sets an option, which is read when a pod is made: it has no effect later",
                             (int)strcspn(*annotations, "="), *annotations);
+    }
     return 0;
 }
 

@@ -520,10 +520,55 @@ static void test_annotations(void **state)
     vc_context_free(ctx);
 }
 
+/* The original's annotations for files of the VM are options of the hypervisor, and allowed as such. */
+static void test_assets(void **state)
+{
+    (void)state;
+#define ASSET "com.github.containers.virtcontainers."
+    static const struct {
+        const char *annotation, *words;
+        int code;
+    } cases[] = {
+        { ASSET "ImagePath=/etc/passwd", NULL, 0 },
+        { ASSET "ImagePath=relative", "must be an absolute path", VC_ERR_CONFIG },
+        { ASSET "KernelPath=/k", "(HypervisorConfig.KernelPath): unknown key \"kernel\"", VC_ERR_CONFIG },
+        { ASSET "HypervisorPath=/q", "\"" ASSET "HypervisorPath\" sets an option, which \"allow_annotations\"", VC_ERR_PERM },
+        { ASSET "FirmwarePath=/f", "\"" ASSET "FirmwarePath\" sets an option, which \"allow_annotations\"", VC_ERR_PERM },
+        { ASSET "KernelHash=00", "\"" ASSET "KernelHash\" asks for a file to be checked", VC_ERR_UNSUPPORTED },
+        { ASSET "ImageHash=00", "ImageHash\" asks", VC_ERR_UNSUPPORTED },
+        { ASSET "HypervisorHash=00", "HypervisorHash\" asks", VC_ERR_UNSUPPORTED },
+        { ASSET "FirmwareHash=00", "FirmwareHash\" asks", VC_ERR_UNSUPPORTED },
+        { ASSET "AssetHashType=sha512", "AssetHashType\" asks", VC_ERR_UNSUPPORTED },
+    };
+    char path[PATH_MAX + 64], record[65536];
+    vc_context *ctx = pt_context("mock", "allow_annotations=hypervisor.image hypervisor.kernel", NULL, NULL, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const notes[] = { "other=1", cases[i].annotation, NULL };
+        pt_pod(&p, "a", 0);
+        p.pod.annotations = notes;
+        if (cases[i].code) {
+            PT_FAILS(cases[i].code, cases[i].words, vc_pod_create(ctx, &p.pod, NULL, &err));
+            pt_nothing_left();
+            continue;
+        }
+        PT_OK(vc_pod_create(ctx, &p.pod, NULL, &err));
+        PT_PATH(path, "%s/state/pods/a/pod.json", pt_root);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = read(fd, record, sizeof record - 1);
+        close(fd);
+        record[n > 0 ? n : 0] = '\0';
+        assert_non_null(strstr(record, "\"settings\":[\"hypervisor.image=/etc/passwd\"]"));
+        PT_FAILS(VC_ERR_INVAL, "ImagePath\" sets an option", vc_pod_set_annotations(ctx, "a", notes, &err));
+        PT_OK(vc_pod_delete(ctx, "a", 0, &err));
+    }
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_annotations),
+        cmocka_unit_test(test_annotations), cmocka_unit_test(test_assets),
         cmocka_unit_test(test_names),   cmocka_unit_test(test_choice), cmocka_unit_test(test_checked),
         cmocka_unit_test(test_missing), cmocka_unit_test(test_kept),    cmocka_unit_test(test_template), cmocka_unit_test(test_pool),
         cmocka_unit_test(test_console), cmocka_unit_test(test_old_sizes),

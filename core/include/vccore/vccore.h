@@ -356,7 +356,8 @@ struct vc_pod_config {
     uint64_t memory;           /* bytes; 0 = as configured */
     const char *const *dns;    /* lines of resolv.conf */
     const char *const *annotations; /* NULL-terminated "key=value"; "io.vccore.KIND.option=value" is a setting (see below) when
-                                     * the configuration's allow_annotations names it, and else PERM */
+                                     * the configuration's allow_annotations names it, and else PERM; so are the original's
+                                     * ("com.github.containers.virtcontainers.KernelPath", ...), whose digests are UNSUPPORTED */
     struct vc_container_config **containers; /* created with the pod */
     size_t n_containers;
     /* Plugins of this pod; NULL = as configured.  Names of the original ("ccProxy", "noopShim", "CNI") are taken for
@@ -489,7 +490,8 @@ VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *con
  * capabilities, no_new_privs, environment and rlimits are those of `process` or, where that says nothing, the usual ones. */
 VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
                              char **ret_exec_id, int32_t *ret_pid, vc_error **err);
-/* exec_id NULL = the first process.  VC_KILL_ALL: every process of the container. */
+/* exec_id NULL = the first process.  VC_KILL_ALL: every process of the container.  Pod and container: ready or running, with
+ * a VM. */
 VC_API int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig,
                              uint32_t flags, vc_error **err);
 enum { VC_KILL_ALL = 1u << 0 };
