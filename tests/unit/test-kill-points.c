@@ -569,6 +569,45 @@ static void test_pause_again(void **state)
     }
 }
 
+/* ---- who clears away is killed, too ---- */
+
+static void test_killed_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int (*prepare)(vc_context *), (*first)(vc_context *), (*second)(vc_context *);
+    } walks[] = {
+        { "gc of a pod half made", make_nothing, make_running, do_gc },
+        { "delete of a pod half made", make_nothing, make_running, do_delete_left },
+        { "gc of a pod half deleted", make_running, do_delete, do_gc },
+        { "delete of a pod half deleted", make_running, do_delete, do_delete_left },
+    };
+    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
+        int points = 0, first = SIGKILL, second;
+        for (int half = 2; WIFSIGNALED(first); half += 4) {
+            second = SIGKILL;
+            for (int at = 1; WIFSIGNALED(second); at++) {
+                assert_int_equal(in_child(walks[i].prepare, 0), 0);
+                first = in_child(walks[i].first, half);
+                await_locks("state/pods");
+                second = in_child(walks[i].second, at);
+                await_locks("state/pods");
+                check_answers(walks[i].name, at);
+                if (in_child(do_gc, 0) != 0)
+                    fail_msg("%s at point %d, killed at point %d: gc failed", walks[i].name, half, at);
+                if (pt_count("state/pods") + pt_count("run/pods") && in_child(do_delete_left, 0) != 0)
+                    fail_msg("%s at point %d, killed at point %d: a forced delete failed", walks[i].name, half, at);
+                check_nothing(walks[i].name, at);
+                points += WIFSIGNALED(second) != 0;
+            }
+        }
+        total += points;
+        assert_in_range(points, 5, 100000);
+        print_message("%s: killed again at %d points, nothing left\n", walks[i].name, points);
+    }
+}
+
 /* ---- templates ---- */
 
 static const char *stack = "faulty";
@@ -768,7 +807,10 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors), cmocka_unit_test(test_half_removed),
-                                        cmocka_unit_test(test_pause_again), cmocka_unit_test(test_hooks),
-                                        cmocka_unit_test(test_templates), cmocka_unit_test(test_all_reached) };
+                                        cmocka_unit_test(test_pause_again), cmocka_unit_test(test_killed_again),
+                                        cmocka_unit_test(test_hooks), cmocka_unit_test(test_templates),
+                                        cmocka_unit_test(test_all_reached) };
+    if (getenv("PT_ONLY"))
+        cmocka_set_test_filter(getenv("PT_ONLY"));
     return cmocka_run_group_tests(tests, setup, pt_teardown);
 }
