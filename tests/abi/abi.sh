@@ -88,18 +88,49 @@ END
         left=$(find "$w/run-$dir" "$w/state-$dir" -path '*pods/*' 2>/dev/null)
         [ -z "$left" ] || fail "$version: it left $left"
     done
-    # State that the release wrote: from before a reboot now, so listed as stopped, and deleted.
+    # State that the release wrote: from before a reboot now, so it is shown as stopped, with all that it says, and can be
+    # started, changed and deleted.
     cp -r "$release/state" "$w/golden"
-    chmod -R go-w "$w/golden"
+    chmod -R go-w,u+w "$w/golden"
+    sed -i "s|@ROOTFS@|$w/rootfs|g" "$w"/golden/pods/*/*.json
     virtc() { "$builddir/core/virtc/virtc" --config "$w/today.conf" --set run_root="$w/run-golden" --set state_root="$w/golden" "$@"; }
-    listed=$(virtc --json pod list 2>&1)
-    case $listed in
-    *'"old"'*'"stopped"'*) ;;
-    *) fail "$version: its stored pod is not listed as stopped: $listed" ;;
-    esac
-    said=$(virtc pod delete old 2>&1) || fail "$version: its stored pod cannot be deleted: $said"
+    shows() { # POD PART...
+        pod=$1
+        said=$(virtc --json pod status "$pod" 2>&1)
+        shift
+        for part in "$@"; do
+            case $said in *"$part"*) ;; *) fail "$version: of its stored pod $pod, $part is not in: $said" ;; esac
+        done
+    }
+    [ "$(virtc -q pod list | tr '\n' ' ')" = "full old " ] || fail "$version: its stored pods are not listed: $(virtc pod list 2>&1)"
+    shows old '"state":"stopped"' 'restarted'
+    shows full '"state":"stopped"' 'restarted' '"hostname":"host-of-full"' '"a":"1"' '"long":"x=y z"' \
+        '"id":"first","state":"stopped"' '"exit_status":255' '"id":"second","state":"stopped"' '"exit_status":137' '"x":"y"'
+    for pod in old full; do
+        # A newer one is left alone.
+        sed 's|"version":1,|"version":2,|' "$w/golden/pods/$pod/pod.json" >"$w/newer"
+        cp "$w/newer" "$w/newer-kept"
+        mv "$w/golden/pods/$pod/pod.json" "$w/older"
+        cp "$w/newer" "$w/golden/pods/$pod/pod.json"
+        for command in "pod start" "pod stop" "pod delete" "pod annotate"; do
+            # shellcheck disable=SC2086 # two words
+            said=$(virtc $command "$pod" 2>&1) && fail "$version: $command takes the state of a newer release"
+            case $said in
+            *"$pod/pod.json was written by a newer release (version 2; this one reads up to 1)"*) ;;
+            *) fail "$version: $command of a newer release's pod says: $said" ;;
+            esac
+        done
+        cmp -s "$w/newer-kept" "$w/golden/pods/$pod/pod.json" || fail "$version: a newer release's state was changed"
+        mv "$w/older" "$w/golden/pods/$pod/pod.json"
+    done
+    said=$(virtc pod start full 2>&1) || fail "$version: its stored pod cannot be started: $said"
+    shows full '"state":"running"' '"id":"first","state":"running"' '"id":"second","state":"running"' '"long":"x=y z"'
+    said=$(virtc pod stop full 2>&1) || fail "$version: its stored pod cannot be stopped: $said"
+    for pod in old full; do
+        said=$(virtc pod delete $pod 2>&1) || fail "$version: its stored pod cannot be deleted: $said"
+    done
     left=$(find "$w/golden" -path '*pods/*')
-    [ -z "$left" ] || fail "$version: deleting its stored pod left $left"
-    echo "abi: $version: $n plugins, a host, a program and a stored pod of that release"
+    [ -z "$left" ] || fail "$version: deleting its stored pods left $left"
+    echo "abi: $version: $n plugins, a host, a program and two stored pods of that release"
 done
 [ $bad -eq 0 ]
