@@ -215,6 +215,8 @@ static int ctr_kill(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     if (sig < 1 || sig > 64)
         return vci_fail(err, VC_ERR_INVAL, 0, "%d is not a signal: signals are 1 to 64", sig);
     int rc = vci_check_flags("kill", flags, VC_KILL_ALL, err);
+    if (rc == 0 && flags & VC_KILL_ALL && exec_id && *exec_id)
+        rc = vci_fail(err, VC_ERR_INVAL, 0, "either process \"%s\" or all of container \"%s\" can be sent a signal, not both", exec_id, ctr);
     if (rc < 0)
         return rc;
     rc = open_process(pod, ctx, id, ctr, exec_id, "signal a process", &c, err);

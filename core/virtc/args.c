@@ -38,7 +38,7 @@ static error_t take_word(struct ctr_args *a, char *arg, struct argp_state *state
         a->pod = arg;
         return 0;
     }
-    if (a->ids != ARG_POD && !a->container && !(quoted && a->ids == ARG_OPTIONAL)) {
+    if (a->ids != ARG_POD && a->ids != ARG_ANY_POD && !a->container && !(quoted && a->ids == ARG_OPTIONAL)) {
         a->container = arg;
         return 0;
     }
@@ -92,7 +92,7 @@ error_t args_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG: return take_word(a, arg, state);
     case ARGP_KEY_END:
-        if (!a->pod && a->ids != ARG_ANY)
+        if (!a->pod && a->ids < ARG_ANY)
             argp_error(state, a->ids == ARG_POD ? "say which pod" : "say which pod and which container");
         else if (a->ids == ARG_CONTAINER && !a->container)
             argp_error(state, "say which container of pod %s", a->pod);

@@ -100,6 +100,8 @@ int cmd_enter(struct virtc *vt, int argc, char **argv)
 
 static int do_kill(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
 {
+    if (a->rest.n && a->signal)
+        return virtc_complain(vt, VIRTC_USAGE, "which signal, %s or %s? It is said once", a->signal, a->rest.v[0]);
     const char *name = a->rest.n ? a->rest.v[0] : a->signal;
     int sig = name ? parse_signal(name) : SIGTERM;
     if (sig < 0)

@@ -221,6 +221,8 @@ static int do_stats(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
     struct samples before = {0}, now = {0};
     struct virtc view = *vt;
     int rc = 0, over = 0;
+    if (a->interval && !a->stream)
+        return virtc_complain(vt, VIRTC_USAGE, "--interval goes with --stream: without it there is one look");
     for (int round = 0; !over; round++) {
         vc_error *err = NULL;
         if (sample_all(ctx, a, &now, &over, &err) < 0) {
@@ -341,7 +343,7 @@ static int do_events(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
 
 int cmd_events(struct virtc *vt, int argc, char **argv)
 {
-    struct ctr_args a = {.ids = ARG_ANY};
+    struct ctr_args a = {.ids = ARG_ANY_POD};
     static const struct argp_option opts[] = {{"until-stopped", ARGS_STOPPED, NULL, 0, "End when the pod has stopped", 0}, {0}};
     static const struct argp argp = {opts, args_parse, "[POD]",
                                      "Show what happens to a pod, or to all, from now on, one line each, until interrupted: time, what, pod, "

@@ -248,7 +248,8 @@ int cmd_logs(struct virtc *vt, int argc, char **argv);
 int cmd_completion(struct virtc *vt, int argc, char **argv);
 
 /* ---- args.c: POD [CONTAINER] and what most commands about them have ---- */
-enum { ARG_POD = 1, ARG_CONTAINER = 2, ARG_OPTIONAL = 3, ARG_ANY = 4 }; /* POD; POD CONTAINER; POD [CONTAINER]; [POD [CONTAINER]] */
+enum { ARG_POD = 1, ARG_CONTAINER = 2, ARG_OPTIONAL = 3, ARG_ANY = 4, ARG_ANY_POD = 5 };
+/* POD; POD CONTAINER; POD [CONTAINER]; [POD [CONTAINER]]; [POD] */
 struct ctr_args {
     struct container_options c;
     struct vc_resources limits;

@@ -166,6 +166,10 @@ code "a number of VMs that is none" 2 $m pool fill many
 code "a number of VMs that is too small" 2 $m pool fill 0
 code "a pod that does not exist" 1 $m pod status nothing
 code "a plugin that does not exist" 1 virtc plugin help nothing
+code "a word too many: events" 2 $m events p c
+refuses "kill: two signals" 2 "which signal, HUP or TERM" $m kill --signal HUP p c TERM
+refuses "kill: one process, and all" 1 'either process "x" or all of container "c"' $m kill --all --exec x p c
+refuses "stats: a time without a stream" 2 "--interval goes with --stream" $m stats --interval 5
 refuses "the sentence of a wrong call" 2 "there is no command \"pods\"" virtc pods
 
 # A terminal ends no input: what a pipe or a file says would never end for the command.
