@@ -58,7 +58,7 @@ static int check_running(const struct vci_pod *pod, const struct vci_ctr *c, con
     if (c->state != VCI_RUNNING && !(ready_too && c->state == VCI_READY))
         return vci_fail(err, VC_ERR_STATE, 0,
                         "cannot %s in container \"%s\" of pod \"%s\": it is %s and must be %srunning", what, c->id,
-                        pod->dir.id, vci_state_name(c->state), ready_too ? "ready or " : "");
+                        pod->dir.id, vci_ctr_state_name(c), ready_too ? "ready or " : "");
     return 0;
 }
 

@@ -122,7 +122,10 @@ int vci_ctr_prepare(struct vci_pod *pod, const struct vc_container_config *confi
     }
     for (size_t i = 0; i < pod->n_ctrs; i++)
         if (strcmp(pod->ctrs[i]->id, id) == 0)
-            return vci_fail(err, VC_ERR_EXISTS, 0, "pod \"%s\" already has a container \"%s\"", pod->dir.id, id);
+            return vci_fail(err, VC_ERR_EXISTS, 0, "pod \"%s\" already has a container \"%s\"%s", pod->dir.id, id,
+                            pod->ctrs[i]->state == VCI_MAKING
+                                ? ", or half of one whose creation or removal was interrupted: delete it first"
+                                : "");
     if (pod->n_ctrs >= VCI_MAX_CONTAINERS)
         return vci_fail(err, VC_ERR_RESOURCE, 0, "pod \"%s\" already has %d containers", pod->dir.id,
                         VCI_MAX_CONTAINERS);
@@ -550,7 +553,7 @@ static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const
     rc = pod_must_run(pod, "start", 0, err);
     if (rc == 0 && c->state != VCI_READY)
         rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready",
-                      ctr, id, vci_state_name(c->state));
+                      ctr, id, vci_ctr_state_name(c));
     if (rc < 0)
         return rc;
     int64_t deadline = vci_pod_deadline(ctx, "call_timeout");
@@ -630,6 +633,9 @@ static int end_unlocked(struct vci_pod *pod, vc_context *ctx, const char *id, co
     int ran = c->state == VCI_RUNNING;
     *ret_life = -1;
     vci_pod_refresh(pod);
+    if (c->state == VCI_MAKING)
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\" of pod \"%s\": it is %s; delete it", ctr, id,
+                        vci_ctr_state_name(c));
     if (pod->state == VCI_PAUSED)
         return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\": pod \"%s\" is paused", ctr, id);
     /* What is frozen takes no SIGTERM. */
@@ -667,6 +673,9 @@ static int ctr_stop(struct vci_pod *pod, vc_context *ctx, const char *id, const 
         if (tries == STOP_TRIES)
             return vci_fail(err, VC_ERR_BUSY, 0, "container \"%s\" of pod \"%s\" is started again each time it was ended", ctr, id);
     }
+    if (c->state == VCI_MAKING) /* somebody has deleted it meanwhile, or tried to */
+        return vci_fail(err, VC_ERR_STATE, 0, "cannot stop container \"%s\" of pod \"%s\": it is %s; delete it", ctr, id,
+                        vci_ctr_state_name(c));
     if (c->state == VCI_READY && pod->vm) { /* never started: it goes without having run */
         struct vci_inst *agent = vci_stack_agent(pod, vci_pod_deadline(ctx, "call_timeout"), err);
         int rc = agent ? VCI_CALL(agent, vci_pod_deadline(ctx, "call_timeout"), err, agent, ctr_remove, ctr) : vci_rc(err);

@@ -23,6 +23,11 @@ const char *vci_state_name(enum vci_state state)
     return state_names[state];
 }
 
+const char *vci_ctr_state_name(const struct vci_ctr *c)
+{
+    return c->state == VCI_MAKING ? "half made or half removed" : state_names[c->state];
+}
+
 int64_t vci_realtime_ns(void)
 {
     struct timespec ts;
@@ -743,7 +748,7 @@ int vci_ctr_must_be(const struct vci_pod *pod, const struct vci_ctr *c, const ch
                         pod->dir.id, state_names[pod->state], names_of(pod_states, names, sizeof names));
     if (!(ctr_states & VCI_IS(c->state)))
         return vci_fail(err, VC_ERR_STATE, 0, "cannot %s container \"%s\" of pod \"%s\": it is %s and must be %s", what,
-                        c->id, pod->dir.id, state_names[c->state], names_of(ctr_states, names, sizeof names));
+                        c->id, pod->dir.id, vci_ctr_state_name(c), names_of(ctr_states, names, sizeof names));
     return 0;
 }
 

@@ -133,6 +133,8 @@ static inline int vci_rc(vc_error *const *err)
 /* Functions of the core want `err` not NULL (except where a failure does not matter): codes are read from it.
  * ---- pod-state.c: the record ---- */
 const char *vci_state_name(enum vci_state state);
+/* For sentences. */
+const char *vci_ctr_state_name(const struct vci_ctr *c);
 /* A zeroed pod that can be closed. */
 void vci_pod_init(struct vci_pod *pod, vc_context *ctx);
 /* Open an existing pod and read it.  NOTFOUND, CORRUPT, BUSY, TIMEOUT.  Look at vci_pod_refresh too. */

@@ -88,7 +88,13 @@ static void put_ctr(struct pack *p, const struct vci_pod *pod, const struct vci_
     put_list(p, c->annotations, annotations);
 }
 
-static struct vc_container_status *ctr_status(const struct vci_pod *pod, const struct vci_ctr *c)
+/* Half of a container that nobody is at. */
+static int is_rest(const struct vci_ctr *c, int going_on)
+{
+    return c->state == VCI_MAKING && !going_on;
+}
+
+static struct vc_container_status *ctr_status(const struct vci_pod *pod, const struct vci_ctr *c, int going_on)
 {
     struct pack p = { 0 };
     size_t pointers = (count(c->annotations) + 1) * sizeof(char *);
@@ -100,7 +106,9 @@ static struct vc_container_status *ctr_status(const struct vci_pod *pod, const s
     put_ctr(&p, pod, c, s, (char **)(void *)(s + 1));
     s->size = sizeof *s;
     /* What ran when the pod was paused stands still with it, and will run again. */
-    s->state = vci_state_name(c->state == VCI_RUNNING && pod->state == VCI_PAUSED ? VCI_PAUSED : c->state);
+    s->state = is_rest(c, going_on) ? "broken"
+                                    : vci_state_name(c->state == VCI_RUNNING && pod->state == VCI_PAUSED ? VCI_PAUSED : c->state);
+    s->reason = is_rest(c, going_on) ? "its creation or removal was interrupted: delete it, or let gc remove what is left of it" : "";
     s->exit_status = c->state == VCI_STOPPED ? c->exit_status : -1;
     s->oom_killed = c->state == VCI_STOPPED && c->oom_killed;
     s->pid = c->state != VCI_STOPPED && c->shim_lives ? c->shim.pid : 0;
@@ -115,6 +123,18 @@ static int is_cut_off(const struct vci_pod *pod, int proxy_lives)
 {
     int live = pod->state == VCI_READY || pod->state == VCI_RUNNING || pod->state == VCI_PAUSED;
     return live && !pod->op && pod->vm && pod->boot_same && pod->proxy.pid > 0 && !proxy_lives;
+}
+
+/* The pod is fine, but for these. */
+static void rests_of(const struct vci_pod *pod, int going_on, char *buf, size_t size)
+{
+    size_t n = 0;
+    buf[0] = '\0';
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        if (is_rest(pod->ctrs[i], going_on) && n++ == 0)
+            snprintf(buf, size, "container %s is broken: its creation or removal was interrupted", pod->ctrs[i]->id);
+    if (n > 1)
+        snprintf(buf, size, "%zu containers are broken: their creation or removal was interrupted", n);
 }
 
 static const char *reason_of(const struct vci_pod *pod, int going_on, int cut_off, char *buf, size_t size)
@@ -132,7 +152,7 @@ static const char *reason_of(const struct vci_pod *pod, int going_on, int cut_of
         snprintf(buf, size, "its proxy (process %d) has ended, so nothing in its virtual machine can be reached: stop or delete it",
                  pod->proxy.pid);
     else
-        buf[0] = '\0';
+        rests_of(pod, going_on, buf, size);
     return buf;
 }
 
@@ -177,7 +197,7 @@ static struct vc_pod_status *new_status(const struct vci_pod *pod, const char *s
 /* An interrupted operation leaves a pod that is neither this nor that, whatever its record says. */
 static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
 {
-    char reason[200];
+    char reason[256];
     int proxy_lives = pod->state != VCI_STOPPED && pod->boot_same && vci_proc_lives(&pod->proxy);
     int cut_off = is_cut_off(pod, proxy_lives);
     const char *state = (pod->op && !going_on) || cut_off ? "broken" : vci_state_name(pod->state);
@@ -191,7 +211,7 @@ static struct vc_pod_status *pod_status(const struct vci_pod *pod, int going_on)
     s->proxy_pid = proxy_lives ? pod->proxy.pid : 0;
     s->vmm_pid = pod->vmm_lives ? pod->vmm[0].pid : 0;
     for (; s->n_containers < pod->n_ctrs; s->n_containers++) {
-        if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers]))) {
+        if (!(s->containers[s->n_containers] = ctr_status(pod, pod->ctrs[s->n_containers], going_on))) {
             vc_pod_status_free(s);
             return NULL;
         }
@@ -208,26 +228,44 @@ static struct vc_pod_status *bare_status(const char *id, const char *state, cons
     return new_status(&pod, state, reason, "");
 }
 
+/* Does the record say that something has been begun and not finished? */
+static int is_half(const struct vci_pod *pod)
+{
+    int half = pod->op != NULL;
+    for (size_t i = 0; i < pod->n_ctrs; i++)
+        half |= pod->ctrs[i]->state == VCI_MAKING;
+    return half;
+}
+
+/* Read a pod.  *ret_held: is somebody at what is half of something in it? */
+static int open_to_look(struct vci_pod *pod, vc_context *ctx, const char *id, int *ret_held, vc_error **err)
+{
+    int rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
+    *ret_held = 0;
+    /* If not, it may have been finished before that was asked, and then there is no half any more, unless the next operation
+     * has begun: so again, some times. */
+    for (int again = 0; pod->dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && is_half(pod))); again++) {
+        *ret_held = vci_store_held(&pod->dir);
+        if (*ret_held || again == HALF_TRIES)
+            break;
+        vci_pod_close(pod);
+        vc_error_free(VCS_TAKE_PTR(*err));
+        rc = vci_pod_open(pod, ctx, id, VCI_LOCK_NONE, err);
+    }
+    if (rc == 0)
+        vci_pod_refresh(pod);
+    return rc;
+}
+
 /* NOTFOUND when there is no such pod (any more); a pod that cannot be read is a status too. */
 static int look(vc_context *ctx, const char *id, struct vc_pod_status **ret, vc_error **err)
 {
     struct vci_pod pod;
     vci_autoerror vc_error *e = NULL;
-    int rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e), held = 0;
-    /* Half of something: is somebody at it?  If not, it may have been finished before that was asked, and then there is no half
-     * any more, unless the next operation has begun: so again, some times. */
-    for (int again = 0; pod.dir.run_path && (rc == VC_ERR_NOTFOUND || (rc == 0 && pod.op)); again++) {
-        held = vci_store_held(&pod.dir);
-        if (held || again == HALF_TRIES)
-            break;
-        vci_pod_close(&pod);
-        vc_error_free(VCS_TAKE_PTR(e));
-        rc = vci_pod_open(&pod, ctx, id, VCI_LOCK_NONE, &e);
-    }
+    int held, rc = open_to_look(&pod, ctx, id, &held, &e);
     /* A directory with nothing in it is no pod (yet). */
     int nothing = rc == VC_ERR_NOTFOUND && !held && pod.dir.run_path && vci_store_run(&pod.dir, 0, NULL) == VC_ERR_NOTFOUND;
     if (rc == 0) {
-        vci_pod_refresh(&pod);
         *ret = pod_status(&pod, held);
     } else if (rc == VC_ERR_NOTFOUND && held) {
         *ret = bare_status(id, vci_state_name(VCI_MAKING), vc_error_text(e));
@@ -295,12 +333,11 @@ int vc_container_status(vc_context *ctx, const char *pod, const char *container,
     struct vci_pod p;
     vc_error *e = NULL;
     struct vc_container_status *s = NULL;
-    int rc = vci_pod_open(&p, ctx, pod, VCI_LOCK_NONE, &e);
+    int held, rc = open_to_look(&p, ctx, pod, &held, &e);
     if (rc == 0) {
-        vci_pod_refresh(&p);
         struct vci_ctr *c = vci_pod_find(&p, container, &e);
         rc = c ? 0 : vci_rc(&e);
-        if (c && !(s = ctr_status(&p, c)))
+        if (c && !(s = ctr_status(&p, c, held)))
             rc = vci_fail(&e, VC_ERR_NOMEM, 0, "out of memory");
     }
     vci_pod_close(&p);
@@ -319,11 +356,10 @@ int vc_container_list(vc_context *ctx, const char *pod, struct vc_container_stat
     vc_error *e = NULL;
     struct vc_container_status **list = NULL;
     size_t n = 0;
-    int rc = vci_pod_open(&p, ctx, pod, VCI_LOCK_NONE, &e);
+    int held, rc = open_to_look(&p, ctx, pod, &held, &e);
     if (rc == 0) {
-        vci_pod_refresh(&p);
         list = calloc(p.n_ctrs + 1, sizeof *list);
-        while (list && n < p.n_ctrs && (list[n] = ctr_status(&p, p.ctrs[n])))
+        while (list && n < p.n_ctrs && (list[n] = ctr_status(&p, p.ctrs[n], held)))
             n++;
         if (!list || n < p.n_ctrs) {
             vc_container_list_free(list, n);
@@ -365,6 +401,7 @@ static json_object *ctr_json(const struct vc_container_status *c)
     json_object *o = json_object_new_object();
     add(o, "id", c->id);
     add(o, "state", c->state);
+    add(o, "reason", c->reason);
     json_object_object_add(o, "exit_status", c->exit_status >= 0 ? json_object_new_int(c->exit_status) : NULL);
     json_object_object_add(o, "oom_killed", json_object_new_boolean(c->oom_killed != 0));
     json_object_object_add(o, "pid", json_object_new_int(c->pid));

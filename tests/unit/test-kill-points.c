@@ -113,6 +113,11 @@ static int do_ctr_delete(vc_context *ctx)
     return vc_container_delete(ctx, "k", "c0", VC_FORCE, NULL);
 }
 
+static int do_ctr1_delete(vc_context *ctx)
+{
+    return vc_container_delete(ctx, "k", "c1", VC_FORCE, NULL);
+}
+
 static int do_exec(vc_context *ctx)
 {
     pt_pod(&p, NULL, 1);
@@ -533,6 +538,42 @@ static void test_half_removed(void **state)
     }
 }
 
+/* A container whose creation was killed, in a pod that goes on, is not said to be made for ever: it is broken, goes by its
+ * deletion or by gc, and its id is free again. */
+static void test_half_made(void **state)
+{
+    (void)state;
+    for (int at = 1, broken = 0;; at++) {
+        struct vc_container_status *s = NULL;
+        assert_int_equal(in_child(make_running, 0), 0);
+        int status = in_child(do_ctr_create, at);
+        vc_context *ctx = context();
+        int there = vc_container_status(ctx, "k", "c1", &s, NULL) == 0, half = there && strcmp(s->state, "broken") == 0;
+        if (there && !half && strcmp(s->state, "ready") != 0)
+            fail_msg("container create killed at point %d: it is %s", at, s->state);
+        if (half && !strstr(s->reason, "interrupted"))
+            fail_msg("container create killed at point %d: the reason is \"%s\"", at, s->reason);
+        vc_container_status_free(s);
+        vc_context_free(ctx);
+        broken += half;
+        if (at & 1) { /* gc leaves one that is whole */
+            assert_int_equal(in_child(do_gc, 0), 0);
+            there &= !half;
+        }
+        if ((in_child(do_ctr1_delete, 0) == 0) != there)
+            fail_msg("container create killed at point %d: the container is %sthere, %s", at, there ? "" : "not ", at & 1 ? "after gc" : "as it was");
+        if (in_child(do_ctr_create, 0) != 0)
+            fail_msg("container create killed at point %d: it cannot be made again", at);
+        assert_int_equal(in_child(do_delete, 0), 0);
+        check_nothing("container create", at);
+        if (!WIFSIGNALED(status)) {
+            assert_in_range(at, 2, MAX_POINTS - 1);
+            assert_in_range(broken, 3, MAX_POINTS);
+            break;
+        }
+    }
+}
+
 /* Whenever pausing or resuming is killed, the pod can be resumed afterwards, its VM runs then, and so it can be paused
  * again. */
 static void test_pause_again(void **state)
@@ -807,6 +848,7 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors), cmocka_unit_test(test_half_removed),
+                                        cmocka_unit_test(test_half_made),
                                         cmocka_unit_test(test_pause_again), cmocka_unit_test(test_killed_again),
                                         cmocka_unit_test(test_hooks), cmocka_unit_test(test_templates),
                                         cmocka_unit_test(test_all_reached) };

@@ -2,6 +2,8 @@
 /* test-leftovers.c: what an operation that failed or was killed has left of one container, in a pod that goes on. */
 #include "survive.h"
 
+#include <sys/file.h>
+
 static struct pt_pod p;
 
 static vc_context *context(const char *more)
@@ -63,7 +65,7 @@ static void test_half_deleted(void **state)
     for (int how = 0; how < 3; how++) {
         PT_OK(vc_pod_run(ctx, pt_pod(&p, "half", 2), NULL, &err));
         PT_FAILS(VC_ERR_IO, "ctr_remove fails", vc_container_delete(deaf, "half", "c1", VC_FORCE, &err));
-        assert_string_equal(state_of(ctx, "half", "c1"), "making");
+        assert_string_equal(state_of(ctx, "half", "c1"), "broken");
         switch (how) {
         case 0:
             PT_OK(vc_pod_stop(ctx, "half", VC_FORCE, &err));
@@ -87,6 +89,55 @@ static void test_half_deleted(void **state)
     vc_context_free(deaf);
 }
 
+/* What is said of half a container, and what can be done with it. */
+static void test_half_shown(void **state)
+{
+    (void)state;
+    vc_context *ctx = context(NULL), *deaf = context("agent_faulty.fail=ctr_remove");
+    struct vc_container_status *c = NULL, **list = NULL;
+    struct vc_pod_status *s = NULL;
+    char *json = NULL, path[SV_PATH], *exec_id = NULL;
+    size_t n = 0, removed = 0;
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "half", 2), NULL, &err));
+    PT_FAILS(VC_ERR_IO, "ctr_remove fails", vc_container_delete(deaf, "half", "c1", VC_FORCE, &err));
+    PT_OK(vc_pod_status(ctx, "half", &s, &err));
+    assert_string_equal(s->state, "running");
+    assert_string_equal(s->reason, "container c1 is broken: its creation or removal was interrupted");
+    assert_string_equal(s->containers[0]->state, "running");
+    assert_string_equal(s->containers[0]->reason, "");
+    assert_string_equal(s->containers[1]->state, "broken");
+    vc_pod_status_free(s);
+    PT_OK(vc_container_status(ctx, "half", "c1", &c, &err));
+    assert_string_equal(c->state, "broken");
+    assert_non_null(strstr(c->reason, "delete it"));
+    PT_OK(vc_container_status_json(c, &json, &err));
+    assert_non_null(strstr(json, "\"state\":\"broken\",\"reason\":\"its creation or removal was interrupted"));
+    free(json);
+    vc_container_status_free(c);
+    PT_OK(vc_container_list(ctx, "half", &list, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(list[1]->state, "broken");
+    vc_container_list_free(list, n);
+    PT_FAILS(VC_ERR_STATE, "is half made or half removed and must be", vc_container_start(ctx, "half", "c1", &err));
+    PT_FAILS(VC_ERR_STATE, "is half made or half removed; delete it", vc_container_stop(ctx, "half", "c1", -1, &err));
+    PT_FAILS(VC_ERR_STATE, "is half made or half removed", vc_container_exec(ctx, "half", "c1", &p.process, &exec_id, NULL, &err));
+    PT_FAILS(VC_ERR_EXISTS, "delete it first", vc_container_create(ctx, "half", &p.ctr[1], NULL, &err));
+    /* While somebody is at it. */
+    int fd = open(sv_path("state/pods/half", path), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_string_equal(state_of(ctx, "half", "c1"), "making");
+    PT_OK(vc_container_status(ctx, "half", "c1", &c, &err));
+    assert_string_equal(c->state, "making");
+    assert_string_equal(c->reason, "");
+    vc_container_status_free(c);
+    close(fd);
+    PT_OK(vc_gc(ctx, NULL, NULL, &removed, &err));
+    assert_int_equal(removed, 1);
+    check_without(ctx, "half");
+    vc_context_free(ctx);
+    vc_context_free(deaf);
+}
+
 /* One that nobody has come back to, in a pod that has no VM: its creation was killed, or its removal. */
 static void test_half_in_record(void **state)
 {
@@ -106,7 +157,7 @@ static void test_half_in_record(void **state)
         assert_non_null(was);
         int n = snprintf(other, sizeof other, "%.*s\"making\"%s", (int)(was - text), text, strchr(was + 1, '"') + 1);
         sv_write("state/pods/late/pod.json", other, (size_t)n);
-        assert_string_equal(state_of(ctx, "late", "c1"), "making");
+        assert_string_equal(state_of(ctx, "late", "c1"), "broken");
         PT_OK(vc_pod_start(ctx, "late", &err));
         check_without(ctx, "late");
     }
@@ -300,7 +351,7 @@ static void test_disk_left(void **state)
                                      how & 1 ? agents[1] : agents[0], how & 1 ? "shim_faulty.fail=start" : NULL);
         size_t removed = 0;
         PT_FAILS(VC_ERR_IO, "ordered", vc_container_create(bad, "d", &p.ctr[1], NULL, &err));
-        assert_string_equal(state_of(ctx, "d", "c1"), "making");
+        assert_string_equal(state_of(ctx, "d", "c1"), "broken");
         assert_int_equal(plugged("d"), 1);
         switch (how / 2) {
         case 0:
@@ -342,7 +393,7 @@ static void test_disk_left(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_half_deleted),
+        cmocka_unit_test(test_half_deleted), cmocka_unit_test(test_half_shown),
         cmocka_unit_test(test_half_in_record),
         cmocka_unit_test(test_former_shim),
         cmocka_unit_test(test_reason_stays),

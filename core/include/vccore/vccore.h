@@ -438,7 +438,8 @@ VC_API int vc_pod_console(vc_context *ctx, const char *id, char **ret_uri, vc_er
 struct vc_container_status {
     uint32_t size;
     int32_t exit_status;     /* 0-255 once stopped, else -1 */
-    const char *id, *state;  /* "ready" "running" "paused" "stopped" */
+    const char *id, *state;  /* "ready" "running" "paused" "stopped"; "making" while somebody makes or removes it,
+                                and "broken" when that was interrupted: vc_container_delete or vc_gc removes the rest */
     const char *rootfs;
     int32_t pid;             /* of its shim; 0 = none */
     uint32_t oom_killed;     /* 1: the guest's kernel ended its first process, or one of its group, for want of memory */
@@ -446,13 +447,14 @@ struct vc_container_status {
     const char *pod;
     const char *token;       /* what agent and shim call its first process */
     char **annotations;      /* NULL-terminated "key=value"; never NULL */
+    const char *reason;      /* why it is broken; "" when there is nothing to say */
 };
 struct vc_pod_status {
     uint32_t size;
     int32_t vmm_pid;             /* 0 = none */
     const char *id, *state;      /* also "making", and "broken": it cannot be read, an operation on it was
                                     interrupted, or its proxy has ended; `reason` says more */
-    const char *reason;          /* why it is stopped or broken; "" when there is nothing to say */
+    const char *reason;          /* why it is stopped or broken, or that one of its containers is; "" when there is nothing to say */
     const char *hypervisor, *agent, *proxy, *shim, *network;
     const char *hostname;
     int64_t created_ns;
@@ -476,14 +478,14 @@ VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_jso
 
 /* ---- containers ------------------------------------------------------------------------------- */
 /* Pod: ready or running.  State: ready.  A failure leaves nothing behind; only when a disk cannot be taken out of the VM
- * again, the container stays, "making", until vc_container_delete or vc_gc has removed it, or the VM has ended. */
+ * again, the container stays, "broken", until vc_container_delete or vc_gc has removed it, or the VM has ended. */
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
 /* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
  * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
-/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "making": half
+/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "broken": half
  * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
 /* Run one more process; its shim exits with its status.  It takes nothing from the container's first one: user, groups,

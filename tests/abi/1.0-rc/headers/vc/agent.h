@@ -129,7 +129,8 @@ struct vc_agent_ops {
     int (*stdio)(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, int32_t out_fds[3]);
     /* [any] Size of its terminal.  VC_E_STATE when it has none. */
     int (*tty_resize)(vc_inst *inst, const struct vc_call *call, const char *ctr, const char *exec_id, uint32_t rows, uint32_t cols);
-    /* CAP_PS.  JSON array of objects {"pid","ppid","uid","cmd"}. */
+    /* CAP_PS.  JSON array of objects {"pid","ppid","uid","cmd"}; and "comm", the kernel's name of the process, where it
+     * is known (else the host takes the name of the program out of "cmd"). */
     int (*ps)(vc_inst *inst, const struct vc_call *call, const char *ctr, vc_sink *json);
     int (*net_update)(vc_inst *inst, const struct vc_call *call, const struct vc_agent_net *net); /* CAP_NET */
     /* CAP_STATS.  JSON object; the host reads these numbers of it, each of which may be left out, and hands the whole on:

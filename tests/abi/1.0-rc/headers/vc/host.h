@@ -114,8 +114,9 @@ struct vc_host {
 
     /* [call] Start a process.  The host writes it to the pod's ledger before the program is
      * executed, so it is found again whatever happens to the caller.  Returns after the program was
-     * executed (or could not be: VC_E_NOTFOUND, VC_E_PERM, VC_E_IO with the path in the text).  call->err is
-     * filled in.  One that ends by itself stays a zombie of this process until proc_wait has reaped it. */
+     * executed (or could not be: VC_E_NOTFOUND, VC_E_PERM, VC_E_IO with the path in the text; VC_E_TIMEOUT when
+     * the file system it is on did not answer by the deadline of the call).  call->err is filled in.  One that ends by
+     * itself stays a zombie of this process until proc_wait has reaped it. */
     int (*spawn)(const vc_host *host, const struct vc_call *call, const struct vc_spawn *spawn, struct vc_proc *out);
     /* [any] A pidfd of the process, CLOEXEC, owned by the caller.  VC_E_NOTFOUND when it is gone, is
      * a zombie, or another process has its pid now.  To signal it, pidfd_send_signal by this descriptor, or

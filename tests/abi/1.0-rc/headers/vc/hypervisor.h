@@ -60,7 +60,10 @@ struct vc_device {
     const char *driver; /* NULL = the plugin's default */
     const char *mac;    /* NET */
     uint64_t flags;     /* VC_DEV_READONLY */
-    const int32_t *fds; /* NET: tap descriptors, one per queue, then vhost descriptors */
+    const int32_t *fds; /* NET: tap descriptors, one per queue, then vhost descriptors.  BLOCK: none, or one: what the
+                           host found at `path` and opened (for reading only with VC_DEV_READONLY, else for both).  A
+                           plugin that gives the VMM this one, and not what is at `path` by then, is safe from whoever
+                           can rename there */
     uint32_t n_fds;
     uint32_t queues;    /* NET: number of tap descriptors */
 };

@@ -21,6 +21,13 @@
  *     Neither does it survive a plugin that crashes.  A program that must go on whatever a plugin does, calls the library
  *     in a process of its own and kills that: this is safe at any moment, since whatever is made outside stands on record
  *     before it is made, and the next vc_gc or forced vc_pod_delete removes it.  vc_plugin_calls names the plugin.
+ *   - Paths.  What a configuration names (root file systems, volumes, sources of mounts, devices and disks, consoles, hooks)
+ *     may be on a file system that does not answer, of a network or of FUSE.  Then the operation ends at its deadline with
+ *     TIMEOUT: what the kernel does not know already is opened by a child process.  When the kernel does not let go of that,
+ *     it stays until the file system answers or is unmounted, with a copy of the caller's memory (written pages only) and
+ *     nothing else; after 16 such the answer is BUSY.  Without a deadline remain: making and removing mount points inside a
+ *     root that has just answered, closing a disk that has, and what the administrator has to keep alive (the roots of
+ *     state, plugins, templates, the configuration file).
  *
  * For those who come from virtcontainers (Go), where each thing of its 1.0 API is:
  *
@@ -32,7 +39,7 @@
  *   VCPod.ID                        the id that vc_pod_create returns
  *   VCPod.Annotations(key)          vc_pod_annotation
  *   VCPod.GetAnnotations            vc_pod_annotations
- *   VCPod.SetAnnotations            vc_pod_set_annotations
+ *   VCPod.SetAnnotations            vc_pod_set_annotations (for pods only, as there)
  *   VCPod.GetAllContainers          vc_container_list
  *   VCPod.GetContainer              vc_container_status
  *   CreateContainer, DeleteContainer  vc_container_create, vc_container_delete
@@ -191,7 +198,8 @@ struct vc_capabilities {
     const char *const *bounding, *const *effective, *const *inheritable, *const *permitted, *const *ambient;
 };
 
-/* A program to run: the first of a container, or one more (exec). */
+/* A program to run: the first of a container, or one more (exec).  All its texts must be UTF-8 (else INVAL, with the place),
+ * as OCI's JSON and the protocols of agents are. */
 struct vc_process_config {
     uint32_t size;
     uint32_t terminal;         /* 1: it gets a terminal in the guest */
@@ -406,7 +414,8 @@ VC_API int vc_pod_console(vc_context *ctx, const char *id, char **ret_uri, vc_er
 struct vc_container_status {
     uint32_t size;
     int32_t exit_status;     /* 0-255 once stopped, else -1 */
-    const char *id, *state;  /* "ready" "running" "paused" "stopped" */
+    const char *id, *state;  /* "ready" "running" "paused" "stopped"; "making" while somebody makes or removes it,
+                                and "broken" when that was interrupted: vc_container_delete or vc_gc removes the rest */
     const char *rootfs;
     int32_t pid;             /* of its shim; 0 = none */
     uint32_t oom_killed;     /* 1: the guest's kernel ended its first process, or one of its group, for want of memory */
@@ -414,13 +423,14 @@ struct vc_container_status {
     const char *pod;
     const char *token;       /* what agent and shim call its first process */
     char **annotations;      /* NULL-terminated "key=value"; never NULL */
+    const char *reason;      /* why it is broken; "" when there is nothing to say */
 };
 struct vc_pod_status {
     uint32_t size;
     int32_t vmm_pid;             /* 0 = none */
     const char *id, *state;      /* also "making", and "broken": it cannot be read, an operation on it was
                                     interrupted, or its proxy has ended; `reason` says more */
-    const char *reason;          /* why it is stopped or broken; "" when there is nothing to say */
+    const char *reason;          /* why it is stopped or broken, or that one of its containers is; "" when there is nothing to say */
     const char *hypervisor, *agent, *proxy, *shim, *network;
     const char *hostname;
     int64_t created_ns;
@@ -443,14 +453,16 @@ VC_API void vc_pod_list_free(struct vc_pod_status **list, size_t n);
 VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_json, vc_error **err);
 
 /* ---- containers ------------------------------------------------------------------------------- */
-/* Pod: ready or running.  State: ready. */
+/* Pod: ready or running.  State: ready.  A failure leaves nothing behind; only when a disk cannot be taken out of the VM
+ * again, the container stays, "broken", until vc_container_delete or vc_gc has removed it, or the VM has ended. */
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
 /* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
  * be stopped at once only (else STATE). */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
-/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it). */
+/* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "broken": half
+ * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
 VC_API int vc_container_delete(vc_context *ctx, const char *pod, const char *container, uint32_t flags, vc_error **err);
 /* Run one more process; its shim exits with its status. */
 VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *container, const struct vc_process_config *process,
@@ -470,7 +482,8 @@ VC_API int vc_container_list(vc_context *ctx, const char *pod, struct vc_contain
 VC_API void vc_container_list_free(struct vc_container_status **list, size_t n);
 /* A status as JSON text. */
 VC_API int vc_container_status_json(const struct vc_container_status *status, char **ret_json, vc_error **err);
-/* As those of pods. */
+/* As those of pods; but for a container they are what it was made with, and nothing sets them later: the original has a
+ * setter for pods only, and a container's are part of its OCI specification, which does not change once it is made. */
 VC_API int vc_container_annotation(vc_context *ctx, const char *pod, const char *container, const char *key, char **ret_value, vc_error **err);
 VC_API int vc_container_annotations(vc_context *ctx, const char *pod, const char *container, char ***ret_annotations, vc_error **err);
 /* Make a process of the host stand for the container's first process instead of its shim (which is not ended): its end
@@ -486,7 +499,8 @@ struct vc_ps_options {
     uint32_t format;         /* VC_PS_* */
     const char *const *args; /* of ps(1), NULL-terminated; NULL = "-ef".  Those that choose columns: "-ef", "-e", "-f",
                                 "aux", "-o LIST" with pid, ppid, uid, user, cmd, args, comm; INVAL for others.  user
-                                is the number, too: its name is the container's affair */
+                                is the number, too: its name is the container's affair.  comm is the kernel's name of the
+                                process, or the program's out of args when the agent does not know that */
 };
 /* As vc_pod_config_from_json; members "Format" ("json", "table") and "Args". */
 VC_API int vc_ps_options_from_json(const char *json, struct vc_ps_options **ret_options, vc_error **err);
