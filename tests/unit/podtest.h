@@ -157,7 +157,7 @@ struct pt_pod {
     struct vc_pod_config pod;
     struct vc_container_config ctr[8], *list[8];
     struct vc_process_config process;
-    char ids[8][8], rootfs[PATH_MAX + 128];
+    char ids[8][24], rootfs[PATH_MAX + 128];
 };
 
 static const char *const pt_true[] = { "true", NULL };

@@ -16,7 +16,7 @@ static int run(const char *id, const char *a, const char *b, const char *c, vc_e
 
 static char *endpoints(char *buf, size_t size, const char *text)
 {
-    snprintf(buf, size, "network_faulty.endpoints=%s", text);
+    assert_true(snprintf(buf, size, "network_faulty.endpoints=%s", text) < (int)size);
     return buf;
 }
 

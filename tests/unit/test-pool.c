@@ -334,7 +334,7 @@ static void test_origin(void **state)
     assert_int_equal(fill(ctx, 1), 1);
     PT_OK(vc_template_list(ctx, &list, &n, &err));
     for (int i = 0; i < 4; i++) { /* from the pool, from the template, booted, deferred */
-        char id[8], *json = NULL, want[100];
+        char id[16], *json = NULL, want[100];
         struct vc_pod_status *s = NULL;
         PT_PATH(id, "o%d", i);
         pt_pod(&p, id, 1);
@@ -357,7 +357,7 @@ static void test_origin(void **state)
     assert_string_equal(s->template_id, list[0]->id);
     vc_pod_status_free(s);
     for (int i = 0; i < 2; i++) { /* one whose VM dies, and one that is stopped */
-        char id[8];
+        char id[16];
         PT_PATH(id, "o%d", i);
         int pid = vmm_of(ctx, id);
         if (i) {
@@ -384,7 +384,7 @@ static void test_origin(void **state)
     assert_string_equal(s->template_id, "");
     vc_pod_status_free(s);
     for (int i = 0; i < 4; i++) {
-        char id[8];
+        char id[16];
         PT_PATH(id, "o%d", i);
         end(ctx, id);
     }

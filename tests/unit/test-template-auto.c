@@ -200,7 +200,7 @@ static void test_many_first(void **state)
         pids[i] = fork();
         assert_true(pids[i] >= 0);
         if (pids[i] == 0) {
-            char id[8], c;
+            char id[16], c;
             PT_PATH(id, "n%d", i);
             vc_context *ctx = CONTEXT("hypervisor_faulty.process=true");
             close(go[1]);
@@ -220,7 +220,7 @@ static void test_many_first(void **state)
     assert_int_equal(pt_count("state/templates"), 1);
     assert_int_equal(users(ctx), N);
     for (int i = 0; i < N; i++) {
-        char id[8];
+        char id[16];
         PT_PATH(id, "n%d", i);
         drop(ctx, id);
     }

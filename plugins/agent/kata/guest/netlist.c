@@ -41,12 +41,12 @@ static int set_text(char **field, const char *text)
 
 static int set_address(char **field, int family, const struct rtattr *a, int prefix)
 {
-    char text[INET6_ADDRSTRLEN + 5] = "";
+    char text[INET6_ADDRSTRLEN + 12] = "";
     const void *bytes = nl_data(a, family == AF_INET ? 4 : 16);
     if (!bytes || !inet_ntop(family, bytes, text, INET6_ADDRSTRLEN))
         return 0;
     if (prefix >= 0)
-        snprintf(text + strlen(text), 5, "/%d", prefix);
+        snprintf(text + strlen(text), 12, "/%d", prefix);
     return set_text(field, text);
 }
 
