@@ -264,6 +264,12 @@ int vci_ctr_run(struct vci_pod *pod, struct vci_ctr *c, int64_t deadline, vc_err
         return vci_rc(err);
     int rc = VCI_CALL(agent, deadline, err, agent, ctr_start, c->id);
     vci_fault_point("container-started");
+    if (rc == VC_ERR_STATE) { /* who started it did not live to note it, or did not wait for the answer */
+        vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "container %s has been started before, and that was not noted: %s", c->id,
+                vc_error_text(*err));
+        vc_error_free(VCS_TAKE_PTR(*err));
+        rc = 0;
+    }
     if (rc == 0) {
         c->state = VCI_RUNNING;
         c->started_ns = vci_realtime_ns();

@@ -114,7 +114,7 @@ int vci_unmount_inside(const struct vci_pod_dir *dir, const char *inside)
 }
 
 /* Blanks and backslashes stand as octal numbers in mountinfo. */
-static void unescape(char *s)
+void vci_unescape_mount(char *s)
 {
     char *to = s;
     for (; *s; to++) {
@@ -142,7 +142,7 @@ char **vci_mount_points(const char *below)
         if (!p)
             continue;
         p[strcspn(p, " ")] = '\0';
-        unescape(p);
+        vci_unescape_mount(p);
         if (strncmp(p, below, len) != 0 || p[len] != '/')
             continue;
         char **more = realloc(list, (n + 2) * sizeof *list);

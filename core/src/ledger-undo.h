@@ -13,6 +13,8 @@ int vci_undo_one(const struct vci_pod_dir *dir, uint32_t type, const char *name,
 int vci_kill_group(const struct vc_proc *leader);
 /* Take off all that is mounted at a path inside the pod's run directory; no link is followed.  How many, or -errno. */
 int vci_unmount_inside(const struct vci_pod_dir *dir, const char *inside);
+/* Blanks in a path of /proc/self/mountinfo are octal escapes: in place. */
+void vci_unescape_mount(char *s);
 /* What is mounted below a directory, in the order of mounting, NULL-terminated; each and the list are free(3)d.  NULL
  * without memory. */
 char **vci_mount_points(const char *below);

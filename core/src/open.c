@@ -153,18 +153,19 @@ static void end(int pidfd, int kill_it)
 
 /* ---- the parent ---- */
 
-/* 0 when it has said something, or ended. */
-static int await(int gate, const struct vci_limit *until)
+/* 0 when it has said something, or ended: the gate alone does not tell, as another thread's child may have its other end. */
+static int await(int gate, int pidfd, const struct vci_limit *until)
 {
     for (;;) {
-        struct pollfd p[2] = { { .fd = gate, .events = POLLIN },
+        struct pollfd p[3] = { { .fd = gate, .events = POLLIN },
+                               { .fd = pidfd, .events = POLLIN },
                                { .fd = until ? until->cancel_fd : -1, .events = POLLIN } };
         int64_t deadline = until ? until->deadline : 0;
-        int n = poll(p, 2, vcs_poll_timeout(deadline));
+        int n = poll(p, 3, vcs_poll_timeout(deadline));
         if (n < 0 && errno != EINTR)
             return -errno;
         if (n > 0)
-            return p[0].revents ? 0 : -ECANCELED;
+            return p[0].revents || p[1].revents ? 0 : -ECANCELED;
         if (n == 0 && vcs_poll_timeout(deadline) == 0)
             return -ETIMEDOUT;
     }
@@ -182,10 +183,10 @@ static int receive(int gate)
     struct msghdr m = { .msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
     ssize_t n;
     do
-        n = recvmsg(gate, &m, MSG_CMSG_CLOEXEC);
+        n = recvmsg(gate, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n != (ssize_t)sizeof sys)
-        return n < 0 ? -errno : -EIO; /* somebody has killed it */
+        return n < 0 && errno != EAGAIN ? -errno : -EIO; /* somebody has killed it */
     if (sys)
         return sys > 0 ? -sys : -EIO;
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
@@ -213,7 +214,7 @@ static int open_apart(struct ask *a, const struct vci_limit *until)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     close(ends[1]);
     if (r == 0) {
-        r = await(ends[0], until);
+        r = await(ends[0], pidfd, until);
         int late = r < 0;
         if (r == 0)
             r = receive(ends[0]);

@@ -262,7 +262,10 @@ static int record_and_release(struct vci_pod_dir *dir, uint32_t type, const char
         *out = proc;
         return 0;
     }
-    kill(pid, SIGKILL); /* our child, which nobody has reaped: it needs no descriptor, as vcs_proc_kill does */
+    /* Without a descriptor for it: it is our child, unless this program lets the kernel reap its children. */
+    int killed = vcs_proc_kill(&proc, SIGKILL);
+    if (killed < 0 && killed != -ESRCH)
+        kill(pid, SIGKILL);
     int left = vcs_proc_wait(&proc, vcs_now_ns() + END_NS, NULL);
     if (left < 0 && left != -ETIMEDOUT) { /* no descriptor for looking: it goes when it reads the end of file */
         shutdown(gate, SHUT_RDWR);

@@ -21,6 +21,7 @@
 #include <time.h>
 
 #include "instance.h"
+#include "ledger-undo.h"
 #include "lib/io.h"
 #include "store.h"
 
@@ -451,13 +452,14 @@ static int mounted_below(const char *path, char *where, size_t size)
     size_t room = 0, len = strlen(path);
     int found = 0;
     while (f && !found && getline(&line, &room, f) > 0) {
-        /* Field 5 is the mount point; blanks in it are octal escapes, and ids hold none. */
+        /* Field 5 is the mount point. */
         char *p = line, *end;
         for (int field = 1; field < 5 && p; field++)
             p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL;
         if (!p || !(end = strchr(p, ' ')))
             continue;
         *end = '\0';
+        vci_unescape_mount(p);
         found = !strncmp(p, path, len) && (p[len] == '/' || !p[len]);
         if (found)
             snprintf(where, size, "%s", p);

@@ -368,6 +368,38 @@ static void unmounts(void **state)
     assert_int_equal(access(tmp_path("run/pods/p"), F_OK), -1);
 }
 
+/* The kernel writes blanks in its list of mounts otherwise. */
+static void mounted_behind_a_blank(void **state)
+{
+    (void)state;
+    char at[512];
+    vc_error *err = NULL;
+    struct vc_context_options o;
+    vc_context *other = NULL;
+    struct vci_pod_dir d;
+    VC_INIT(&o);
+    put_file("other.conf", "", 0600);
+    o.config_file = tmp_path("other.conf");
+    char run[600], other_state[600];
+    snprintf(run, sizeof run, "run_root=%s", tmp_path("r un"));
+    snprintf(other_state, sizeof other_state, "state_root=%s", tmp_path("other"));
+    const char *const set[] = { run, other_state, NULL };
+    o.overrides = set;
+    assert_int_equal(vc_context_new(&o, &other, NULL), 0);
+    assert_int_equal(vci_store_create(other, "b", &d, NULL), 0);
+    assert_true(vci_store_run(&d, 1, NULL) >= 0);
+    snprintf(at, sizeof(at), "%s", tmp_path("r un/pods/b/m nt"));
+    mkdir(at, 0700);
+    if (mount("none", at, "tmpfs", 0, NULL) < 0) {
+        assert_int_equal(errno, EPERM);
+        skip();
+    }
+    assert_error(vci_store_remove(&d, &err), &err, VC_ERR_BUSY, "/r un/pods/b/m nt");
+    assert_int_equal(umount2(at, MNT_DETACH), 0);
+    assert_int_equal(vci_store_remove(&d, NULL), 0);
+    vc_context_free(other);
+}
+
 /* Without the right to mount nothing was mounted, and the kernel's refusal to unmount it is no failure. */
 static void undoes_without_rights(void **state)
 {
@@ -477,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(kills_only_the_process_that_is_meant, setup, teardown),
         cmocka_unit_test_setup_teardown(leaves_the_users_things, setup, teardown),
         cmocka_unit_test_setup_teardown(unmounts, setup, teardown),
+        cmocka_unit_test_setup_teardown(mounted_behind_a_blank, setup, teardown),
         cmocka_unit_test_setup_teardown(undoes_without_rights, setup, teardown),
         cmocka_unit_test_setup_teardown(spares_what_is_no_group_of_a_pod, setup, teardown),
     };

@@ -205,6 +205,32 @@ static void test_pause_not_stored(void **state)
     vc_context_free(ctx);
 }
 
+/* Who started it was killed before that was noted, or did not wait for the answer: the next one finds it running. */
+static void test_started_before(void **state)
+{
+    (void)state;
+    struct pt_pod p;
+    const char *process = "hypervisor_faulty.process=true", *shim = "shim_faulty.process=true";
+    vc_context *ctx = pt_context("faulty", process, shim, NULL, NULL);
+    vc_context *fails = pt_context("faulty", "agent_faulty.fail=ctr_start", NULL, NULL, NULL);
+    vc_context *was = pt_context("faulty", "agent_faulty.fail=ctr_start", "agent_faulty.code=-6", NULL, NULL);
+    pt_pod(&p, "f", 2);
+    p.pod.n_containers = 1;
+    PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+    PT_OK(vc_container_create(ctx, "f", &p.ctr[1], NULL, &err));
+    PT_FAILS(VC_ERR_IO, "ctr_start", vc_container_start(fails, "f", "c1", &err));
+    assert_ctr(ctx, "f", "c1", "ready");
+    PT_OK(vc_container_start(was, "f", "c1", &err));
+    assert_ctr(ctx, "f", "c1", "running");
+    PT_FAILS(VC_ERR_STATE, "running and must be ready", vc_container_start(ctx, "f", "c1", &err));
+    PT_OK(vc_container_exec(ctx, "f", "c1", &p.process, NULL, NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "f", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+    vc_context_free(fails);
+    vc_context_free(was);
+}
+
 static void test_pause_container(void **state)
 {
     (void)state;
@@ -921,6 +947,7 @@ int main(void)
         cmocka_unit_test(test_no_text),
         cmocka_unit_test(test_pause_states),
         cmocka_unit_test(test_pause_effect),
+        cmocka_unit_test(test_started_before),
         cmocka_unit_test(test_pause_container),     cmocka_unit_test(test_annotations),
         cmocka_unit_test(test_bad_annotations),     cmocka_unit_test(test_list),
         cmocka_unit_test(test_oom_status),          cmocka_unit_test(test_set_pid),

@@ -112,7 +112,8 @@ struct vc_agent_ops {
     /* The container exists afterwards, its first process does not run.  VC_E_EXISTS for a known id. */
     int (*ctr_create)(vc_inst *inst, const struct vc_call *call, const struct vc_ctr *ctr);
     /* Run its first process.  VC_E_NOCMD: its program does not exist; VC_E_NOEXEC: it cannot be
-     * executed; either leaves the container removable. */
+     * executed; either leaves the container removable.  VC_E_STATE: it was started before, which the host
+     * takes for its own start that it did not live to note. */
     int (*ctr_start)(vc_inst *inst, const struct vc_call *call, const char *ctr);
     /* Kill what is left and remove it.  Idempotent: an unknown container is VC_OK. */
     int (*ctr_remove)(vc_inst *inst, const struct vc_call *call, const char *ctr);
