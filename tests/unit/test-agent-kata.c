@@ -852,6 +852,28 @@ static size_t list_of(const char *element, size_t count, unsigned char *ret)
     return n;
 }
 
+/* Many processes with long command lines are cut, so that all are told of: hosts take 1 MiB of text. */
+static void test_long_list(void **state)
+{
+    (void)state;
+    enum { N = 1500, LONG = 900 };
+    char element[LONG + 64];
+    vcs_autofree unsigned char *big = calloc(N, LONG + 80);
+    assert_non_null(big);
+    snprintf(element, sizeof(element), "{\"pid\":7,\"comm\":\"sleep\",\"cmd\":\"%0*d\"}", LONG, 0);
+    connect_agent();
+    fake_agent_payload(agent, "ListProcesses", big, list_of(element, N, big));
+    vc_sink *sink = fakehost_sink();
+    assert_int_equal(ops->ps(inst, in(60000), "c1", sink), VC_OK);
+    const char *text = fakehost_sink_text(sink);
+    size_t found = 0;
+    for (const char *p = text; (p = strstr(p, "{\"pid\":7,\"comm\":\"sleep\",\"cmd\":\"000")); p++)
+        found++;
+    assert_int_equal(found, N);
+    assert_in_range(strlen(text), N * 100, 1000000);
+    fakehost_sink_free(sink);
+}
+
 /* Few bytes that grow: an element of a list takes hundreds of bytes once it is read.  A guest must not be able to make
  * its host take more than some MiB. */
 static void test_growth(void **state)
@@ -902,7 +924,7 @@ int main(void)
         T(test_stream_ends),    T(test_hostile_streams),
         T(test_terminal),       T(test_bad_state),
         T(test_reports),        T(test_net),
-        T(test_rootfs_paths),   T(test_growth),
+        T(test_rootfs_paths),   T(test_growth),         T(test_long_list),
         T(test_template),       T(test_template_other_agents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

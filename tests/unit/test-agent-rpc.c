@@ -505,6 +505,34 @@ static void test_listing(void **state)
     assert_int_equal(client_code(c, "ListProcesses", &q.base), VCS_RPC_INVALID);
 }
 
+/* Processes choose their command lines: the list stays within what an answer may have, and tells of all of them. */
+static void test_long_listing(void **state)
+{
+    struct client *c = &((struct fixture *)*state)->c;
+    Agent__ListProcessesRequest q = AGENT__LIST_PROCESSES_REQUEST__INIT;
+    char *args[] = {(char *)"-vc"}, script[4200] = "read x #", id[16];
+    enum { N = 180 };
+    size_t found = 0;
+    struct answer a;
+    memset(script + strlen(script), 1, sizeof(script) - strlen(script) - 1);
+    assert_int_equal(create_sandbox(c), 0);
+    assert_int_equal(run(c, "c1", "read x", 0), 0);
+    for (int i = 1; i < N; i++) {
+        snprintf(id, sizeof(id), "e%d", i);
+        assert_int_equal(exec(c, "c1", id, script), 0);
+    }
+    q.container_id = (char *)"c1";
+    q.format = (char *)"json";
+    q.args = args;
+    q.n_args = 1;
+    assert_int_equal(client_call(c, "ListProcesses", &q.base, &a), 0);
+    assert_in_range(a.n, 1, 2200000);
+    for (const unsigned char *p = a.payload; (p = memmem(p, a.n - (size_t)(p - a.payload), "\"pid\":", 6)); p++)
+        found++;
+    assert_int_equal(found, N);
+    answer_free(&a);
+}
+
 static void test_copy_file(void **state)
 {
     struct client *c = &((struct fixture *)*state)->c;
@@ -754,6 +782,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bulk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_terminal, setup, teardown),
         cmocka_unit_test_setup_teardown(test_listing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_listing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_guest_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settle, setup, teardown),

@@ -7,6 +7,10 @@
 
 #define LIST_MAX   16384u /* more do not fit into what a host takes */
 #define VALUES_MAX (8 * LIST_MAX)
+#define REPORT_MAX (960u * 1024) /* of a list of processes: a host takes 1 MiB */
+#define ENTRY_MIN  400u          /* of an object, all but its command line */
+#define TEXT_MAX   1024u
+#define COMM_SIZE  140u
 
 /* Write an object to a sink and free it; `o` NULL means that there was no memory. */
 static int put(vc_inst *inst, const struct vc_call *call, struct json_object *o, vc_sink *sink)
@@ -20,9 +24,17 @@ static int put(vc_inst *inst, const struct vc_call *call, struct json_object *o,
 
 /* ---- ps ---- */
 
+/* How long the texts of one of n processes may be: all of them together have to fit into what a host takes. */
+static size_t ps_text_size(size_t n)
+{
+    size_t share = REPORT_MAX / n;
+    size_t size = share > ENTRY_MIN ? (share - ENTRY_MIN) / 2 : 0; /* a character may be written as two */
+    return size < TEXT_MAX ? size : TEXT_MAX;
+}
+
 /* One element of the agent's list in our form: an object, or (older agents) a pid alone.  NULL when it is
  * neither. */
-static struct json_object *ps_entry(struct json_object *in)
+static struct json_object *ps_entry(struct json_object *in, size_t text_size)
 {
     static const char *const numbers[] = { "pid", "ppid", "uid" }, *const texts[] = { "comm", "cmd" };
     int pid_only = json_object_is_type(in, json_type_int);
@@ -44,11 +56,11 @@ static struct json_object *ps_entry(struct json_object *in)
         }
         json_object_object_add(out, numbers[i], json_object_new_int64(json_object_get_int64(val)));
     }
-    for (size_t i = 0; i < 2; i++) {
-        char text[1024];
+    for (size_t i = 0; i < 2 && text_size; i++) {
+        char text[TEXT_MAX];
         if (!json_object_object_get_ex(in, texts[i], &val) || !json_object_is_type(val, json_type_string))
             continue;
-        kata_clean(text, sizeof(text), json_object_get_string(val), (size_t)json_object_get_string_len(val));
+        kata_clean(text, i ? text_size : COMM_SIZE, json_object_get_string(val), (size_t)json_object_get_string_len(val));
         json_object_object_add(out, texts[i], json_object_new_string(text));
     }
     if (!json_object_object_get_ex(out, "pid", NULL)) {
@@ -88,7 +100,7 @@ static struct json_object *ps_list(const ProtobufCBinaryData *text)
     if (json_object_is_type(in, json_type_array) && json_object_array_length(in) <= LIST_MAX)
         out = json_object_new_array();
     for (size_t i = 0; out && i < json_object_array_length(in); i++) {
-        struct json_object *e = ps_entry(json_object_array_get_idx(in, i));
+        struct json_object *e = ps_entry(json_object_array_get_idx(in, i), ps_text_size(json_object_array_length(in)));
         if (!e) {
             json_object_put(out);
             out = NULL;

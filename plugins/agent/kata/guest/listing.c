@@ -8,6 +8,8 @@
 
 #define STATUS_MAX 65536
 #define CMD_MAX 4096
+#define LIST_MAX (2u * 1024 * 1024) /* of all objects; a message may have 4 MiB */
+#define ENTRY_MIN 1024 /* of an object, all but its command line */
 #define COMM_MAX 136 /* the kernel's longest, 64 bytes, and what it writes as two characters */
 
 struct entry {
@@ -47,12 +49,12 @@ static int read_entry(pid_t pid, struct entry *e)
     return 0;
 }
 
-/* A JSON string.  Bytes that are not ASCII may be half a character of UTF-8, or none: they are taken for
- * Latin-1, so that the result is always valid. */
-static int put_json_string(struct vcs_buf *out, const char *s)
+/* A JSON string of at most so many bytes.  Bytes that are not ASCII may be half a character of UTF-8, or none: they are
+ * taken for Latin-1, so that the result is always valid. */
+static int put_json_string(struct vcs_buf *out, const char *s, size_t most)
 {
     int r = vcs_buf_append(out, "\"", 1);
-    for (; *s && r == 0; s++) {
+    for (size_t end = out->len + most; *s && r == 0 && out->len + 6 <= end; s++) {
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\')
             r = vcs_buf_printf(out, "\\%c", c);
@@ -72,6 +74,24 @@ static int put_table(struct vcs_buf *out, const struct entry *e)
     return r < 0 ? r : vcs_buf_append(out, "\n", 1);
 }
 
+/* One process as an object that takes at most `room` bytes: the processes of a container choose their command lines, and
+ * are not to make the list too long for an answer, or for the memory of the guest. */
+static int put_object(struct vcs_buf *out, const struct entry *e, size_t room)
+{
+    int r = vcs_buf_printf(out, "{\"pid\":%d,\"ppid\":%d,\"uid\":%u", e->pid, e->ppid, e->uid);
+    if (room < ENTRY_MIN)
+        return r < 0 ? r : vcs_buf_append(out, "}", 1);
+    if (r == 0)
+        r = vcs_buf_printf(out, ",\"comm\":");
+    if (r == 0)
+        r = put_json_string(out, e->comm, 6 * COMM_MAX);
+    if (r == 0)
+        r = vcs_buf_printf(out, ",\"cmd\":");
+    if (r == 0)
+        r = put_json_string(out, e->cmd, room - ENTRY_MIN + 64);
+    return r < 0 ? r : vcs_buf_append(out, "}", 1);
+}
+
 enum form { FORM_PIDS, FORM_OBJECTS, FORM_TABLE };
 
 static int put_all(struct vcs_buf *out, enum form form, const pid_t *pids, size_t n)
@@ -89,15 +109,11 @@ static int put_all(struct vcs_buf *out, enum form form, const pid_t *pids, size_
         } else if (form == FORM_TABLE) {
             r = put_table(out, e);
         } else {
-            r = vcs_buf_printf(out, "%s{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"comm\":", separator, e->pid, e->ppid, e->uid);
+            /* What is left, shared by all that are to come. */
+            size_t left = out->len < LIST_MAX ? LIST_MAX - out->len : 0;
+            r = vcs_buf_printf(out, "%s", separator);
             if (r == 0)
-                r = put_json_string(out, e->comm);
-            if (r == 0)
-                r = vcs_buf_printf(out, ",\"cmd\":");
-            if (r == 0)
-                r = put_json_string(out, e->cmd);
-            if (r == 0)
-                r = vcs_buf_append(out, "}", 1);
+                r = put_object(out, e, left / (n - i));
         }
         separator = ",";
     }
