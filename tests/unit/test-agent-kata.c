@@ -2,10 +2,12 @@
 /* test-agent-kata.c: agent plugin "kata" against an agent that answers by a script, well and badly. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,6 +415,32 @@ static void test_cancel(void **state)
     assert_int_equal(fake_agent_seen(agent, "WaitProcess", 1), 1);
     close(fds[1]);
     close(fds[2]);
+}
+
+/* Again and again: one that comes before the call is of none. */
+static void *cancel_until(void *arg)
+{
+    for (atomic_int *over = arg; !atomic_load(over); poll(NULL, 0, 20))
+        iops->cancel(inst);
+    return NULL;
+}
+
+/* Nobody answers on vsock: a cancel ends the attempts, and who does not wait for a guest makes one. */
+static void test_vsock_silent(void **state)
+{
+    (void)state;
+    pthread_t t;
+    atomic_int over = 0;
+    int64_t begin = vcs_now_ns();
+    assert_int_equal(pthread_create(&t, NULL, cancel_until, &over), 0);
+    int r = ops->connect(inst, in(20000), "vsock://1:4000000000");
+    atomic_store(&over, 1);
+    pthread_join(t, NULL);
+    assert_int_equal(r, VC_E_CANCELLED);
+    assert_in_range(vcs_now_ns() - begin, 0, 5000000000);
+    begin = vcs_now_ns();
+    assert_true(ops->ping(inst, in(20000)) < 0);
+    assert_in_range(vcs_now_ns() - begin, 0, 5000000000);
 }
 
 static void test_guest_dies(void **state)
@@ -919,6 +947,7 @@ int main(void)
         T(test_late),           T(test_deadline_passed),
         T(test_deaf),
         T(test_parallel_waits), T(test_cancel),
+        T(test_vsock_silent),
         T(test_guest_dies),     T(test_disconnect_ends_waits),
         T(test_echo),           T(test_reader_gone),
         T(test_stream_ends),    T(test_hostile_streams),

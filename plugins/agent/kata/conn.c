@@ -22,6 +22,9 @@
 #define KEPT_MAX     4096u        /* an answer that may wait for a later call: those are exit statuses */
 #define RETRY_MIN_MS 1            /* pause between attempts while nobody listens */
 #define RETRY_MAX_MS 64
+/* One attempt on vsock, whose own would go on until the deadline and hear nothing of a cancel. */
+#define VSOCK_MIN_MS 100
+#define VSOCK_MAX_MS 2000 /* the kernel's own limit */
 
 /* ---- text ---- */
 
@@ -213,11 +216,21 @@ static int not_yet(int rc)
            rc == -ENETUNREACH || rc == -EPIPE || rc == -EAGAIN;
 }
 
+/* One attempt, which takes at most ms on vsock. */
+static int dial_once(const struct kata_conn *c, int64_t deadline, int ms)
+{
+    int64_t end = vcs_now_ns() + (int64_t)ms * 1000000;
+    int limited = !strncmp(c->uri, "vsock://", 8) && (!deadline || end < deadline);
+    return vcs_uri_connect(c->uri, limited ? end : deadline);
+}
+
 /* Connect without the lock.  A descriptor or a negative errno; -ECANCELED. */
 static int dial(struct kata_conn *c, int64_t deadline, int patient, unsigned cancels)
 {
+    int ms = patient ? VSOCK_MIN_MS : VSOCK_MAX_MS;
     for (int pause = RETRY_MIN_MS;; pause = pause * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : pause * 2) {
-        int fd = vcs_uri_connect(c->uri, deadline);
+        int fd = dial_once(c, deadline, ms);
+        ms = ms * 2 > VSOCK_MAX_MS ? VSOCK_MAX_MS : ms * 2;
         if (fd >= 0 || !patient || !not_yet(fd) || passed(deadline))
             return fd;
         /* Nothing announces that the guest has begun to listen: look again soon. */
