@@ -109,6 +109,50 @@ static void test_again(void **state)
     vc_context_free(ctx);
 }
 
+/* bug-4: a start, a stop and a deletion in which the guest fails can be tried again: nothing of the container is gone. */
+static void test_fails_and_works(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fail, *before, *after;
+    } steps[] = {
+        { "agent_faulty.fail=ctr_start", "ready", "running" },
+        { "agent_faulty.fail=signal", "running", "stopped" },
+        { "agent_faulty.fail=ctr_remove", "stopped", NULL },
+    };
+    struct vc_container_status *c = NULL;
+    vc_context *ctx = pt_context("faulty", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_run(ctx, pt_pod(&p, "same", 0), NULL, &err));
+    pt_pod(&p, NULL, 1);
+    PT_OK(vc_container_create(ctx, "same", &p.ctr[0], NULL, &err));
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        vc_context *bad = pt_context("faulty", steps[i].fail, NULL, NULL, NULL);
+        for (int try = 0; try < 3; try++) {
+            vc_context *with = try == 2 ? ctx : bad;
+            vc_error *err = NULL;
+            int rc = i == 0   ? vc_container_start(with, "same", "c0", &err)
+                     : i == 1 ? vc_container_stop(with, "same", "c0", -1, &err)
+                              : vc_container_delete(with, "same", "c0", 0, &err);
+            if (rc != (try == 2 ? 0 : VC_ERR_IO))
+                fail_msg("step %zu, try %d: %d %s", i, try, rc, vc_error_text(err));
+            vc_error_free(err);
+            err = NULL;
+            rc = vc_container_status(ctx, "same", "c0", &c, &err);
+            const char *now = rc == 0 ? c->state : NULL, *wanted = try == 2 ? steps[i].after : i == 2 ? "making" : steps[i].before;
+            if (!now != !wanted || (now && strcmp(now, wanted) != 0))
+                fail_msg("step %zu, try %d: it is %s, wanted %s", i, try, now ? now : "gone", wanted ? wanted : "gone");
+            if (rc == 0)
+                vc_container_status_free(c);
+            vc_error_free(err);
+        }
+        vc_context_free(bad);
+    }
+    PT_OK(vc_container_create(ctx, "same", &p.ctr[0], NULL, &err));
+    PT_OK(vc_pod_delete(ctx, "same", VC_FORCE, &err));
+    pt_nothing_left();
+    vc_context_free(ctx);
+}
+
 /* bug-5: an id that is taken is refused, and who has it goes on undisturbed. */
 static void test_taken(void **state)
 {
@@ -133,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delete_ready), cmocka_unit_test(test_many_containers), cmocka_unit_test(test_look_only),
         cmocka_unit_test(test_again),        cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_fails_and_works),
     };
     return cmocka_run_group_tests(tests, pt_setup, pt_teardown);
 }
