@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The man pages agree with the programs: every global option and every command of virtc is in virtc(1), nothing is there
-# that virtc does not know, and vccore.conf(5) has every key that `virtc config show` prints.
+# that virtc does not know, and vccore.conf(5) has every key that `virtc config show` prints.  All pages are
+# formatted without a complaint.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -62,5 +63,13 @@ keys=$("$virtc" --config "$work/c.conf" config show | sed -n 's/^\([a-z_]*\) *[=
 for k in $keys; do
     grep -qw -e "$k" "$work/conf" || bad "virtc config show has $k, vccore.conf(5) has not"
 done
+if command -v groff >/dev/null; then
+    for p in "$srcdir"/core/doc/man/*.[1-8] "$srcdir"/sdk/doc/*.[1-8] "$builddir"/sdk/doc/*.[1-8]; do
+        [ -f "$p" ] || continue
+        said=$(groff -man -ww -z -Tutf8 "$p" 2>&1) && [ -z "$said" ] || bad "groff says: $said"
+    done
+else
+    echo "ok 0 - pages formatted # SKIP groff is not installed"
+fi
 [ $failed -eq 0 ] && echo "the man pages agree with virtc: $(echo $groups | wc -w) commands, $(echo $keys | wc -w) keys"
 exit $failed

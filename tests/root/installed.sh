@@ -21,8 +21,10 @@ is "the version" "$(pkg-config --modversion libvccore)" "$(virtc --version | sed
 libdir=$inst$(pkg-config --variable=libdir libvccore | sed "s|^$inst||")
 plugindir=$inst$(pkg-config --variable=plugindir libvccore-sdk | sed "s|^$inst||")
 is "plugins lie where the SDK says" "$(ls "$plugindir/hypervisor" | tr '\n' ' ')" "mock.so qemu.so "
-man=$(find "$inst" -name 'virtc.1*' -o -name 'vccore.conf.5*' | wc -l)
-is "man pages" "$man" 2
+# A page for each program, file and plugin that is there.
+is "man pages" "$(find "$inst" -path '*/man/man*' -type f | sed 's|.*/||' | sort | tr '\n' ' ')" \
+    "$({ printf '%s\n' virtc.1 vc-plugin-test.1 vccore.conf.5 vc-json.5 vccore-plugin.7
+        (cd "$plugindir" && ls -d ./*/*.so) | sed 's|^\./\(.*\)/\(.*\)\.so|vc-\1-\2.5|'; } | sort | tr '\n' ' ')"
 for f in bash-completion/completions/virtc zsh/site-functions/_virtc fish/vendor_completions.d/virtc.fish; do
     [ -s "$(find "$inst" -path "*/share/$f")" ] && ok "installed: $f" || bad "not installed: $f"
 done
