@@ -534,7 +534,7 @@ is "gc" "$($m gc)" "nothing to remove"
 # Bytes that are no text: what goes to a guest is UTF-8.
 latin=$(printf 'gr\374n')
 refuses "exec: an argument in Latin-1" 125 'args[2] "a gr\xfcn" is not UTF-8 at byte 4' $m exec one -- true x "a $latin"
-refuses "exec: an environment variable likewise" 125 'env[0] "C=gr\xfcn" is not UTF-8 at byte 4' $m exec -e "C=$latin" one -- true
+refuses "exec: an environment variable likewise" 125 'env[1] "C=gr\xfcn" is not UTF-8 at byte 4' $m exec -e "C=$latin" one -- true
 refuses "container create: a working directory likewise" 1 'the working directory "/gr\xfcn" is not UTF-8 at byte 3' \
     $m container create --workdir "/$latin" --rootfs "$root" one -- true
 refuses "run: an argument likewise" 125 'args[1] "gr\xfcn" is not UTF-8 at byte 2' $m run --rootfs "$root" -- true "$latin"
