@@ -112,6 +112,13 @@ until grep -q up "$work/o" 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0
 kill -HUP $pid
 wait $pid
 is "hang-up ends the run" $? 137
+# So do the two of the keyboard.
+for sig in INT QUIT; do
+    virtc pod run --name keys --rootfs "$root" -- sleep 1000000 >/dev/null
+    virtc kill --signal $sig keys
+    is "SIG$sig ends a container that has no handler for it" "$(virtc wait --timeout 20 keys 2>&1)" 137
+    virtc pod delete --force keys >/dev/null
+done
 
 virtc pod delete --force s >/dev/null
 nothing_left "at the end"

@@ -354,8 +354,8 @@ static int minds_signal(pid_t pid, int sig)
 
 static int effective_signal(const struct process *p, int sig)
 {
-    /* SIGPIPE: the reader of its output on the host has gone; SIGHUP: its terminal has. */
-    int ends = sig == SIGTERM || sig == SIGPIPE || sig == SIGHUP;
+    /* SIGPIPE: the reader of its output on the host has gone; SIGHUP: its terminal has; SIGINT, SIGQUIT: keys of one. */
+    int ends = sig == SIGTERM || sig == SIGPIPE || sig == SIGHUP || sig == SIGINT || sig == SIGQUIT;
     return ends && p == p->container->init && !minds_signal(p->pid, sig) ? SIGKILL : sig;
 }
 
