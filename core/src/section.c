@@ -117,19 +117,24 @@ static int set_list(struct vci_entry *e, char *const *list, size_t n)
     return 0;
 }
 
-/* Words separated by blanks. */
-static int set_words(struct vci_entry *e, const char *text)
+/* Words separated by blanks.  With `escapes`, a backslash before a blank or another one makes that part of the word. */
+static int set_words(struct vci_entry *e, const char *text, int escapes)
 {
     size_t room = strlen(text) / 2 + 2;
     e->list = calloc(room, sizeof(char *));
     if (!e->list)
         return -ENOMEM;
     for (const char *p = text + strspn(text, " "); *p; p += strspn(p, " ")) {
-        size_t n = strcspn(p, " ");
-        if (!(e->list[e->n_list] = strndup(p, n)))
+        char *word = malloc(strlen(p) + 1);
+        size_t n = 0;
+        if (!word)
             return -ENOMEM;
-        e->n_list++;
-        p += n;
+        while (*p && *p != ' ') {
+            p += escapes && *p == '\\' && (p[1] == ' ' || p[1] == '\\');
+            word[n++] = *p++;
+        }
+        word[n] = '\0';
+        e->list[e->n_list++] = word;
     }
     return 0;
 }
@@ -152,7 +157,7 @@ static int from_text(const struct vc_option *opt, const char *text, struct vci_e
         e->num = text[0] == 't';
         return 0;
     case VC_OPT_LIST:
-        return set_words(e, text);
+        return set_words(e, text, 0);
     case VC_OPT_PATH:
         if (text[0] != '/')
             return -EINVAL;
@@ -176,7 +181,7 @@ static int from_setting(const struct vc_option *opt, const struct vci_setting *s
     char digits[24];
     switch (s->type) {
     case VCI_V_TEXT:
-        return from_text(opt, s->str, e);
+        return opt->type == VC_OPT_LIST ? set_words(e, s->str, 1) : from_text(opt, s->str, e);
     case VCI_V_STR:
         return opt->type == VC_OPT_INT || opt->type == VC_OPT_BOOL || opt->type == VC_OPT_LIST
                    ? -EINVAL

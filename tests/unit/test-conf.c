@@ -241,7 +241,7 @@ static void merges_drop_ins_and_overrides(void **state)
     put_file("c.conf.d/.40.conf", "agent = \"hidden\";", 0600);
     const char *const over[] = { "proxy=four",
                                  "hypervisor_my_vmm.memory=3M",
-                                 "hypervisor_my_vmm.args=p  q",
+                                 "hypervisor_my_vmm.args=p  q\\ r\\\\ s\\t \\ ",
                                  "hypervisor_my_vmm.fast=true",
                                  "hypervisor_my_vmm.name=a=b",
                                  NULL };
@@ -261,7 +261,12 @@ static void merges_drop_ins_and_overrides(void **state)
     assert_int_equal(vci_section_int(s, "fast", &n), 0);
     assert_int_equal(n, 1);
     assert_int_equal(vci_section_str(s, "args", 1, &text), 0);
-    assert_string_equal(text, "q");
+    assert_string_equal(text, "q r\\");
+    assert_int_equal(vci_section_str(s, "args", 2, &text), 0);
+    assert_string_equal(text, "s\\t");
+    assert_int_equal(vci_section_str(s, "args", 3, &text), 0);
+    assert_string_equal(text, " ");
+    assert_int_equal(vci_section_str(s, "args", 4, &text), VC_E_NOTFOUND);
     assert_int_equal(vci_section_str(s, "name", 0, &text), 0);
     assert_string_equal(text, "a=b");
     vci_section_free(s);

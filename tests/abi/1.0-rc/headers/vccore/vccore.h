@@ -130,7 +130,8 @@ struct vc_context_options {
     const char *config_file;      /* NULL = VCCORE_CONFIG of the environment (not when privileged by
                                      setuid), else SYSCONFDIR/vccore/vccore.conf, which may be absent.
                                      FILE.d or conf.d beside it holds drop-ins, read in order of name. */
-    const char *const *overrides; /* NULL-terminated "key=value" or "section.key=value", after the files */
+    const char *const *overrides; /* NULL-terminated "key=value" or "section.key=value", after the files; lists as in
+                                     `settings` of struct vc_pod_config.  For this context only, not for shims */
     int32_t log_fd;               /* where log lines go; 0 or less = nowhere */
     uint32_t log_format;          /* VC_LOG_FORMAT_*; 0 = as configured (text) */
     /* Told, on the thread of the call, of what takes seconds and people wonder about: one line without a newline, such
@@ -340,7 +341,8 @@ struct vc_pod_config {
      * those of the plugins that do the same. */
     const char *hypervisor, *agent, *proxy, *shim, *network;
     const char *const *settings; /* NULL-terminated "KIND.option=value", such as "hypervisor.kernel=/boot/vmlinux": options
-                                    of this pod's plugins, over those of the configuration */
+                                    of this pod's plugins, over those of the configuration.  A list is words with blanks
+                                    between; one that belongs to a word has a backslash before it, and so has a backslash */
     struct vc_volume **volumes;
     size_t n_volumes;
     const struct vc_hooks *hooks;
