@@ -26,6 +26,7 @@ struct making {
     int dir;                                  /* its directory, locked */
     char name[sizeof VCI_TEMPLATE_MAKING + 8]; /* in TEMPLATE_DIR; "" = not made yet */
     char *vm;                                 /* path of what is the plugin's in it */
+    int left;                                 /* it was to be removed, and could not be */
 };
 
 static int failed(const struct making *m, const char *what, vc_error **err)
@@ -242,12 +243,22 @@ static void done(struct making *m)
 {
     if (m->name[0]) {
         int r = vcs_remove_tree(m->root, m->name);
-        if (r < 0 && r != -ENOENT)
+        m->left = r < 0 && r != -ENOENT;
+        if (m->left)
             vci_log(m->ctx, VC_LOG_WARN, NULL, "cannot remove %s/%s: %s", m->ctx->template_dir, m->name, strerror(-r));
     }
     if (m->dir >= 0)
         close(m->dir);
     free(m->vm);
+}
+
+/* Who has cancelled it wants to know that it is over, and not in which call of which plugin it was. */
+static void cancelled(const struct making *m, vc_error **err)
+{
+    vci_log(m->ctx, VC_LOG_DEBUG, NULL, "making the template %s: %s", m->id, vc_error_text(*err));
+    vc_error_free(VCS_TAKE_PTR(*err));
+    vci_fail(err, VC_ERR_CANCELLED, 0, "making the template of the virtual machine was cancelled, and %s of it is left",
+             m->left ? "a part" : "nothing");
 }
 
 /* With the lock of this id held. */
@@ -271,6 +282,8 @@ static int make_locked(struct making *m, vc_error **err)
     vci_template_note_failure(m->root, m->id, rc == 0 || rc == VC_ERR_CANCELLED ? NULL : vc_error_text(*err));
     if (rc == 0)
         vci_log(m->ctx, VC_LOG_INFO, NULL, "made the template %s in %.2f s", m->id, (double)(vcs_now_ns() - m->began) / 1e9);
+    else if (rc == VC_ERR_CANCELLED)
+        cancelled(m, err);
     else
         vci_context(err, "making the template %s", m->id);
     return rc;

@@ -292,7 +292,10 @@ static void test_cancel_making(void **state)
     vc_context *ctx = CONTEXT("hypervisor_faulty.process=true", "agent_faulty.wait=settle");
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, cancel_when_settling, ctx), 0);
-    PT_FAILS(VC_ERR_CANCELLED, "cancelled", run(ctx, "a", 0, &err));
+    vc_error *why = NULL;
+    assert_int_equal(run(ctx, "a", 0, &why), VC_ERR_CANCELLED);
+    assert_string_equal(vc_error_text(why), "making the template of the virtual machine was cancelled, and nothing of it is left");
+    vc_error_free(why);
     pthread_join(thread, NULL);
     pt_nothing_left();
     assert_int_equal(pt_count("state/templates"), 0);
