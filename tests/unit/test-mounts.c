@@ -586,7 +586,9 @@ static void test_effects(void **state)
     assert_int_equal(in_rootfs(), 0);
     PT_OK(vc_pod_start(ctx, "m", &err)); /* by what is stored */
     assert_string_equal(mounted(), all_mounts);
-    PT_OK(vc_container_delete(ctx, "m", "c0", VC_FORCE, &err));
+    PT_OK(vc_container_stop(ctx, "m", "c0", -1, &err)); /* as if it had ended by itself: what was made with it stays */
+    assert_string_equal(mounted(), all_mounts);
+    PT_OK(vc_container_delete(ctx, "m", "c0", 0, &err));
     assert_string_equal(mounted(), ".volumes/first\n.volumes/second ro\n");
     assert_int_equal(in_rootfs(), 0);
     PT_OK(vc_pod_delete(ctx, "m", VC_FORCE, &err));

@@ -485,7 +485,9 @@ VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc
 /* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
 /* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
- * be stopped at once only (else STATE). */
+ * be stopped at once only (else STATE).  It ends processes, as their own end does; what its creation has bound below the
+ * pod's shared folder and plugged into the VM goes by vc_container_delete, or when the pod is stopped.  (In the original it
+ * goes here.) */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "broken": half
  * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
