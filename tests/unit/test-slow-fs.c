@@ -35,7 +35,8 @@ static void reply(int fd, uint64_t unique, int error, const void *data, size_t n
         struct fuse_out_header h;
         char room[256];
     } out = { .h = { .len = (uint32_t)(sizeof out.h + n), .error = error, .unique = unique } };
-    memcpy(out.room, data, n);
+    if (n)
+        memcpy(out.room, data, n);
     if (write(fd, &out, out.h.len) < 0)
         out.h.len = 0;
 }
