@@ -306,7 +306,9 @@ static int create_state(struct vci_pod_dir *d, const char *state, vc_error **err
     /* One that asks for a pod of this id, or collects what is left over, may hold the lock for a moment. */
     r = lock_pod(d, state, VCI_LOCK_EXCLUSIVE, vcs_now_ns() + CREATE_LOCK_NS, err);
     vci_fault_point("store-locked");
-    if (r == 0 && !d->pool && access(d->run_path, F_OK) == 0) { /* a ruin, which has to be deleted first */
+    /* Between making and opening it, another one may have taken it for nothing, made it anew and made the pod in it: only
+     * what stands there now tells.  A run directory alone is a ruin, which has to be deleted first. */
+    if (r == 0 && !d->pool && is_pod(d, d->state_fd)) {
         rmdir(state);
         return taken(d->id, err);
     }

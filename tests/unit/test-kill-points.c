@@ -547,6 +547,7 @@ static void test_half_made(void **state)
         struct vc_container_status *s = NULL;
         assert_int_equal(in_child(make_running, 0), 0);
         int status = in_child(do_ctr_create, at);
+        await_locks("state/pods");
         vc_context *ctx = context();
         int there = vc_container_status(ctx, "k", "c1", &s, NULL) == 0, half = there && strcmp(s->state, "broken") == 0;
         if (there && !half && strcmp(s->state, "ready") != 0)
@@ -572,6 +573,44 @@ static void test_half_made(void **state)
             break;
         }
     }
+}
+
+/* One that has made a pod's directory, and not yet opened it, finds another one's pod there: it has not made that, too.  Its
+ * fault point writes to a FIFO, and so waits until somebody reads there. */
+static void test_made_by_another(void **state)
+{
+    (void)state;
+    char fifo[PATH_MAX + 64], dir[PATH_MAX + 64];
+    PT_PATH(fifo, "%s/fifo", pt_root);
+    PT_PATH(dir, "%s/state/pods/k", pt_root);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    pid_t first = fork();
+    if (first == 0) {
+        vc_error *e = NULL;
+        setenv("VC_FAULT_TRACE", fifo, 1);
+        vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL); /* whose pods have no run directory */
+        int rc = vc_pod_create(ctx, pt_pod(&p, "k", 0), NULL, &e);
+        _exit(rc == VC_ERR_EXISTS ? 0 : rc == 0 ? 1 : 2);
+    }
+    while (access(dir, F_OK) < 0)
+        assert_int_equal(waitpid(first, NULL, WNOHANG), 0);
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    PT_OK(vc_pod_create(ctx, pt_pod(&p, "k", 0), NULL, &err));
+    /* From now on nothing that it writes waits. */
+    int reads = open(fifo, O_RDONLY | O_CLOEXEC | O_NONBLOCK), writes = open(fifo, O_WRONLY | O_CLOEXEC), status = -1;
+    assert_true(reads >= 0 && writes >= 0);
+    assert_int_equal(waitpid(first, &status, 0), first);
+    close(reads);
+    close(writes);
+    unlink(fifo);
+    assert_int_equal(status, 0);
+    struct vc_pod_status *s = NULL;
+    assert_int_equal(vc_pod_status(ctx, "k", &s, NULL), 0);
+    assert_string_equal(s->state, "ready");
+    vc_pod_status_free(s);
+    PT_OK(vc_pod_delete(ctx, "k", 0, &err));
+    vc_context_free(ctx);
+    check_nothing("create beside create", 0);
 }
 
 /* Whenever pausing or resuming is killed, the pod can be resumed afterwards, its VM runs then, and so it can be paused
@@ -848,7 +887,7 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors), cmocka_unit_test(test_half_removed),
-                                        cmocka_unit_test(test_half_made),
+                                        cmocka_unit_test(test_half_made), cmocka_unit_test(test_made_by_another),
                                         cmocka_unit_test(test_pause_again), cmocka_unit_test(test_killed_again),
                                         cmocka_unit_test(test_hooks), cmocka_unit_test(test_templates),
                                         cmocka_unit_test(test_all_reached) };
