@@ -138,7 +138,7 @@ static void test_fails_and_works(void **state)
             vc_error_free(err);
             err = NULL;
             rc = vc_container_status(ctx, "same", "c0", &c, &err);
-            const char *now = rc == 0 ? c->state : NULL, *wanted = try == 2 ? steps[i].after : i == 2 ? "making" : steps[i].before;
+            const char *now = rc == 0 ? c->state : NULL, *wanted = try == 2 ? steps[i].after : i == 2 ? "broken" : steps[i].before;
             if (!now != !wanted || (now && strcmp(now, wanted) != 0))
                 fail_msg("step %zu, try %d: it is %s, wanted %s", i, try, now ? now : "gone", wanted ? wanted : "gone");
             if (rc == 0)
