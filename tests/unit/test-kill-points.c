@@ -575,6 +575,29 @@ static void test_half_made(void **state)
     }
 }
 
+/* A pod that has no run directory. */
+static int make_mock(vc_context *unused)
+{
+    (void)unused;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    int rc = vc_pod_create(ctx, pt_pod(&p, "k", 0), NULL, NULL);
+    vc_context_free(ctx);
+    return rc;
+}
+
+static int delete_ready(vc_context *unused)
+{
+    (void)unused;
+    struct vc_pod_status *s = NULL;
+    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
+    int rc = vc_pod_status(ctx, "k", &s, NULL);
+    if (rc == 0 && strcmp(s->state, "ready") == 0)
+        rc = vc_pod_delete(ctx, "k", 0, NULL);
+    vc_pod_status_free(s);
+    vc_context_free(ctx);
+    return rc;
+}
+
 /* One that has made a pod's directory, and not yet opened it, finds another one's pod there: it has not made that, too.  Its
  * fault point writes to a FIFO, and so waits until somebody reads there. */
 static void test_made_by_another(void **state)
@@ -586,16 +609,13 @@ static void test_made_by_another(void **state)
     assert_int_equal(mkfifo(fifo, 0600), 0);
     pid_t first = fork();
     if (first == 0) {
-        vc_error *e = NULL;
         setenv("VC_FAULT_TRACE", fifo, 1);
-        vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL); /* whose pods have no run directory */
-        int rc = vc_pod_create(ctx, pt_pod(&p, "k", 0), NULL, &e);
+        int rc = make_mock(NULL);
         _exit(rc == VC_ERR_EXISTS ? 0 : rc == 0 ? 1 : 2);
     }
     while (access(dir, F_OK) < 0)
         assert_int_equal(waitpid(first, NULL, WNOHANG), 0);
-    vc_context *ctx = pt_context("mock", NULL, NULL, NULL, NULL);
-    PT_OK(vc_pod_create(ctx, pt_pod(&p, "k", 0), NULL, &err));
+    assert_int_equal(in_child(make_mock, 0), 0);
     /* From now on nothing that it writes waits. */
     int reads = open(fifo, O_RDONLY | O_CLOEXEC | O_NONBLOCK), writes = open(fifo, O_WRONLY | O_CLOEXEC), status = -1;
     assert_true(reads >= 0 && writes >= 0);
@@ -604,12 +624,7 @@ static void test_made_by_another(void **state)
     close(writes);
     unlink(fifo);
     assert_int_equal(status, 0);
-    struct vc_pod_status *s = NULL;
-    assert_int_equal(vc_pod_status(ctx, "k", &s, NULL), 0);
-    assert_string_equal(s->state, "ready");
-    vc_pod_status_free(s);
-    PT_OK(vc_pod_delete(ctx, "k", 0, &err));
-    vc_context_free(ctx);
+    assert_int_equal(in_child(delete_ready, 0), 0);
     check_nothing("create beside create", 0);
 }
 
