@@ -163,7 +163,7 @@ by_annotation() { virtc "$@" pod create --name noted --annotation io.vccore.shim
 refuses "by an annotation that nobody allows" 1 "allow_annotations" by_annotation --set log_level=error
 is "by one that is allowed" "$(by_annotation --set 'allow_annotations=shim.path')" noted
 virtc pod start noted >/dev/null
-is "it is done" "$(virtc wait noted c; grep -c -- '--container c' "$work/shims")" "0
+is "it is done" "$(virtc wait noted c; grep -cE -- '--container c( |$)' "$work/shims")" "0
 1"
 is "and it can be seen" "$(virtc pod annotate noted)" "io.vccore.shim.path=$work/my-shim"
 virtc pod delete --force noted >/dev/null
