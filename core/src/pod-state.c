@@ -210,6 +210,8 @@ static inline void put_proc(struct vci_out *o, const char *key, const struct vc_
 static void put_bytes(struct vci_out *o, const char *key, const char *s, size_t len)
 {
     size_t ascii = 0;
+    if (vci_out_plain(o, key, strlen(key), s, len))
+        return;
     while (ascii < len && (unsigned char)s[ascii] < 0x80)
         ascii++;
     if (ascii == len || vcs_utf8_line(s, len)) {

@@ -128,6 +128,21 @@ void vci_out_str_n(struct vci_out *o, const char *key, size_t key_len, const cha
     end(o, t);
 }
 
+int vci_out_plain(struct vci_out *o, const char *key, size_t key_len, const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!plain[(unsigned char)s[i]] || (unsigned char)s[i] >= 0x80)
+            return 0;
+    char *t = begin(o, key, key_len, len + 2);
+    if (t) {
+        *t++ = '"';
+        memcpy(t, s, len);
+        t[len] = '"';
+        end(o, t + len + 1);
+    }
+    return 1;
+}
+
 void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len)
 {
     char *t = begin(o, key, key ? strlen(key) : 0, len);

@@ -26,6 +26,8 @@ void vci_out_close(struct vci_out *o, char bracket);
 void vci_out_int_n(struct vci_out *o, const char *key, size_t key_len, int64_t v);
 /* UTF-8, in which NUL may be. */
 void vci_out_str_n(struct vci_out *o, const char *key, size_t key_len, const char *s, size_t len);
+/* The same when it is ASCII and wants no escape; 0 and nothing when it is not. */
+int vci_out_plain(struct vci_out *o, const char *key, size_t key_len, const char *s, size_t len);
 /* What is JSON already. */
 void vci_out_text(struct vci_out *o, const char *key, const char *text, size_t len);
 /* The same for keys that end with a NUL; most are constants, whose length then is one, too. */
