@@ -8,17 +8,33 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <termios.h>
 #include <unistd.h>
 
 #define KEY_DETACH_1 0x10 /* ctrl-p */
 #define KEY_DETACH_2 0x11 /* ctrl-q */
 
+/* A pipe that polls writable takes this much without blocking, and so do terminals that somebody reads. */
+#define SAFE_WRITE 4096
+
+/* Where one of its outputs goes to, and what is on its way there. */
+struct here {
+    int fd;      /* -1 = nowhere any more */
+    int own;     /* opened for us alone: it does not block */
+    int socket;
+    size_t most; /* for one write */
+    size_t at, len;
+    char buf[65536];
+};
+
 struct session {
     vc_context *ctx;
     const struct ctr_args *a;
-    int fds[3];  /* of the process; -1 = none, or over */
-    int here[2]; /* where its output goes to; -1 = nowhere any more */
+    int fds[3]; /* of the process; -1 = none, or over */
+    struct here here[2];
     int raw;     /* our terminal is its terminal */
     int held;    /* ctrl-p has come, and may be the first half of "detach" */
     int detached;
@@ -107,40 +123,89 @@ static void give_input(struct session *s)
     s->in_at += (size_t)n;
 }
 
-/* One output; what cannot be written here is thrown away, or the process would be left behind. */
+/* Writing must not block, or signals and keys would wait with it.  The descriptor is others' as well and stays as it is:
+ * pipes and terminals are opened once more. */
+static void here_init(struct here *h, int fd)
+{
+    char path[32];
+    struct stat st;
+    h->fd = fd;
+    h->most = sizeof h->buf;
+    if (fstat(fd, &st) < 0)
+        return;
+    h->socket = S_ISSOCK(st.st_mode);
+    int master = st.st_rdev == makedev(5, 2); /* opened once more it is another one */
+    if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && !master && isatty(fd)))
+        return;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int again = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    h->own = again >= 0;
+    if (h->own)
+        h->fd = again;
+    else
+        h->most = SAFE_WRITE;
+}
+
+static void here_done(struct here *h)
+{
+    if (h->own)
+        close(h->fd);
+    h->own = 0;
+    h->fd = -1;
+    h->at = h->len = 0;
+}
+
+/* It is written when there is room.  What nobody takes here is thrown away, or the process would be left behind. */
 static void take_output(struct session *s, int i)
 {
-    char buf[65536];
-    ssize_t n = read(s->fds[i], buf, sizeof buf);
+    struct here *h = &s->here[i - 1];
+    ssize_t n = read(s->fds[i], h->buf, sizeof h->buf);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n <= 0) {
         close_fd(&s->fds[i]);
         return;
     }
-    for (ssize_t at = 0; at < n && s->here[i - 1] >= 0;) {
-        ssize_t w = write(s->here[i - 1], buf + at, (size_t)(n - at));
-        struct pollfd p = {.fd = s->here[i - 1], .events = POLLOUT};
-        if (w >= 0)
-            at += w;
-        else if (errno == EAGAIN)
-            poll(&p, 1, -1);
-        else if (errno != EINTR)
-            s->here[i - 1] = -1;
+    h->at = 0;
+    h->len = h->fd < 0 ? 0 : (size_t)n;
+}
+
+static void give_output(struct here *h)
+{
+    struct pollfd p = {.fd = h->fd, .events = POLLOUT};
+    size_t n = h->len - h->at < h->most ? h->len - h->at : h->most;
+    if (!h->own && poll(&p, 1, 0) != 1) /* both may go to one pipe, and the other one was first */
+        return;
+    ssize_t w = h->socket ? send(h->fd, h->buf + h->at, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(h->fd, h->buf + h->at, n);
+    if (w < 0 && errno != EINTR && errno != EAGAIN) {
+        here_done(h);
+        return;
     }
+    h->at += w > 0 ? (size_t)w : 0;
+    if (h->at == h->len)
+        h->at = h->len = 0;
+}
+
+/* Is there anything more to come of it, or to write here? */
+static int goes_on(const struct session *s)
+{
+    int more = s->fds[1] >= 0 || s->fds[2] >= 0 || s->here[0].len || s->here[1].len;
+    return !s->detached && more && (s->here[0].fd >= 0 || s->here[1].fd >= 0);
 }
 
 /* Until its output ends, it is detached from, or nobody reads here.  Returns a signal that shall end us, or 0. */
 static int carry(struct session *s, int sigs)
 {
-    while (!s->detached && (s->fds[1] >= 0 || s->fds[2] >= 0) && (s->here[0] >= 0 || s->here[1] >= 0)) {
+    while (goes_on(s)) {
         int full = s->in_at < s->in_len;
-        struct pollfd p[5] = {{.fd = s->fds[0] < 0 || s->in_over || full ? -1 : 0, .events = POLLIN},
+        struct pollfd p[7] = {{.fd = s->fds[0] < 0 || s->in_over || full ? -1 : 0, .events = POLLIN},
                               {.fd = s->fds[0], .events = full ? POLLOUT : 0},
-                              {.fd = s->fds[1], .events = POLLIN},
-                              {.fd = s->fds[2], .events = POLLIN},
-                              {.fd = sigs, .events = POLLIN}};
-        if (poll(p, 5, -1) < 0) {
+                              {.fd = s->here[0].len ? -1 : s->fds[1], .events = POLLIN},
+                              {.fd = s->here[1].len ? -1 : s->fds[2], .events = POLLIN},
+                              {.fd = sigs, .events = POLLIN},
+                              {.fd = s->here[0].len ? s->here[0].fd : -1, .events = POLLOUT},
+                              {.fd = s->here[1].len ? s->here[1].fd : -1, .events = POLLOUT}};
+        if (poll(p, 7, -1) < 0) {
             if (errno == EINTR)
                 continue;
             break;
@@ -152,9 +217,12 @@ static int carry(struct session *s, int sigs)
             if (s->raw)
                 follow_size(s);
         }
-        for (int i = 1; i < 3; i++)
+        for (int i = 1; i < 3; i++) {
             if (p[1 + i].revents)
                 take_output(s, i);
+            if (s->here[i - 1].len && (p[1 + i].revents || p[4 + i].revents))
+                give_output(&s->here[i - 1]);
+        }
         if (p[1].revents & (POLLOUT | POLLERR)) {
             if (full)
                 give_input(s);
@@ -185,7 +253,7 @@ static int outcome(const struct virtc *vt, struct session *s)
 static int do_attach(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
 {
     static const int list[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
-    struct session s = {.ctx = ctx, .a = a, .here = {1, 2}};
+    struct session s = {.ctx = ctx, .a = a};
     vc_error *err = NULL;
     sigset_t set, old;
     sigemptyset(&set);
@@ -200,19 +268,23 @@ static int do_attach(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
         make_raw(&s);
     if (s.fds[0] >= 0)
         fcntl(s.fds[0], F_SETFL, O_NONBLOCK); /* our end of the pipe only */
+    for (int i = 0; i < 2; i++)
+        here_init(&s.here[i], 1 + i);
     int sig = carry(&s, sigs);
-    int over = s.fds[1] < 0 && s.fds[2] < 0;
+    int over = s.fds[1] < 0 && s.fds[2] < 0, stuck = s.here[0].len || s.here[1].len;
     for (int i = 0; i < 3; i++)
         close_fd(&s.fds[i]);
+    for (int i = 0; i < 2; i++)
+        here_done(&s.here[i]);
     if (s.raw)
-        tcsetattr(0, TCSADRAIN, &s.saved);
+        tcsetattr(0, stuck ? TCSANOW : TCSADRAIN, &s.saved);
     if (sigs >= 0)
         close(sigs);
     sigprocmask(SIG_SETMASK, &old, NULL);
     if (sig)
         virtc_die_of(sig);
     if (s.detached) {
-        if (!vt->quiet && !vt->json)
+        if (!vt->quiet && !vt->json && !stuck)
             fprintf(stderr, "\nvirtc: detached; it runs on\n");
         return 0;
     }

@@ -94,6 +94,19 @@ case $status in 8 | 125) ok "who does not read ends, too ($status)" ;; *) bad "w
 [ "$(wc -l <"$work/slow.out")" -lt 60000 ] && ok "he has lost something ($(wc -l <"$work/slow.out") lines)" || bad "the slow reader got everything"
 rm -f "$root/tmp/end"
 
+# ---- a reader that has stopped keeps neither signals nor keys from ending it ----
+flood='read -r x; i=0; while [ $i -lt 20000 ]; do echo "a line that is rather long, number $i"; echo "and one more, number $i" >&2; i=$((i + 1)); done; touch /tmp/done; exec sleep 1000000'
+stopped() { # WHAT WANTED OPTION-OF-CONTAINER pipe|terminal SIGNAL|KEYS
+    again floods -i $3 p -- sh -c "$flood"
+    is "nobody reads, $1" "$(python3 "$(dirname "$0")/stuck-reader.py" "$4" "$root/tmp/done" "$5" virtc attach -i p floods)" "$2"
+    rm -f "$root/tmp/done"
+}
+for sig in SIGTERM SIGINT SIGHUP; do
+    stopped "a pipe, $sig" $sig "" pipe $sig
+done
+stopped "a terminal, SIGTERM" SIGTERM -t terminal SIGTERM
+stopped "a terminal, the keys" "exit code 0" -t terminal '\x10\x11'
+
 # ---- one more command ----
 id=$(virtc exec -d -i p main -- sh -c 'read -r x; echo "exec got $x"; exit 9')
 echo hello | $limit virtc attach -i --exec "$id" p main >"$work/o" 2>&1
