@@ -21,7 +21,7 @@ static int is_ignored(int sig)
     return sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN;
 }
 
-static void fill(sigset_t *set, const int *list, size_t n)
+void virtc_signals(sigset_t *set, const int *list, size_t n)
 {
     sigemptyset(set);
     for (size_t i = 0; i < n; i++)
@@ -32,7 +32,7 @@ static void fill(sigset_t *set, const int *list, size_t n)
 void virtc_passed_signals(sigset_t *set)
 {
     static const int list[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU};
-    fill(set, list, sizeof list / sizeof *list);
+    virtc_signals(set, list, sizeof list / sizeof *list);
 }
 
 void virtc_hold_signals(void)
@@ -109,7 +109,7 @@ int virtc_cancellable(vc_context *ctx, int (*fn)(void *arg), void *arg, int *ret
     sigset_t set, old;
     pthread_t thread;
     *ret_sig = 0;
-    fill(&set, stop, sizeof stop / sizeof *stop);
+    virtc_signals(&set, stop, sizeof stop / sizeof *stop);
     pthread_sigmask(SIG_BLOCK, &set, &old);
     int sigs = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     w.done = eventfd(0, EFD_CLOEXEC);

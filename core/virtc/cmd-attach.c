@@ -256,9 +256,7 @@ static int do_attach(struct virtc *vt, vc_context *ctx, struct ctr_args *a)
     struct session s = {.ctx = ctx, .a = a};
     vc_error *err = NULL;
     sigset_t set, old;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-        sigaddset(&set, list[i]);
+    virtc_signals(&set, list, sizeof list / sizeof *list);
     if (vc_container_attach(ctx, a->pod, a->container, a->exec_id, a->interactive ? VC_ATTACH_STDIN : 0, s.fds, &err) < 0)
         return virtc_error(vt, err, VIRTC_RUN_FAILED);
     sigprocmask(SIG_BLOCK, &set, &old);

@@ -194,6 +194,8 @@ int pod_config(const struct virtc *vt, struct pod_options *o, struct container_o
 void pod_options_done(struct pod_options *o);
 
 /* ---- cancel.c ---- */
+/* Those of a list of signals that our caller did not have us ignore. */
+void virtc_signals(sigset_t *set, const int *list, size_t n);
 /* Signals that are handed to the process in the container instead of acting on virtc. */
 void virtc_passed_signals(sigset_t *set);
 /* Block the signals that virtc_attend passes on, so that none is lost between start and attend. */

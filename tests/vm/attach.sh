@@ -107,6 +107,21 @@ done
 stopped "a terminal, SIGTERM" SIGTERM -t terminal SIGTERM
 stopped "a terminal, the keys" "exit code 0" -t terminal '\x10\x11'
 
+# ---- signals that its caller has it ignore ----
+again calm -i p -- sh -c 'while read -r x; do echo "got $x"; done; exit 11'
+mkfifo "$work/in3"
+(trap '' HUP INT QUIT TERM; exec virtc attach -i p calm) <"$work/in3" >"$work/o" 2>&1 &
+pid=$!
+exec 8>"$work/in3"
+echo one >&8
+shows "$work/o" "got one"
+for sig in HUP INT QUIT TERM; do kill -$sig $pid; done
+echo two >&8
+exec 8>&-
+wait $pid
+is "ignored signals: its exit code" $? 11
+is "ignored signals: its output" "$(cat "$work/o")" "$(printf 'got one\ngot two')"
+
 # ---- one more command ----
 id=$(virtc exec -d -i p main -- sh -c 'read -r x; echo "exec got $x"; exit 9')
 echo hello | $limit virtc attach -i --exec "$id" p main >"$work/o" 2>&1
