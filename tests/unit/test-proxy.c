@@ -227,8 +227,7 @@ static void world_begin(struct world *w)
     snprintf(w->fh.libexec, sizeof(w->fh.libexec), "%s", built("kata"));
 }
 
-/* Run vc-proxy; what it says goes to our stderr. */
-static struct vc_proc run(struct world *w, const char *const *argv, const int32_t *fds, uint32_t n_fds)
+static struct vc_proc run_to(struct world *w, const char *const *argv, const int32_t *fds, uint32_t n_fds, int err)
 {
     struct vc_spawn sp = { .size = sizeof(sp),
                            .path = w->program,
@@ -236,11 +235,17 @@ static struct vc_proc run(struct world *w, const char *const *argv, const int32_
                            .fds = fds,
                            .n_fds = n_fds,
                            .netns_fd = -1,
-                           .stdio = { -1, -1, 2 } };
+                           .stdio = { -1, -1, err } };
     struct vc_call call = fakehost_call(&w->fh, 0);
     struct vc_proc p;
     assert_int_equal(w->fh.host.spawn(&w->fh.host, &call, &sp, &p), VC_OK);
     return p;
+}
+
+/* Run vc-proxy; what it says goes to our stderr. */
+static struct vc_proc run(struct world *w, const char *const *argv, const int32_t *fds, uint32_t n_fds)
+{
+    return run_to(w, argv, fds, n_fds, 2);
 }
 
 static void proxy_begin(struct world *w, int mode)
@@ -547,6 +552,49 @@ static void command_line(void **state)
     assert_int_equal(access(w.socket, F_OK), 0);
     vm_end(&w);
     fakehost_done(&w.fh);
+}
+
+/* What the guest writes to its console stands in the log as text: no control characters of any kind. */
+static void console_lines(void **state)
+{
+    (void)state;
+    static const char said[] = "plain\x9b" "31mred\n\xc2\x9b" "2J\033[0m\x7f\x00.\r\ngr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac \xe2\x82\n";
+    static const char *const logged[] = { "console: plain?31mred\n", "console: ??2J?[0m??.\n",
+                                          "console: gr\xc3\xbc\xc3\x9f" "e \xe2\x82\xac ??\n", "aaa\n", "console: \xc3\xbc" "b\n" };
+    char longer[1024 + 4], console[150], log[8192] = "";
+    struct world w;
+    world_begin(&w);
+    vm_begin(&w, VM_ECHO);
+    snprintf(console, sizeof(console), "%s/console.sock", w.fh.dir);
+    int listen = vcs_unix_listen(console, 0600, 1), err[2];
+    assert_true(listen >= 0);
+    assert_int_equal(pipe2(err, O_CLOEXEC), 0);
+    const char *argv[] = { "vc-proxy", "-listen-socket", w.socket, "-mux-socket", w.serial, "-agent-logs-socket", console,
+                           "-debug", NULL };
+    w.proxy = run_to(&w, argv, NULL, 0, err[1]);
+    close(err[1]);
+    struct pollfd p = { .fd = listen, .events = POLLIN };
+    assert_int_equal(poll(&p, 1, 20000), 1);
+    int fd = accept4(listen, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, said, sizeof(said) - 1), sizeof(said) - 1);
+    memset(longer, 'a', 1023); /* its last place is that of the first half of a character */
+    memcpy(longer + 1023, "\xc3\xbc" "b\n", 4);
+    assert_int_equal(write(fd, longer, 1027), 1027);
+    p.fd = err[0];
+    for (size_t n = 0; !strstr(log, "b\n") && poll(&p, 1, 20000) == 1;) {
+        ssize_t got = read(err[0], log + n, sizeof(log) - 1 - n);
+        assert_true(got > 0);
+        n += (size_t)got;
+    }
+    for (size_t i = 0; i < sizeof(logged) / sizeof(logged[0]); i++)
+        if (!strstr(log, logged[i]))
+            fail_msg("\"%s\" is not in \"%s\"", logged[i], log);
+    close(fd);
+    close(listen);
+    close(err[0]);
+    unlink(console);
+    proxy_end(&w);
 }
 
 /* ---- plugins ---- */
@@ -864,6 +912,7 @@ int main(void)
         cmocka_unit_test(vm_dies),
         cmocka_unit_test(vm_talks_garbage),
         cmocka_unit_test(command_line),
+        cmocka_unit_test(console_lines),
         cmocka_unit_test(plugin_kata),
         cmocka_unit_test(plugin_kata_with_kata_proxy),
         cmocka_unit_test(plugin_kata_refuses),

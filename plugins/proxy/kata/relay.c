@@ -20,6 +20,7 @@
 
 #include "lib/buf.h"
 #include "lib/io.h"
+#include "lib/utf8.h"
 #include "lib/yamux.h"
 
 #define BUCKETS         256u
@@ -424,7 +425,26 @@ static void mux_readable(struct relay *r)
     }
 }
 
-/* Lines of the guest's console to the log; control bytes could fool a terminal. */
+/* Log what is there of a line of the console; control bytes, C1 among them, could fool a terminal.  Returns how much of
+ * its end is the beginning of a character, which stays in `line` for the next one when it is `cut`. */
+static size_t log_console(char *line, size_t len, int cut)
+{
+    size_t at = 0;
+    while (at < len) {
+        size_t n = vcs_utf8_plain(line + at, len - at);
+        int begins = cut && len - at < 4 && (unsigned char)line[at] >= 0xc2;
+        if (!n && begins)
+            break;
+        if (!n)
+            line[at] = '?';
+        at += n ? n : 1;
+    }
+    proxy_log(LOG_DEBUG, "console: %.*s", (int)at, line);
+    memmove(line, line + at, len - at);
+    return len - at;
+}
+
+/* Lines of the guest's console to the log. */
 static void console_readable(struct relay *r)
 {
     static char line[1024];
@@ -436,12 +456,10 @@ static void console_readable(struct relay *r)
     if (n <= 0)
         close_source(r, &r->console);
     for (ssize_t i = 0; i < n; i++) {
-        if (text[i] == '\n' || len == sizeof(line)) {
-            proxy_log(LOG_DEBUG, "console: %.*s", (int)len, line);
-            len = 0;
-        }
+        if (text[i] == '\n' || len == sizeof(line))
+            len = log_console(line, len, text[i] != '\n');
         if (text[i] != '\n' && text[i] != '\r')
-            line[len++] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+            line[len++] = text[i] ? text[i] : '?'; /* it would end what is printed */
     }
 }
 
