@@ -97,7 +97,11 @@ static error_t main_parse(int key, char *arg, struct argp_state *state)
     struct main_args *a = state->input;
     static const char *const levels[] = {"error", "warn", "info", "debug"};
     switch (key) {
-    case 'c': a->vt->options.config_file = arg; return 0;
+    case 'c':
+        if (!*arg) /* to the library that is the same as none */
+            argp_error(state, "--config wants a file; its name is empty");
+        a->vt->options.config_file = arg;
+        return 0;
     case 's':
         if (!strchr(arg, '='))
             argp_error(state, "--set wants KEY=VALUE, not \"%s\"", arg);

@@ -121,6 +121,8 @@ int words_merge(struct words *ret, const char *const *base, const struct words *
 int read_document(const struct virtc *vt, int exit_code, const char *path, char **ret)
 {
     enum { MOST = 4 << 20 }; /* what the library takes */
+    if (!*path)
+        return virtc_complain(vt, exit_code, "--from wants a file, or - for standard input; its name is empty");
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     size_t n = 0, room = 65536;
     char *text = f ? malloc(room) : NULL;

@@ -150,6 +150,14 @@ code "resize: a size that is none" 2 virtc container resize --rows 0 p c
 code "completion: for no shell" 2 virtc completion
 code "completion: for a shell that is not known" 2 virtc completion csh
 code "--root: no directory" 2 virtc --root "" pod list
+code "--config: no file" 2 virtc --config "" pod list
+has "--config: no file: its sentence" "$(cat "$work/e")" "--config wants a file"
+code "--config: no file, the short way" 2 virtc -c "" pod list
+for c in "pod create" "pod run" "container create p" "container update p c"; do
+    refuses "$c: no document" 1 "--from wants a file" $m $c --from ""
+done
+refuses "run: no document" 125 "--from wants a file" $m run --from "" -- true
+refuses "exec: no document" 125 "--from wants a file" $m exec --from "" p c
 code "no plugin named" 2 virtc plugin help
 code "a size that is none" 2 virtc pod create --memory lots
 code "a log level that is none" 2 virtc --log-level loud pod list
@@ -336,6 +344,7 @@ j "error: a bad configuration" error.code config virtc --config "$work/bad.conf"
 
 j "error: wrong arguments of argp" error.code usage $mj pod create --nosuch
 j "error: a wrong value" error.message '--memory wants a size such as 512M, not "lots"' $mj pod create --memory lots
+j "error: --config without a file" error.code usage virtc --json --config= pod list
 j "error: --json behind the command" error.code usage $m pod list --json surplus
 j "error: no command" error.code usage $mj
 j "error: half a command" error.code usage $mj pod
