@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -76,20 +77,37 @@ static void vmm_last_words(const struct vci_pod *pod, char *buf, size_t size)
     }
 }
 
+/* ", 64 MiB of memory, 1 vCPU", which may be why; "" when the pod does not say, and the plugin has no such options. */
+static void size_of_vm(const struct vci_pod *pod, char *buf, size_t size)
+{
+    const struct vci_inst *hv = &pod->inst[VC_KIND_HYPERVISOR];
+    int64_t memory = (int64_t)pod->memory, vcpus = pod->vcpus;
+    buf[0] = '\0';
+    if (!memory && (!hv->section || vci_section_int(hv->section, "memory", &memory) != VC_OK))
+        return;
+    if (!vcpus && (!hv->section || vci_section_int(hv->section, "vcpus", &vcpus) != VC_OK))
+        return;
+    const char *unit = memory % (1 << 20) ? "bytes" : "MiB";
+    snprintf(buf, size, ", %" PRId64 " %s of memory, %" PRId64 " vCPU%s", memory % (1 << 20) ? memory : memory >> 20, unit,
+             vcpus, vcpus == 1 ? "" : "s");
+}
+
 int vci_vm_no_agent(struct vci_pod *pod, int rc, int64_t began, vc_error **err)
 {
     vci_autoerror vc_error *cause = NULL;
-    char words[LAST_LINE_MAX];
+    char words[LAST_LINE_MAX], had[80];
     cause = VCS_TAKE_PTR(*err);
+    size_of_vm(pod, had, sizeof had);
     if (pod->n_vmm && !vci_proc_lives(&pod->vmm[0])) {
         vmm_last_words(pod, words, sizeof words);
         return vci_fail(err, VC_ERR_PEER, 0,
-                        "the virtual machine of pod \"%s\" (process %d) ended before the agent answered%s%s",
-                        pod->dir.id, pod->vmm[0].pid, words[0] ? "; the last line of its log: " : "", words);
+                        "the virtual machine of pod \"%s\" (process %d%s) ended before the agent answered%s%s",
+                        pod->dir.id, pod->vmm[0].pid, had, words[0] ? "; the last line of its log: " : "", words);
     }
     if (rc == VC_ERR_TIMEOUT)
-        return vci_fail(err, rc, 0, "the agent in the virtual machine of pod \"%s\" did not answer within %.1f s (%s)",
-                        pod->dir.id, (double)(vcs_now_ns() - began) / 1e9, vc_error_text(cause));
+        return vci_fail(err, rc, 0, "the agent in the virtual machine of pod \"%s\"%s%s%s did not answer within %.1f s (%s)",
+                        pod->dir.id, had[0] ? " (" : "", had[0] ? had + 2 : "", had[0] ? ")" : "",
+                        (double)(vcs_now_ns() - began) / 1e9, vc_error_text(cause));
     *err = VCS_TAKE_PTR(cause);
     vci_context(err, "cannot reach the agent of pod \"%s\"", pod->dir.id);
     return rc;

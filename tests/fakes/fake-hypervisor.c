@@ -141,6 +141,8 @@ static const struct vc_hypervisor_ops hypervisor_ops = {
 };
 static const struct vc_option options[] = {
     { "agent", VC_OPT_PATH, VC_OPT_REQUIRED, 0, 0, NULL, NULL, "Unix socket on which the agent listens." },
+    { "memory", VC_OPT_SIZE, 0, 0, 0, "96M", NULL, "What a VM would have." },
+    { "vcpus", VC_OPT_INT, 0, 0, 0, "2", NULL, "What a VM would have." },
 };
 
 extern const struct vc_plugin vc_plugin_entry;
@@ -155,7 +157,7 @@ VC_EXPORT const struct vc_plugin vc_plugin_entry = {
     .version = "1",
     .description = "A VM whose agent is a program on this machine.",
     .options = options,
-    .n_options = 1,
+    .n_options = sizeof(options) / sizeof(options[0]),
     .option_stride = sizeof(struct vc_option),
     .state_version = 1,
     .state_version_min = 1,

@@ -63,6 +63,8 @@ for method in Check CreateSandbox; do
     meets dying $method "closed the connection" 1 $create
 done
 meets silent Check "did not answer" 1 $create
+meets silent Check '"fake" (96 MiB of memory, 2 vCPUs) did not answer' 1 $create
+meets silent Check '"fake" (64 MiB of memory, 1 vCPU) did not answer' 1 $create --memory 64M --cpus 1
 meets silent CreateSandbox "did not answer CreateSandbox" 1 $create
 meets stuck CreateSandbox "did not answer CreateSandbox" 1 $create
 
