@@ -320,7 +320,8 @@ static int ctr_wait(struct vci_pod *pod, vc_context *ctx, const char *id, const 
     struct vci_exec *x = exec_id && *exec_id ? vci_ctr_find_exec(pod, c, exec_id, err) : NULL;
     if (exec_id && *exec_id && !x)
         return vci_rc(err);
-    int known = x ? x->exit_status : c->state == VCI_STOPPED ? c->exit_status : -1;
+    /* While it is removed or made again, there is that of its former life. */
+    int known = x ? x->exit_status : c->state == VCI_STOPPED || c->state == VCI_MAKING ? c->exit_status : -1;
     if (known >= 0) {
         *ret = known;
         return 0;

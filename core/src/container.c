@@ -380,7 +380,8 @@ static void drop_spec(const struct vci_pod *pod, const char *ctr)
     unlinkat(pod->dir.state_fd, name, 0);
 }
 
-int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
+/* All of vci_ctr_unmake but its specification. */
+static int take_away(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
 {
     int rc = 0;
     if (c->hooks.due) /* one of them may run on, of a caller that was killed: before what it works on is taken away */
@@ -407,9 +408,15 @@ int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t de
     for (size_t i = 0; i < c->n_execs; i++)
         vci_exit_remove(&pod->dir, c->id, c->execs[i].id);
     vci_hooks_poststop(pod, c);
-    if (!pod->dir.later.len) /* the record says already that this is half a container */
-        drop_spec(pod, c->id);
     return 0;
+}
+
+int vci_ctr_unmake(struct vci_pod *pod, struct vci_ctr *c, int guest, int64_t deadline, vc_error **err)
+{
+    int rc = take_away(pod, c, guest, deadline, err);
+    if (rc == 0 && !pod->dir.later.len) /* the record says already that this is half a container */
+        drop_spec(pod, c->id);
+    return rc;
 }
 
 int vci_pod_drop_halves(struct vci_pod *pod, vc_error **err)
@@ -449,13 +456,13 @@ static int pod_must_run(const struct vci_pod *pod, const char *what, int ready_t
                     what, pod->dir.id, vci_state_name(pod->state), ready_too ? "ready or " : "");
 }
 
-/* 0, or a code when a disk of it may still be in the VM. */
+/* 0, or a code when a disk of it may still be in the VM.  Its specification stays. */
 static int undo_make(struct vci_pod *pod, struct vci_ctr *c)
 {
     int guest = pod->connected, rc, left = 0;
     do {
         vci_autoerror vc_error *e = NULL;
-        rc = vci_ctr_unmake(pod, c, guest, vci_pod_deadline(pod->ctx, "call_timeout"), &e);
+        rc = take_away(pod, c, guest, vci_pod_deadline(pod->ctx, "call_timeout"), &e);
         if (rc < 0)
             vci_log(pod->ctx, VC_LOG_WARN, pod->dir.id, "undoing container %s: %s", c->id, vc_error_text(e));
         /* When the guest does not do its part, the host's is done without it: nobody comes back to this container. */
@@ -550,6 +557,44 @@ int vc_container_create(vc_context *ctx, const char *pod, const struct vc_contai
     return vci_api_end(rc, e, err);
 }
 
+/* A stopped container becomes a ready one: its former life is removed, and it is made from its specification, as when a
+ * stopped pod is started.  Who is killed meanwhile leaves half a container; a failure leaves a stopped one, as before. */
+static int make_again(struct vci_pod *pod, struct vci_ctr *c, vc_error **err)
+{
+    int left = 0;
+    vci_ctr_finish(pod, c); /* while its exit file is there */
+    const struct vci_ctr was = *c; /* for its numbers */
+    int rc = vci_ctr_load_spec(pod, c, err);
+    if (rc == 0)
+        rc = vci_ledger_writable(&pod->dir, err);
+    if (rc < 0)
+        return rc;
+    c->state = VCI_MAKING;
+    rc = vci_pod_note(pod, err);
+    vci_fault_point("restart-noted");
+    if (rc == 0)
+        rc = take_away(pod, c, 1, vci_pod_deadline(pod->ctx, "call_timeout"), err);
+    if (rc == 0) {
+        vci_ctr_forget_execs(pod, c);
+        rc = make_in_vm(pod, c, &left, err);
+    }
+    if (rc == 0) {
+        rc = vci_pod_save(pod, err); /* from now on it is as one that was never started */
+        if (rc < 0)
+            left = undo_make(pod, c);
+    }
+    vci_fault_point("restart-made");
+    if (rc == 0)
+        return 0;
+    c->state = left < 0 ? VCI_MAKING : VCI_STOPPED;
+    c->exit_status = was.exit_status;
+    c->oom_killed = was.oom_killed;
+    c->started_ns = was.started_ns;
+    c->finished_ns = was.finished_ns;
+    vci_pod_save(pod, NULL);
+    return rc;
+}
+
 static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const char *ctr, vc_error **err)
 {
     int rc = open_for_change(pod, ctx, id, err);
@@ -557,9 +602,11 @@ static int ctr_start(struct vci_pod *pod, vc_context *ctx, const char *id, const
     if (!c)
         return vci_rc(err);
     rc = pod_must_run(pod, "start", 0, err);
-    if (rc == 0 && c->state != VCI_READY)
-        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready",
+    if (rc == 0 && c->state != VCI_READY && c->state != VCI_STOPPED)
+        rc = vci_fail(err, VC_ERR_STATE, 0, "cannot start container \"%s\" of pod \"%s\": it is %s and must be ready or stopped",
                       ctr, id, vci_ctr_state_name(c));
+    if (rc == 0 && c->state == VCI_STOPPED)
+        rc = make_again(pod, c, err);
     if (rc < 0)
         return rc;
     int64_t deadline = vci_pod_deadline(ctx, "call_timeout");

@@ -73,8 +73,8 @@ static int add_execs(struct vci_view_ctr *v, const struct vci_pod *pod, const st
     return 0;
 }
 
-/* One that is being removed: as it was, but its process may have ended meanwhile. */
-static int add_leaving(struct vci_view_ctr *v, const struct vci_pod *pod, const struct vci_view_ctr *was)
+/* One that is being removed, or made again: as it was, but its process may have ended meanwhile. */
+static int add_leaving(struct vci_view_ctr *v, const struct vci_pod *pod, const struct vci_ctr *c, const struct vci_view_ctr *was)
 {
     *v = (struct vci_view_ctr){ .id = strdup(was->id),
                                 .state = was->state,
@@ -98,8 +98,9 @@ static int add_leaving(struct vci_view_ctr *v, const struct vci_pod *pod, const 
     v->shim = (struct vc_proc){ 0 };
     if (is_up(v->state)) {
         v->state = VCI_STOPPED;
-        v->status = status_of(pod, v->id, NULL);
-        v->oom = v->status == 137 && vci_exit_oom(&pod->dir, v->id, NULL);
+        int noted = c->exit_status >= 0; /* its file may be gone */
+        v->status = noted ? c->exit_status : status_of(pod, v->id, NULL);
+        v->oom = noted ? c->oom_killed : v->status == 137 && vci_exit_oom(&pod->dir, v->id, NULL);
     }
     return 0;
 }
@@ -113,7 +114,7 @@ static int add_ctr(struct vci_view *v, const struct vci_pod *pod, const struct v
         if (!was || was->created_ns != c->created_ns)
             return 0; /* half-made: it is not there yet */
         v->n_ctrs++;
-        return add_leaving(n, pod, was);
+        return add_leaving(n, pod, c, was);
     }
     *n = (struct vci_view_ctr){ .id = strdup(c->id),
                                 .state = c->state,
@@ -275,6 +276,12 @@ static void ctr_changes(struct diff *d, const struct vci_view_ctr *o, const stru
     put(d, VC_EVENT_CONTAINER_EXITED, n->id, NULL, n->status);
 }
 
+/* Has it been started again?  Or made again, for that. */
+static int new_life(const struct vci_view_ctr *o, const struct vci_view_ctr *n)
+{
+    return o && o->created_ns == n->created_ns && o->started_ns && n->started_ns != o->started_ns;
+}
+
 /* Has a container run that is not known to have? */
 static int has_run(const struct vci_view *before, const struct vci_view *after)
 {
@@ -286,19 +293,22 @@ static int has_run(const struct vci_view *before, const struct vci_view *after)
     return 0;
 }
 
-/* Stopped and started again since the last look? */
+/* Stopped and started again since the last look?  Where the VM is no process: nothing that ran runs on, which containers
+ * that were started again one by one may have done as well. */
 static int restarted(const struct vci_view *before, const struct vci_view *after)
 {
     if (!before || !is_up(before->state) || !is_up(after->state))
         return 0;
-    if (before->vmm.pid > 0 && after->vmm.pid > 0 && !same_proc(&before->vmm, &after->vmm))
-        return 1;
+    if (before->vmm.pid > 0 && after->vmm.pid > 0)
+        return !same_proc(&before->vmm, &after->vmm);
+    int again = 0;
     for (size_t i = 0; i < after->n_ctrs; i++) {
         const struct vci_view_ctr *n = &after->ctrs[i], *o = find_ctr(before, n->id);
-        if (o && o->created_ns == n->created_ns && o->started_ns && n->started_ns != o->started_ns)
-            return 1;
+        if (o && o->started_ns && o->started_ns == n->started_ns)
+            return 0;
+        again |= new_life(o, n) && is_up(o->state);
     }
-    return 0;
+    return again;
 }
 
 static void pod_goes(struct diff *d, const struct vci_view *v)
@@ -342,7 +352,10 @@ static void pod_changes(struct diff *d, const struct vci_view *before, const str
         put_pod(d, VC_EVENT_VM_DIED);
     for (size_t i = 0; i < after->n_ctrs; i++) {
         const struct vci_view_ctr *n = &after->ctrs[i], *o = find_ctr(before, n->id);
-        ctr_changes(d, !o || again || o->created_ns != n->created_ns ? NULL : o, n);
+        int anew = new_life(o, n);
+        if (anew && !again)
+            ctr_ends(d, o);
+        ctr_changes(d, !o || again || anew || o->created_ns != n->created_ns ? NULL : o, n);
     }
     for (size_t i = 0; before && i < before->n_ctrs; i++)
         if (!find_ctr(after, before->ctrs[i].id))

@@ -55,7 +55,8 @@ static int ctr_start(struct virtc *vt, int argc, char **argv)
     struct ctr_args a = {.ids = ARG_OPTIONAL};
     static const struct argp argp = {
         NULL, args_parse, "POD [CONTAINER]",
-        "Start a container in a running pod.\vExit code: 0; 127 when its command does not exist, 126 when it cannot "
+        "Start a container in a running pod, for the first time or again.\vOne that has ended is made again, as it was created; "
+        "its streams are /dev/null then. Exit code: 0; 127 when its command does not exist, 126 when it cannot "
         "be executed, 1 for other failures.", NULL, NULL, NULL};
     return virtc_with_args(vt, argc, argv, &argp, &a, do_start);
 }

@@ -272,6 +272,13 @@ static void test_lifecycle(void **state)
     expect(ev, "container-exited p/c2 137");
     work(OP_CTR_STOP, "p", 2); /* which only notes it */
     drained(ev);
+    work(OP_CTR_START, "p", 2);
+    expect(ev, "container-started p/c2");
+    shim_ends(ctx, "p", 2, "7\n");
+    expect(ev, "container-exited p/c2 7");
+    work(OP_CTR_START, "p", 2); /* this time nobody has noted it */
+    shim_ends(ctx, "p", 2, "8\n");
+    expect(ev, "container-started p/c2\ncontainer-exited p/c2 8");
     work(OP_CTR_DELETE, "p", 2);
     expect(ev, "container-deleted p/c2");
     work(OP_STOP, "p", 0);
@@ -346,6 +353,9 @@ static void test_between_looks(void **state)
     work(OP_STOP, "p", 0);
     work(OP_START, "p", 0); /* it runs as before, and it is another life */
     expect(ev, "container-exited p/c0\npod-stopped p\npod-started p\ncontainer-started p/c0");
+    shim_ends(ctx, "p", 0, "5\n");
+    work(OP_CTR_START, "p", 0); /* a container alone: its pod has gone on */
+    expect(ev, "container-exited p/c0\ncontainer-started p/c0");
     work(OP_DELETE, "p", 0);
     work(OP_CREATE, "p", 2);
     expect(ev, "container-exited p/c0\ncontainer-deleted p/c0\npod-stopped p\npod-deleted p\n"

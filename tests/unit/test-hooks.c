@@ -617,8 +617,11 @@ static void test_container(void **state)
     PT_OK(vc_container_start(ctx, "p", "c1", &err));
     PT_OK(vc_container_stop(ctx, "p", "c1", -1, &err));
     assert_string_equal(slurp("order"), "pre\npost\n");
-    PT_OK(vc_container_delete(ctx, "p", "c1", 0, &err));
-    assert_string_equal(slurp("order"), "pre\npost\nstop\n");
+    /* Started again, it is removed first and made again. */
+    PT_OK(vc_container_start(ctx, "p", "c1", &err));
+    assert_string_equal(slurp("order"), "pre\npost\nstop\npre\npost\n");
+    PT_OK(vc_container_delete(ctx, "p", "c1", VC_FORCE, &err));
+    assert_string_equal(slurp("order"), "pre\npost\nstop\npre\npost\nstop\n");
     check_state("pre", "c1", "creating", "/its/bundle", 1);
     check_state("post", "c1", "running", "/its/bundle", 1);
     check_state("stop", "c1", "stopped", "/its/bundle", 0);

@@ -183,6 +183,38 @@ static int do_ctr_start(vc_context *ctx)
     return vc_container_start(ctx, "k", "c1", NULL);
 }
 
+static int do_ctr0_start(vc_context *ctx)
+{
+    return vc_container_start(ctx, "k", "c0", NULL);
+}
+
+/* Its shim does not end because it is asked to: it says 7, and ends. */
+static int ctr_ends(vc_context *ctx)
+{
+    char path[PATH_MAX + 64];
+    struct vc_container_status *s = NULL;
+    int rc = vc_container_status(ctx, "k", "c0", &s, NULL);
+    PT_PATH(path, "%s/run/pods/k/exit/c0", pt_root);
+    int fd = rc < 0 ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, "7\n", 2) != 2)
+        rc = -1;
+    close(fd);
+    if (rc == 0)
+        kill(s->pid, SIGKILL);
+    vc_container_status_free(s);
+    return rc < 0 ? rc : vc_container_wait(ctx, "k", "c0", NULL, 10000, NULL, NULL);
+}
+
+static int make_ctr_stopped(vc_context *ctx)
+{
+    return make_running(ctx) < 0 ? -1 : ctr_ends(ctx);
+}
+
+static int make_mounted_ctr_stopped(vc_context *ctx)
+{
+    return make_mounted(ctx) < 0 ? -1 : ctr_ends(ctx);
+}
+
 static int run_networked(vc_context *ctx)
 {
     (void)ctx;
@@ -354,6 +386,8 @@ static void test_walk(void **state)
         { "container update", make_running, do_update, 1 },
         { "annotations", make_running, do_annotate, 1 },
         { "container start", make_ctr_ready, do_ctr_start, 1 },
+        { "container start (stopped)", make_ctr_stopped, do_ctr0_start, 1 },
+        { "container start (stopped) with mounts", make_mounted_ctr_stopped, do_ctr0_start, 1 },
         { "pod run with a network", make_nothing, run_networked, 1 },
     };
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -412,6 +446,11 @@ static int run_hooked_stopped(vc_context *ctx)
     return run_hooked(ctx) < 0 ? -1 : do_stop(ctx);
 }
 
+static int run_hooked_ctr_stopped(vc_context *ctx)
+{
+    return run_hooked(ctx) < 0 ? -1 : ctr_ends(ctx);
+}
+
 static int create_hooked(vc_context *ctx)
 {
     pt_pod(&p, NULL, 2);
@@ -453,6 +492,7 @@ static void test_hooks(void **state)
         { "pod delete with hooks", run_hooked, do_delete },
         { "container create with hooks", make_running, create_hooked },
         { "container delete with hooks", run_hooked, do_ctr_delete },
+        { "container start (stopped) with hooks", run_hooked_ctr_stopped, do_ctr0_start },
     };
     for (size_t i = 0; i < sizeof walks / sizeof *walks; i++) {
         after_each = check_goodbye;
@@ -626,6 +666,45 @@ static void test_made_by_another(void **state)
     assert_int_equal(status, 0);
     assert_int_equal(in_child(delete_ready, 0), 0);
     check_nothing("create beside create", 0);
+}
+
+static int do_ctr0_create(vc_context *ctx)
+{
+    return vc_container_create(ctx, "k", pt_pod(&p, NULL, 1)->containers[0], NULL, NULL);
+}
+
+/* A container whose start after its end was killed is stopped as before, broken, or ready and can be started; it goes by its
+ * deletion or, broken, by gc, and its id is free again. */
+static void test_half_started(void **state)
+{
+    (void)state;
+    static const char *const may[] = { "stopped", "broken", "ready", "running" };
+    for (int at = 1, seen[5] = { 0 }, status = SIGKILL; WIFSIGNALED(status); at++) {
+        struct vc_container_status *s = NULL;
+        int32_t was = 7;
+        size_t is = 0;
+        assert_int_equal(in_child(make_ctr_stopped, 0), 0);
+        status = in_child(do_ctr0_start, at);
+        await_locks("state/pods");
+        vc_context *ctx = context();
+        PT_OK(vc_container_status(ctx, "k", "c0", &s, &err));
+        while (is < 4 && strcmp(s->state, may[is]) != 0)
+            is++;
+        if (is < 2) /* what is known of it is its last life */
+            PT_OK(vc_container_wait(ctx, "k", "c0", NULL, 0, &was, &err));
+        if (is == 4 || was != 7)
+            fail_msg("container start (stopped) killed at point %d: it is %s, and ended with %d", at, s->state, was);
+        vc_container_status_free(s);
+        vc_context_free(ctx);
+        seen[is]++;
+        int gc = at & 1 && in_child(do_gc, 0) == 0;
+        if ((is % 2 == 0 && in_child(do_ctr0_start, 0) != 0) || (in_child(do_ctr_delete, 0) == 0) == (gc && is == 1) ||
+            in_child(do_ctr0_create, 0) != 0 || in_child(do_ctr0_start, 0) != 0)
+            fail_msg("container start (stopped) killed at point %d: it is %s, and cannot be started, deleted or made again", at, may[is]);
+        assert_int_equal(in_child(do_delete, 0), 0);
+        check_nothing("container start (stopped)", at);
+        assert_true(WIFSIGNALED(status) || (seen[0] && seen[1] > 3 && seen[2] && seen[3]));
+    }
 }
 
 /* Whenever pausing or resuming is killed, the pod can be resumed afterwards, its VM runs then, and so it can be paused
@@ -903,6 +982,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk), cmocka_unit_test(test_survivors), cmocka_unit_test(test_half_removed),
                                         cmocka_unit_test(test_half_made), cmocka_unit_test(test_made_by_another),
+                                        cmocka_unit_test(test_half_started),
                                         cmocka_unit_test(test_pause_again), cmocka_unit_test(test_killed_again),
                                         cmocka_unit_test(test_hooks), cmocka_unit_test(test_templates),
                                         cmocka_unit_test(test_all_reached) };

@@ -208,7 +208,9 @@ static void test_containers(void **state)
     PT_OK(vc_container_stop(ctx, "pod", "c1", -1, &err));
     PT_OK(vc_container_stop(ctx, "pod", "c1", -1, &err));
     assert_ctr(ctx, "pod", "c1", "stopped", 137);
-    PT_FAILS(VC_ERR_STATE, "must be ready", vc_container_start(ctx, "pod", "c1", &err));
+    PT_OK(vc_container_start(ctx, "pod", "c1", &err));
+    assert_ctr(ctx, "pod", "c1", "running", -1);
+    PT_OK(vc_container_stop(ctx, "pod", "c1", -1, &err));
     PT_FAILS(VC_ERR_STATE, "stopped", vc_container_kill(ctx, "pod", "c1", NULL, 15, 0, &err));
     int32_t status = -1;
     PT_OK(vc_container_wait(ctx, "pod", "c1", NULL, 0, &status, &err));

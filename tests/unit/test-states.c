@@ -154,7 +154,7 @@ static const struct op ops[] = {
     { OPS(pod_annotate), { EACH } },
     { OPS(pod_console), { EACH } },
     { OPS(create), { "", "", "", "", "", "", NULL, NULL, NULL } },
-    { OPS(start), { NULL, NULL, NULL, RUNS, NULL, NULL, NULL, NULL, NULL } },
+    { OPS(start), { NULL, NULL, NULL, RUNS, NULL, RUNS, NULL, NULL, NULL } },
     { OPS(stop), { "ready stopped", "ready stopped", "running stopped", "running stopped", NULL, "", NULL, "", "" } },
     { OPS(stop_now), { "ready stopped", "ready stopped", "running stopped", "running stopped", "running stopped", "", NULL, "", "" } },
     { OPS(delete), { "ready none", "ready none", NULL, "running none", NULL, "running none", NULL, "stopped none", "stopped none" } },

@@ -68,6 +68,7 @@ for stack in ${VC_KILL_STACKS:-qemu}; do
     walk "pod start" "$step" "$create && $container" "$v pod start k"
     walk "pod start that starts the VM" "$step" "$create --defer" "$v pod start k"
     walk "container start" "$step" "$create && $v pod start k && $container" "$v container start k c"
+    walk "container start after its end" "$step" "$running && $v container stop --timeout 0 k c" "$v container start k c"
     walk "pod stop" "$step" "$running" "$v pod stop k"
     walk "container stop" "$step" "$running" "$v container stop --timeout 0 k c"
     walk "container delete" "$step" "$running && $v container stop --timeout 0 k c" "$v container delete k c"

@@ -69,6 +69,13 @@ is "another process waits for the exit code" "$(virtc container wait web one)" 4
 is "also after the fact" "$(virtc container wait web one)" 42
 has "the same id again, in the running pod; exit code seen by another process" "$(virtc --json container status web one)" '"exit_status":42'
 is "output of a container" "$(cat "$work/two.out")" two
+virtc container create --name again --rootfs "$root" web -- sh -c 'echo lived >>/again.out; exit 7' >/dev/null
+for life in first second third; do
+    virtc container start web again >/dev/null
+    is "start and end of a container, the $life time" "$(virtc container wait web again)" 7
+done
+is "its output comes again each time" "$(tr '\n' ' ' <"$root/again.out")" "lived lived lived "
+virtc container delete web again >/dev/null
 
 # Commands that nobody attends, by their exec id.
 e=$($x --detach --stdout "$work/detached.out" web two -- sh -c 'echo from-detached; exit 33')

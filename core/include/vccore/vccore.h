@@ -482,12 +482,15 @@ VC_API int vc_pod_status_json(const struct vc_pod_status *status, char **ret_jso
 /* Pod: ready or running.  State: ready.  A failure leaves nothing behind; only when a disk cannot be taken out of the VM
  * again, the container stays, "broken", until vc_container_delete or vc_gc has removed it, or the VM has ended. */
 VC_API int vc_container_create(vc_context *ctx, const char *pod, const struct vc_container_config *config, char **ret_id, vc_error **err);
-/* Pod: running; container: ready.  NOCMD / NOEXEC when its program is not there / not executable. */
+/* Pod: running; container: ready or stopped.  NOCMD / NOEXEC when its program is not there / not executable.  One that is stopped
+ * is made again first, from what it was created with and vc_container_update has changed, as when its pod is stopped and started:
+ * its former life goes, with its exit status and its further processes; its poststop hooks are run when they are owed, and then
+ * those of a new one; its streams are /dev/null.  When that fails, it is stopped as before (or "broken", as a creation that fails). */
 VC_API int vc_container_start(vc_context *ctx, const char *pod, const char *container, vc_error **err);
 /* SIGTERM, after timeout_ms (0 = 10 s, < 0 = at once) SIGKILL; waits for the end.  Idempotent.  One that is paused can
  * be stopped at once only (else STATE).  It ends processes, as their own end does; what its creation has bound below the
- * pod's shared folder and plugged into the VM goes by vc_container_delete, or when the pod is stopped.  (In the original it
- * goes here.) */
+ * pod's shared folder and plugged into the VM goes by vc_container_delete, when it is started again, or when the pod is stopped.
+ * (In the original it goes here.) */
 VC_API int vc_container_stop(vc_context *ctx, const char *pod, const char *container, int64_t timeout_ms, vc_error **err);
 /* Of a ready or stopped one (a running one: STATE, unless VC_FORCE kills it).  With a failure it may stay as "broken": half
  * of it is gone, and the rest goes when it is deleted again, with vc_gc, or when the pod is stopped or its VM started. */
@@ -501,7 +504,7 @@ VC_API int vc_container_exec(vc_context *ctx, const char *pod, const char *conta
 VC_API int vc_container_kill(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int32_t sig,
                              uint32_t flags, vc_error **err);
 enum { VC_KILL_ALL = 1u << 0 };
-/* Wait for a process's end, from any process, also after the fact until delete.  timeout_ms < 0 = for ever.
+/* Wait for a process's end, from any process, also after the fact until it is deleted or started again.  timeout_ms < 0 = for ever.
  * *ret_status: 0-255, 128+n when signal n ended it, 137 or 255 when the VM died. */
 VC_API int vc_container_wait(vc_context *ctx, const char *pod, const char *container, const char *exec_id, int64_t timeout_ms,
                              int32_t *ret_status, vc_error **err);
