@@ -332,6 +332,36 @@ static void test_disk_descriptor(void **state)
     vc_context_free(ctx);
 }
 
+/* Started again, it has its disk again; when that fails it is stopped as before, and its disk is where the record says. */
+static void test_disk_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fail;
+        size_t left;
+    } bad[] = { { "hypervisor_faulty.fail=device_del", 1 }, { "hypervisor_faulty.fail=device_add", 0 }, { "agent_faulty.fail=ctr_create", 0 } };
+    vc_context *ctx = disk_context(NULL, NULL);
+    with_disk("d");
+    PT_OK(vc_pod_run(ctx, &p.pod, NULL, &err));
+    PT_OK(vc_container_stop(ctx, "d", "c1", -1, &err));
+    for (size_t i = 0; i < 3; i++) {
+        vc_context *with = disk_context(bad[i].fail, NULL);
+        PT_FAILS(VC_ERR_IO, strchr(bad[i].fail, '=') + 1, vc_container_start(with, "d", "c1", &err));
+        vc_context_free(with);
+        assert_string_equal(state_of(ctx, "d", "c1"), "stopped");
+        assert_int_equal(plugged("d"), bad[i].left);
+        PT_OK(vc_container_start(ctx, "d", "c1", &err));
+        assert_int_equal(plugged("d"), 1);
+        PT_OK(vc_container_stop(ctx, "d", "c1", -1, &err));
+    }
+    PT_OK(vc_container_delete(ctx, "d", "c1", 0, &err));
+    assert_int_equal(plugged("d"), 0);
+    PT_OK(vc_pod_delete(ctx, "d", VC_FORCE, &err));
+    pt_nothing_left();
+    sv_remove("disk.img");
+    vc_context_free(ctx);
+}
+
 /* Making c1 fails, and undoing it cannot do all: without the guest, the VMM takes the disk out; when it does not either,
  * half a container stays, by which it is known, until somebody removes that, or with the VM. */
 static void test_disk_left(void **state)
@@ -399,7 +429,7 @@ int main(void)
         cmocka_unit_test(test_reason_stays),
         cmocka_unit_test(test_teardown_fails),
         cmocka_unit_test(test_disk_descriptor),
-        cmocka_unit_test(test_disk_left),
+        cmocka_unit_test(test_disk_again), cmocka_unit_test(test_disk_left),
     };
     if (getenv("PT_ONLY"))
         cmocka_set_test_filter(getenv("PT_ONLY"));
