@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "instance.h"
 #include "lib/cleanup.h"
 
 /* A configured path without slashes at its end. */
@@ -151,6 +152,7 @@ void vc_context_free(vc_context *ctx)
 {
     if (!ctx)
         return;
+    vci_inst_forget_kept(ctx);
     vci_conf_free(ctx->conf);
     free(ctx->run_root);
     free(ctx->state_root);

@@ -15,6 +15,7 @@ struct vci_log {
 };
 struct vci_running;
 struct vci_plugin;
+struct vci_kept;
 struct vc_context {
     struct vci_conf *conf;
     struct vci_log log;
@@ -22,6 +23,7 @@ struct vc_context {
     char *template_dir;                                                              /* likewise */
     atomic_int roots_fit; /* the roots were found to belong together */
     _Atomic(struct vci_plugin *) last[VC_KIND_NETWORK + 1]; /* plugins of plugin_dir that were asked for last, by kind */
+    _Atomic(struct vci_kept *) kept[VC_KIND_NETWORK + 1];   /* instance.c: the section of one plugin of each kind */
     void (*progress)(void *arg, const char *text); /* NULL = nobody listens */
     void *progress_arg;
     void (*phase)(void *arg, const char *pod, const char *phase); /* likewise */

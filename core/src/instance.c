@@ -2,12 +2,49 @@
 /* instance.c: open, save and close one plugin instance of a pod. */
 #include "instance.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define STATE_MAX       (64u * 1024) /* what an instance may save */
 #define CANCEL_AGAIN_NS 20000000
+
+/* What the configuration says of a plugin is the same for all instances of a context, unless their pod brings settings along. */
+struct vci_kept {
+    const struct vci_plugin *plugin;
+    struct vc_config *section;
+};
+
+static int take_section(struct vci_inst *i, const struct vci_plugin *p, char *const *settings, vc_error **err)
+{
+    _Atomic(struct vci_kept *) *at = &i->ctx->kept[p->desc.kind];
+    struct vci_kept *k = atomic_load(at), *none = NULL;
+    if (k && k->plugin == p && !(settings && *settings)) {
+        i->section = k->section;
+        i->kept = 1;
+        return 0;
+    }
+    int r = vci_conf_section_of(i->ctx->conf, &p->desc, settings, &i->section, err);
+    if (r || k || (settings && *settings) || !(k = malloc(sizeof(*k))))
+        return r;
+    *k = (struct vci_kept){ .plugin = p, .section = i->section };
+    if (atomic_compare_exchange_strong(at, &none, k))
+        i->kept = 1;
+    else
+        free(k);
+    return 0;
+}
+
+void vci_inst_forget_kept(vc_context *ctx)
+{
+    for (size_t i = 0; i < sizeof(ctx->kept) / sizeof(ctx->kept[0]); i++) {
+        struct vci_kept *k = atomic_exchange(&ctx->kept[i], NULL);
+        if (k)
+            vci_section_free(k->section);
+        free(k);
+    }
+}
 
 int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, uint32_t kind, const char *name,
                   char *const *settings, const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err)
@@ -16,7 +53,7 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
     const struct vci_plugin *p;
     int r = vci_plugin_load(ctx, kind, name, &p, err);
     if (r == 0)
-        r = vci_conf_section_of(ctx->conf, &p->desc, settings, &i->section, err);
+        r = take_section(i, p, settings, err);
     if (r)
         return r;
     if (state && (state_version < p->desc.state_version_min || state_version > p->desc.state_version)) {
@@ -66,9 +103,11 @@ void vci_inst_close(struct vci_inst *i)
         i->plugin->inst.close(i->handle);
         vci_calls_leave(note);
     }
-    vci_section_free(i->section);
+    if (!i->kept)
+        vci_section_free(i->section);
     i->handle = NULL;
     i->section = NULL;
+    i->kept = 0;
     i->plugin = NULL;
 }
 

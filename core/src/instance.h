@@ -17,6 +17,7 @@ struct vci_inst {
     vc_context *ctx;
     struct vci_pod_dir *dir;         /* borrowed; its pod */
     struct vc_config *section;
+    int kept; /* that is the context's */
     struct vc_host host;             /* ctx = this struct */
     vc_inst *handle;
     uint64_t caps;
@@ -29,6 +30,8 @@ int vci_inst_open(struct vci_inst *i, vc_context *ctx, struct vci_pod_dir *dir, 
                   char *const *settings, const char *state, size_t state_len, uint32_t state_version, int64_t deadline_ns, vc_error **err);
 /* close(); safe on a zeroed struct. */
 void vci_inst_close(struct vci_inst *i);
+/* The end of a context: what its instances had in common. */
+void vci_inst_forget_kept(vc_context *ctx);
 /* save(): *ret is malloc'ed and NUL-terminated as well; version of the plugin in *ret_version. */
 int vci_inst_save(struct vci_inst *i, char **ret, size_t *ret_len, uint32_t *ret_version, vc_error **err);
 
