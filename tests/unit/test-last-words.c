@@ -29,15 +29,14 @@ struct child {
 
 static struct child start(const char *const *args)
 {
-    char program[PATH_MAX], libs[PATH_MAX], conf[PATH_MAX + 128];
+    char program[PATH_MAX], conf[PATH_MAX + 128];
     const char *build = getenv("VC_BUILD_DIR") ? getenv("VC_BUILD_DIR") : ".";
     const char *argv[40] = { "virtc", "--config", conf, "--debug" };
     static const char *const stack[] = { "hypervisor=faulty", "agent=faulty", "proxy=faulty", "shim=faulty", "network=faulty" };
     struct child c = { 0 };
     int err[2];
     size_t n = 4;
-    PT_PATH(program, "%s/core/virtc/.libs/virtc", build);
-    PT_PATH(libs, "%s/core/.libs", build);
+    PT_PATH(program, "%s/core/virtc/virtc", build);
     PT_PATH(conf, "%s/vccore.conf", pt_root);
     for (size_t i = 0; i < 5; i++) {
         argv[n++] = "--set";
@@ -49,7 +48,6 @@ static struct child start(const char *const *args)
     c.pid = fork();
     assert_true(c.pid >= 0);
     if (c.pid == 0) {
-        setenv("LD_LIBRARY_PATH", libs, 1);
         dup2(err[1], 2);
         dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 1);
         execv(program, (char *const *)(uintptr_t)argv);
