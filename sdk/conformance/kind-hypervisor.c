@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -303,13 +304,20 @@ static int op_resize(struct vct_pod *pod, const struct vc_call *call)
 
 /* ---- the effects ---- */
 
+#define TOLD_NS INT64_C(500000000)
+
 #define NO(...) (snprintf(why, size, __VA_ARGS__), 0)
 
-/* A member that changes the VMM, of which nothing else can be seen: was the VMM told anything at all? */
+/* A member that changes the VMM, of which nothing else can be seen: was the VMM told anything at all?  It need not have run
+ * when the member answers; and one that is stopped again before it has, never does: so this waits until it has. */
 static int was_told(struct vct_pod *pod, const char *member, char *why, size_t size)
 {
     struct vct_hv_world *w = world(pod);
-    if (vct_hv_told(pod, &w->before) == 0)
+    int64_t end = vcs_now_ns() + TOLD_NS;
+    int told;
+    while ((told = vct_hv_told(pod, &w->before)) == 0 && vcs_now_ns() < end)
+        poll(NULL, 0, 2);
+    if (told == 0)
         return NO("%s answered VC_OK, but the VMM was told nothing: none of its %zu threads ran meanwhile", member,
                   w->before.n);
     return -1;
