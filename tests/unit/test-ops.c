@@ -766,7 +766,7 @@ static void test_large_specification(void **state)
 static void test_deep_specification(void **state)
 {
     struct pt_pod p;
-    char json[1024] = "{\"args\":[\"x}]\\\"{\"],\"cwd\":\"/\",\"z\":", deep[1024] = "";
+    char json[2048] = "{\"args\":[\"x}]\\\"{\"],\"cwd\":\"/\",\"z\":", deep[512] = "";
     struct vc_resources res;
     (void)state;
     vc_context *ctx = pt_context("faulty", "hypervisor_faulty.process=true", NULL, NULL, NULL);
